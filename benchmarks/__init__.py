@@ -1,0 +1,1 @@
+"""Reproducible measurements: CPU of a process tree per request, beside nginx and a relay."""

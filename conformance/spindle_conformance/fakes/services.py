@@ -1,0 +1,95 @@
+"""What else a fake host gives a module: its section and secrets, and an ear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spindle_conformance.fakes.journal import Audited, Journal, Logged, Measured
+from spindle_conformance.fakes.records import FakeRecords
+from spindle_conformance.fakes.refusals import Refusals
+from spindle_spi.config_secrets import ConfigSecretsService
+from spindle_spi.errors import FailedPrecondition, NotFound
+from spindle_spi.observability import AuditEvent, Level, ObservabilityService
+from spindle_spi.records import CatalogRecord, GatewaySpec, ProviderSpec
+from spindle_spi.secret import Secret, SecretRef
+from spindle_spi.types import JsonObject
+
+if TYPE_CHECKING:
+    from spindle_spi.context import AuthenticatedContext, TraceContext
+    from spindle_spi.types import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeConfigSecrets(ConfigSecretsService):
+    """One module's section, the host's flags, and the secrets the module's records refer to."""
+
+    module_id: str
+    sections: Mapping[str, JsonObject]
+    features: Mapping[str, bool]
+    secrets: Mapping[str, str]
+    records: FakeRecords
+    journal: Journal
+    refusals: Refusals
+
+    async def section(self) -> JsonObject:
+        self.refusals.check("section")
+        return self.sections.get(self.module_id, {})
+
+    async def feature_enabled(self, flag: str) -> bool:
+        self.refusals.check("feature_enabled")
+        return self.features.get(flag, False)
+
+    async def secret(self, ref: SecretRef) -> Secret:
+        self.journal.secrets.append(ref.name)
+        self.refusals.check("secret")
+        own = (record for record in self.records if record.module == self.module_id)
+
+        if not any(_refers(record, ref) for record in own):
+            raise NotFound(
+                f"No record of the module {self.module_id} refers to this secret.",
+                code="core.secret.not_found",
+            )
+
+        value = self.secrets.get(ref.name)
+
+        if value is None:
+            raise FailedPrecondition(f"The secret {ref.name} is not among FakeHost.secrets.")
+
+        return Secret(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FakeObservability(ObservabilityService):
+    """Notes down what a module says. Like the core's, it fails nobody."""
+
+    module_id: str
+    journal: Journal
+
+    def log(self, level: Level, event: str, fields: Mapping[str, Json] | None = None) -> None:
+        self.journal.logged.append(
+            Logged(module=self.module_id, level=level, event=event, fields=dict(fields or {}))
+        )
+
+    def count(self, name: str, value: float = 1.0, labels: Mapping[str, str] | None = None) -> None:
+        self.journal.counted.append(Measured(name=name, value=value, labels=dict(labels or {})))
+
+    def observe(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
+        self.journal.observed.append(Measured(name=name, value=value, labels=dict(labels or {})))
+
+    def trace(self, context: AuthenticatedContext) -> TraceContext:
+        return context.trace
+
+    async def audit(self, context: AuthenticatedContext, event: AuditEvent) -> None:
+        self.journal.audited.append(Audited(context=context, event=event))
+
+
+def _refers(record: CatalogRecord, ref: SecretRef) -> bool:
+    match record.spec:
+        case ProviderSpec():
+            return record.spec.api_key == ref
+        case GatewaySpec():
+            return record.spec.credential == ref
+        case _:
+            return False

@@ -1,0 +1,3 @@
+"""The Spindle gateway host."""
+
+from __future__ import annotations

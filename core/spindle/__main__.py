@@ -1,0 +1,7 @@
+"""`python -m spindle`."""
+
+from __future__ import annotations
+
+from spindle.cli import main
+
+main()

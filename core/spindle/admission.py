@@ -1,0 +1,322 @@
+"""The one place where a call is decided, and the one place where it ends.
+
+admit: see, may, limits, reserve, plugin plan. settle: usage, price, record.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from spindle.leases import Leases
+from spindle.store import UsageRow
+from spindle_spi.admission import (
+    Estimate,
+    Outcome,
+    Permit,
+    Status,
+    TokenUsage,
+    is_unhooked,
+    limits_of,
+)
+from spindle_spi.context import AuthenticatedContext
+from spindle_spi.errors import ContractViolation, NotFound, Unavailable
+from spindle_spi.plugin import HookPhase
+from spindle_spi.policy import (
+    Action,
+    absent,
+    allow,
+    is_same_caller,
+    permission_for,
+    usable_backend,
+)
+from spindle_spi.records import CatalogRecord, Kind, ModelSpec, Target, secret_of
+
+if TYPE_CHECKING:
+    from spindle.ledger import Ledger
+    from spindle.limits import RequestLimits
+    from spindle.plugins import PluginRegistry
+    from spindle.snapshot import Snapshot
+    from spindle.snapshots import Snapshots
+    from spindle.telemetry.metrics import Metrics
+
+
+@dataclass(slots=True)
+class OpenPermit:
+    """A permit that is not settled yet, with what its hooks left behind."""
+
+    permit: Permit
+    context: AuthenticatedContext
+    action: Action
+    at: float
+    started: float
+    holder: str
+    """Id of the module that admitted it and alone may settle it; empty for the core."""
+    receipts: set[HookPhase] = field(default_factory=set[HookPhase])
+
+
+class Admission:
+    """Admits and settles."""
+
+    def __init__(
+        self,
+        *,
+        snapshots: Snapshots,
+        plugins: PluginRegistry,
+        limits: RequestLimits,
+        ledger: Ledger,
+        metrics: Metrics,
+    ) -> None:
+        self._snapshots = snapshots
+        self._plugins = plugins
+        self._limits = limits
+        self._ledger = ledger
+        self._metrics = metrics
+        self._open: dict[str, OpenPermit] = {}
+        self._prefix = f"pm_{secrets.token_hex(8)}_"
+        self._numbers = itertools.count(1)
+        self.leases = Leases(self._lose)
+
+    def admit(
+        self,
+        context: AuthenticatedContext,
+        target: Target,
+        action: Action,
+        estimate: Estimate | None = None,
+        *,
+        lease_id: str | None = None,
+        holder: str = "",
+    ) -> Permit:
+        """Decide one call for a holder; see `CatalogService.admit`."""
+        del estimate
+        snapshot = self._snapshots.current
+        record = seen(snapshot, context, target)
+        allow(context, permission_for(record.kind, action), record)
+        backend = usable_backend(record, snapshot.backend_of(record))
+
+        if self._ledger.is_stuck():
+            raise Unavailable(
+                "Usage cannot be recorded at the moment.", code="core.usage.unavailable"
+            )
+
+        self._limits.take(context.subject)
+        others, other_backends = _alternatives(snapshot, context, record)
+        secret = None if backend is None else secret_of(backend.spec)
+        permit_id = f"{self._prefix}{next(self._numbers):x}"
+        permit = Permit(
+            id=permit_id,
+            lease_id=self.leases.attach(context, lease_id, permit_id),
+            record=record,
+            backend=backend,
+            secrets=() if secret is None else (secret,),
+            hooks=self._plugins.plan(record, context),
+            limits=limits_of(backend, 1 + len(others)),
+            alternatives=others,
+            alternative_backends=other_backends,
+        )
+        self._open[permit_id] = OpenPermit(
+            permit, context, action, time.time(), time.perf_counter(), holder
+        )
+        return permit
+
+    def open_permit(self, context: AuthenticatedContext, permit_id: str) -> OpenPermit:
+        """Return an unsettled permit of this caller.
+
+        Raises:
+            NotFound: No such permit, or not this caller's.
+        """
+        held = self._open.get(permit_id)
+
+        if held is None or not is_same_caller(held.context, context):
+            raise NotFound("No such permit.", code="core.permit.not_found")
+
+        return held
+
+    async def settle(self, permit_id: str, outcome: Outcome, *, holder: str = "") -> None:
+        """End a permit of a holder; see `CatalogService.settle`."""
+        held = self._open.get(permit_id)
+
+        if held is None or held.holder != holder:
+            raise NotFound("No such permit.", code="core.permit.not_found")
+
+        permit = held.permit
+        is_unjudged = bool(permit.hooks) and is_unhooked(permit, outcome, held.receipts)
+
+        if is_unjudged:
+            outcome = replace(outcome, status=Status.ERROR, error_code="core.settle.unhooked")
+
+        await self._conclude(permit_id, held, outcome)
+
+        if is_unjudged:
+            raise ContractViolation(
+                f"The hooks of the {permit.record.kind.value} {permit.record.name!r} did not run.",
+                code="core.settle.unhooked",
+            )
+
+    def has_open(self) -> int:
+        """Return how many permits are open."""
+        return len(self._open)
+
+    async def _lose(self, permit_id: str) -> None:
+        held = self._open.get(permit_id)
+
+        if held is None:
+            return
+
+        elapsed = (time.perf_counter() - held.started) * 1000
+
+        try:
+            await self._conclude(permit_id, held, Outcome(status=Status.LOST, total_ms=elapsed))
+        except Unavailable:
+            # Nobody is left to be told; the ledger keeps the row and has said so.
+            return
+
+    async def _conclude(self, permit_id: str, held: OpenPermit, outcome: Outcome) -> None:
+        # Everything up to the ledger happens at once: whoever comes second finds nothing.
+        del self._open[permit_id]
+        self.leases.detach(held.permit.lease_id, permit_id)
+        usage = _plausible(outcome.usage)
+        kind = held.permit.record.kind.value
+        self._metrics.count(
+            "spindle_calls_total", 1.0, {"kind": kind, "status": outcome.status.value}
+        )
+
+        if usage is not None:
+            labels = {"kind": kind}
+            self._metrics.count("spindle_input_tokens_total", usage.input_tokens, labels)
+            self._metrics.count("spindle_output_tokens_total", usage.output_tokens, labels)
+
+        await self._ledger.add(_usage_row(held, outcome, usage or _NO_USAGE))
+
+
+def seen(snapshot: Snapshot, context: AuthenticatedContext, target: Target) -> CatalogRecord:
+    """Return the record a target names.
+
+    Raises:
+        NotFound: Absent, or hidden from this caller: the answer is the same.
+    """
+    record = snapshot.see(context, target)
+
+    if record is None:
+        raise absent(target)
+
+    return record
+
+
+_Records: TypeAlias = tuple[CatalogRecord, ...]
+
+
+def _alternatives(
+    snapshot: Snapshot, context: AuthenticatedContext, record: CatalogRecord
+) -> tuple[_Records, _Records]:
+    spec = record.spec
+
+    if not isinstance(spec, ModelSpec) or not spec.fallbacks:
+        return (), ()
+
+    found: dict[str, tuple[CatalogRecord, CatalogRecord]] = {}
+
+    for name in spec.fallbacks:
+        # A fallback the caller may not see is not in the permit at all.
+        other = snapshot.see(context, Target(kind=Kind.MODEL, name=name))
+
+        if other is None or other.id == record.id:
+            continue
+
+        backend = snapshot.backend_of(other)
+
+        if backend is not None and backend.enabled:
+            found.setdefault(other.id, (other, backend))
+
+    pairs = found.values()
+    return tuple(other for other, _ in pairs), tuple(backend for _, backend in pairs)
+
+
+_NO_USAGE = TokenUsage()
+_MOST_TOKENS = 10**12
+"""More than any call can use; an upstream may say anything."""
+
+
+def _plausible(usage: TokenUsage | None) -> TokenUsage | None:
+    """Return the usage with every figure within reason."""
+    if usage is None:
+        return None
+
+    figures = (
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cache_read_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+    )
+
+    if min(figures) >= 0 and max(figures) <= _MOST_TOKENS:
+        return usage
+
+    bounded = [max(0, min(figure, _MOST_TOKENS)) for figure in figures]
+    return TokenUsage(
+        input_tokens=bounded[0],
+        output_tokens=bounded[1],
+        cache_read_tokens=bounded[2],
+        cache_write_tokens=bounded[3],
+        reasoning_tokens=bounded[4],
+        estimated=usage.estimated,
+    )
+
+
+def _cost(record: CatalogRecord, usage: TokenUsage) -> float | None:
+    spec = record.spec
+
+    if not isinstance(spec, ModelSpec) or spec.input_price is None or spec.output_price is None:
+        return None
+
+    spent = usage.input_tokens * spec.input_price + usage.output_tokens * spec.output_price
+    return spent / 1_000_000
+
+
+def _answering(permit: Permit, name: str) -> tuple[CatalogRecord, CatalogRecord | None]:
+    """Return the alternative that answered, and its backend; the record itself by default."""
+    for other, backend in zip(permit.alternatives, permit.alternative_backends, strict=True):
+        if other.name == name:
+            return other, backend
+
+    return permit.record, permit.backend
+
+
+def _usage_row(held: OpenPermit, outcome: Outcome, usage: TokenUsage) -> UsageRow:
+    permit, subject = held.permit, held.context.subject
+    record = answered = permit.record
+    backend = permit.backend
+
+    if outcome.served_by is not None:
+        answered, backend = _answering(permit, outcome.served_by)
+
+    return UsageRow(
+        id=permit.id,
+        at=held.at,
+        request_id=held.context.trace.request_id,
+        token_id=subject.token_id,
+        user_email=subject.user_email,
+        team=record.team,
+        kind=record.kind.value,
+        record=record.name,
+        backend=None if backend is None else backend.name,
+        served_by=outcome.served_by,
+        action=held.action.value,
+        status=outcome.status.value,
+        stream=outcome.stream,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        estimated=usage.estimated,
+        cost_usd=_cost(answered, usage),
+        total_ms=outcome.total_ms,
+        first_byte_ms=outcome.first_byte_ms,
+        error_code=outcome.error_code,
+        attempts=outcome.attempts,
+    )

@@ -1,0 +1,101 @@
+"""How a module's command reaches a gateway: the one it is told, the one that runs, or its own.
+
+A command finds it as `ctx.obj`. It says nothing about any protocol.
+"""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+
+from spindle.administrator import FILE_NAME
+from spindle.cli.failures import Failure
+from spindle.gateway import find_running, make_plan, run_gateway
+from spindle.server import Stop, bind
+from spindle.telemetry.logs import configure_logging
+from spindle_spi.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from anyio.abc import TaskStatus
+
+    from spindle.gateway import Running, Sources
+    from spindle_spi.types import Json
+
+_LOCAL = "127.0.0.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """Where a gateway is, and the token to show it."""
+
+    url: str
+    token: Secret
+
+
+class GatewayAccess:
+    """Reaches a gateway for one command."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    @property
+    def home(self) -> Path:
+        """The home directory in force."""
+        return self._sources.home
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Connection]:
+        """Give a connection; a gateway of our own runs as long as it is held.
+
+        In this order: SPINDLE_URL, the gateway that holds the home directory, a new one on a
+        free port of 127.0.0.1.
+
+        Raises:
+            Failure: There is no token to show.
+            ConfigError: A gateway of our own cannot start; so also its other failures.
+        """
+        url = self._sources.environ.get("SPINDLE_URL") or find_running(self.home)
+
+        if url is not None:
+            yield Connection(url=url.rstrip("/"), token=self._token())
+            return
+
+        stop = Stop()
+
+        async with anyio.create_task_group() as group:
+            running: Running = await group.start(self._run_own, stop)
+
+            try:
+                yield Connection(url=running.url, token=self._token())
+            finally:
+                stop.ask()
+
+    def _token(self) -> Secret:
+        given = self._sources.environ.get("SPINDLE_TOKEN")
+        path = self.home / FILE_NAME
+
+        if given:
+            return Secret(given)
+
+        if not path.exists():
+            raise Failure(
+                f"There is no token: set SPINDLE_TOKEN (there is no {path} to take it from)."
+            )
+
+        return Secret(path.read_text().strip())
+
+    async def _run_own(self, stop: Stop, *, task_status: TaskStatus[Running]) -> None:
+        given = self._sources.overrides.get("server")
+        own: Json = {**(given if isinstance(given, dict) else {}), "host": _LOCAL, "port": 0}
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        plan = make_plan(
+            replace(self._sources, overrides={**self._sources.overrides, "server": own})
+        )
+        configure_logging(plan.settings.logging.main, home=self.home)
+        await run_gateway(plan, bind(_LOCAL, 0), stop, task_status.started)

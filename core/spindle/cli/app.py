@@ -1,0 +1,213 @@
+"""The commands and their options. What they do is imported when they are called."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from spindle.cli.commands import SpindleGroup
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spindle.cli.access import GatewayAccess
+    from spindle.gateway import Sources
+    from spindle_spi.types import Json
+
+Home = Annotated[
+    Path,
+    typer.Option("--home", envvar="SPINDLE_HOME", help="Where state is kept.", file_okay=False),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", envvar="SPINDLE_CONFIG", help="The YAML file.", dir_okay=False),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+_HOME = Path("~/.spindle")
+
+app = typer.Typer(
+    cls=SpindleGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="An AI gateway host: one governed catalog of models and tools.",
+)
+token = typer.Typer(no_args_is_help=True, help="Make, list and revoke API tokens.")
+config = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
+modules = typer.Typer(no_args_is_help=True, help="Look at the modules and their routes.")
+app.add_typer(token, name="token")
+app.add_typer(config, name="config")
+app.add_typer(modules, name="modules")
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        from importlib.metadata import version
+
+        print(f"spindle {version('spindle')}")
+        raise typer.Exit
+
+
+@app.callback()
+def prepare(
+    ctx: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Say which.")
+    ] = False,
+) -> None:
+    """An AI gateway host: one governed catalog of models and tools."""
+    del version
+    # A function, so that nothing is imported for commands that reach no gateway.
+    ctx.obj = _reach_gateway
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port; 0 picks a free one.", min=0, max=65535)
+    ] = None,
+    config: Config = None,
+    home: Home = _HOME,
+    provider: Annotated[str | None, typer.Option(help="Model provider to serve.")] = None,
+    model: Annotated[str | None, typer.Option(help="A model of that provider.")] = None,
+) -> None:
+    """Start a gateway."""
+    from spindle.cli.serving import serve as run
+
+    run(_sources(home, config, {**_listening(host, port), **_providing(provider, model)}))
+
+
+@token.command("create")
+def create_token(  # noqa: PLR0913 - one parameter per option
+    name: Annotated[str, typer.Option(help="What it is for.")] = "token",
+    team: Annotated[list[str] | None, typer.Option(help="A team it sees; may be repeated.")] = None,
+    role: Annotated[str | None, typer.Option(help="Its role; developer if not said.")] = None,
+    permission: Annotated[
+        list[str] | None, typer.Option(help="Only these of the role's; may be repeated.")
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="E-mail of the person behind it.")] = None,
+    expires: Annotated[str | None, typer.Option(help="30d, 12h, or a date.")] = None,
+    admin: Annotated[
+        bool, typer.Option("--admin", help="Sees everything if no team is said.")
+    ] = False,
+    server: Annotated[str | None, typer.Option(help="Only for this virtual server.")] = None,
+    address: Annotated[
+        list[str] | None, typer.Option(help="Only from this range of addresses; may be repeated.")
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    home: Home = _HOME,
+) -> None:
+    """Make a token and print it, once."""
+    from spindle.cli import tokens
+
+    wish = tokens.TokenWish(
+        name=name,
+        role=role,
+        teams=team or (),
+        permissions=permission or (),
+        user=user,
+        expires=expires,
+        is_admin=admin,
+        server=server,
+        addresses=address or (),
+    )
+    tokens.create(_sources(home, config), wish, as_json=as_json)
+
+
+@token.command("list")
+def list_tokens(as_json: AsJson = False, config: Config = None, home: Home = _HOME) -> None:
+    """List the tokens, never their text."""
+    from spindle.cli import tokens
+
+    tokens.list_all(_sources(home, config), as_json=as_json)
+
+
+@token.command("revoke")
+def revoke_token(
+    which: Annotated[str, typer.Argument(metavar="ID", help="Its id, or what it starts with.")],
+    config: Config = None,
+    home: Home = _HOME,
+) -> None:
+    """Revoke a token for good."""
+    from spindle.cli import tokens
+
+    tokens.revoke(_sources(home, config), which)
+
+
+@config.command("check")
+def check_config(config: Config = None, home: Home = _HOME) -> None:
+    """Say every fault of the configuration."""
+    from spindle.cli import inventory
+
+    inventory.check_config(_sources(home, config))
+
+
+@modules.command("list")
+def list_modules(as_json: AsJson = False) -> None:
+    """List the installed modules."""
+    from spindle.cli import inventory
+
+    inventory.list_modules(as_json=as_json)
+
+
+@modules.command("routes")
+def list_routes(as_json: AsJson = False, config: Config = None, home: Home = _HOME) -> None:
+    """List every route with its owner and permission."""
+    from spindle.cli import inventory
+
+    inventory.list_routes(_sources(home, config), as_json=as_json)
+
+
+def _sources(
+    home: Path, config: Path | None, overrides: Mapping[str, Json] | None = None
+) -> Sources:
+    from spindle.gateway import Sources
+
+    return Sources(
+        home=home.expanduser().absolute(),
+        config=None if config is None else config.expanduser().absolute(),
+        environ=os.environ,
+        overrides=overrides or {},
+    )
+
+
+def _reach_gateway(home: Path | None = None, config: Path | None = None) -> GatewayAccess:
+    """Return what a module's command reaches a gateway with; None means the usual places."""
+    from spindle.cli.access import GatewayAccess
+
+    said = os.environ.get("SPINDLE_CONFIG")
+    return GatewayAccess(
+        _sources(
+            home or Path(os.environ.get("SPINDLE_HOME") or _HOME),
+            config or (Path(said) if said else None),
+        )
+    )
+
+
+def _listening(host: str | None, port: int | None) -> dict[str, Json]:
+    server: dict[str, Json] = {}
+
+    if host is not None:
+        server["host"] = host
+
+    if port is not None:
+        server["port"] = port
+
+    return {"server": server} if server else {}
+
+
+def _providing(provider: str | None, model: str | None) -> dict[str, Json]:
+    if provider is None:
+        if model is not None:
+            raise typer.BadParameter("--model needs --provider.")
+
+        return {}
+
+    service: dict[str, Json] = {} if model is None else {"models": [{"name": model}]}
+    return {"llm": {"services": {provider: service}}}

@@ -1,0 +1,119 @@
+"""The sections that declare catalog records: providers, gateways, servers, models as tools."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from spindle.config.sections import Count, Seconds, Section, Text, Url
+from spindle_spi.records import Visibility
+
+Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Capability = Literal["chat", "streaming", "function_calling", "vision", "embedding"]
+
+
+class Owned(Section):
+    """Who a record belongs to and who sees it."""
+
+    visibility: Visibility | None = None
+    """None means the default of its place: what it belongs to, else the environment's."""
+    team: Text | None = None
+    owner: Text | None = None
+
+
+class Declared(Owned):
+    """A record with the keys all of them have."""
+
+    description: str = ""
+    enabled: bool = True
+
+
+class UpstreamSettings(Section):
+    """`llm.services.<name>.upstream`."""
+
+    short_timeout_sec: Seconds = 5.0
+    long_timeout_sec: Seconds = 180.0
+    verify_cert: bool = True
+    enable_discovery: bool = False
+
+
+class ModelEntry(Declared):
+    """One of `llm.services.<name>.models`."""
+
+    name: Text
+    """As the upstream calls it."""
+    aliases: tuple[Text, ...] = ()
+    context_window: Count | None = None
+    max_output_tokens: Count | None = None
+    supports: tuple[Capability, ...] = ("chat", "streaming")
+    input_price: Price | None = None
+    output_price: Price | None = None
+    defaults: dict[str, JsonValue] = {}
+    fallbacks: tuple[Text, ...] = ()
+
+
+class ServiceEntry(Declared):
+    """`llm.services.<name>`: a model provider."""
+
+    provider_type: Text | None = None
+    api_format: Literal["openai"] = "openai"
+    api_key_env_var: Text | None = None
+    api_key_file: Text | None = None
+    api_key: Text | None = Field(default=None, repr=False)
+    urls: tuple[Url, ...] = ()
+    upstream: UpstreamSettings = UpstreamSettings()
+    models: tuple[ModelEntry, ...] = ()
+    options: dict[str, JsonValue] = {}
+
+
+class ToolEntry(Owned):
+    """`mcp.gateways.<name>.tools.<upstream tool>`: what differs from the gateway."""
+
+    enabled: bool | None = None
+
+
+class GatewayEntry(Declared):
+    """`mcp.gateways.<name>`: an upstream MCP server."""
+
+    transport: Literal["streamable_http", "sse", "builtin"] = "streamable_http"
+    url: Url | None = None
+    era: Literal["auto", "modern", "legacy"] = "auto"
+    credential_env_var: Text | None = None
+    credential_file: Text | None = None
+    timeout: Seconds = 60.0
+    options: dict[str, JsonValue] = {}
+    tools: dict[str, ToolEntry] = {}
+
+
+class ServerEntry(Declared):
+    """`servers.<slug>`: a virtual server."""
+
+    name: Text | None = None
+    gateways: tuple[Text, ...] = ()
+    tools: tuple[Text, ...] = ()
+    models: tuple[Text, ...] = ()
+    resources: tuple[Text, ...] = ()
+    prompts: tuple[Text, ...] = ()
+    prefix_free: bool = False
+    anonymous: bool = False
+    anonymous_permissions: tuple[Text, ...] = ("tools.read", "tools.execute")
+    instructions: Text | None = None
+
+
+class ModelToolEntry(Declared):
+    """`model_tools.<tool name>`: a model shown as a tool."""
+
+    model: Text
+
+
+class LlmSection(Section):
+    """The core's part of `llm`; the other keys are the module's."""
+
+    services: dict[str, ServiceEntry] | None = None
+
+
+class McpSection(Section):
+    """The core's part of `mcp`; the other keys are the module's."""
+
+    gateways: dict[str, GatewayEntry] | None = None

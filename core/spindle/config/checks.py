@@ -1,0 +1,302 @@
+"""Checks across the configuration: what single keys cannot tell. Faults, and warnings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from spindle.config.catalog import GatewayEntry, ModelEntry, Owned, ServerEntry, ServiceEntry
+from spindle.config.document import Document
+from spindle.config.faults import Fault, Path, suggest
+from spindle.config.records import (
+    BUILTIN_GATEWAY,
+    BUILTIN_SERVICE,
+    gateways_of,
+    provider_type_of,
+    services_of,
+)
+from spindle_spi.records import Visibility
+from spindle_spi.types import Json, JsonObject
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_TOOL = re.compile(r"[A-Za-z0-9_.-]{1,128}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_NAME_RULE = "letters, digits, '.', '_' and '-', at most 63"
+_EVERYWHERE = frozenset({"0.0.0.0", "::"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Names that exist, also those of entries too faulty to be in the document."""
+
+    services: Collection[str]
+    gateways: Collection[str]
+    aliases: Collection[str]
+    model_tools: Collection[str]
+
+
+def cross_faults(document: Document, data: JsonObject) -> list[Fault]:
+    """Return what is wrong between the parts of a configuration."""
+    known = _known(document, data)
+    return [
+        *_service_faults(document, known),
+        *_alias_faults(document),
+        *_gateway_faults(document),
+        *_server_faults(document, known),
+        *_model_tool_faults(document, known),
+        *_plugin_faults(document),
+        *_module_faults(document),
+    ]
+
+
+def warnings_of(document: Document) -> list[Fault]:
+    """Return what is allowed but should be known to the operator."""
+    found = [
+        Fault(
+            path=("llm", "services", name, "api_key"),
+            problem="a key in the configuration; name an environment variable or a file instead",
+        )
+        for name, service in services_of(document).items()
+        if service.api_key is not None
+    ]
+
+    for slug, server in document.servers.items():
+        path = ("servers", slug, "anonymous")
+
+        if server.anonymous and document.environment == "production":
+            found.append(Fault(path=path, problem="anybody may use this server without a token"))
+
+        if server.anonymous and server.visibility not in (None, Visibility.PUBLIC):
+            problem = "without effect, only a public server is seen without a token"
+            found.append(Fault(path=path, problem=problem))
+
+    hosts = document.server.allowed_hosts
+
+    if (
+        document.server.host in _EVERYWHERE
+        and "allowed_hosts" not in document.server.model_fields_set
+    ):
+        problem = f"other machines are refused until their name for this one is added to {hosts}"
+        found.append(Fault(path=("server", "allowed_hosts"), problem=problem))
+
+    return found
+
+
+def _known(document: Document, data: JsonObject) -> _Known:
+    services, gateways = services_of(document), gateways_of(document)
+    return _Known(
+        services={*services, *_names(data, "llm", "services", BUILTIN_SERVICE)},
+        gateways={*gateways, *_names(data, "mcp", "gateways", BUILTIN_GATEWAY)},
+        aliases={a for s in services.values() for model in s.models for a in model.aliases},
+        model_tools={*document.model_tools, *_keys(data.get("model_tools"))},
+    )
+
+
+def _names(data: JsonObject, section: str, key: str, builtin: str) -> Collection[str]:
+    given = data.get(section)
+    entries = given.get(key) if isinstance(given, dict) else None
+    return (builtin,) if entries is None else _keys(entries)
+
+
+def _keys(value: Json | None) -> Collection[str]:
+    return value.keys() if isinstance(value, dict) else ()
+
+
+def _service_faults(document: Document, known: _Known) -> Iterator[Fault]:
+    for name, service in services_of(document).items():
+        path: Path = ("llm", "services", name)
+        yield from _name_faults(path, name, _NAME, _NAME_RULE)
+        yield from _owner_faults(path, service)
+        yield from _variable_faults((*path, "api_key_env_var"), service.api_key_env_var)
+
+        if not service.urls and provider_type_of(name, service) != "mock":
+            yield Fault(path=(*path, "urls"), problem="is missing", expected="at least one URL")
+
+        yield from _model_faults(path, name, service, known)
+
+
+def _model_faults(
+    path: Path, provider: str, service: ServiceEntry, known: _Known
+) -> Iterator[Fault]:
+    seen: dict[str, int] = {}
+
+    for index, model in enumerate(service.models):
+        where = (*path, "models", index)
+        first = seen.setdefault(model.name, index)
+
+        if first != index:
+            problem = f"a second model {model.name!r}, the first is models[{first}]"
+            yield Fault(path=(*where, "name"), problem=problem, expected="one record per name")
+
+        yield from _owner_faults(where, _seen_through(model, service))
+
+        for number, fallback in enumerate(model.fallbacks):
+            inner = (*where, "fallbacks", number)
+
+            if fallback == f"{provider}~{model.name}":
+                yield Fault(path=inner, problem="the model itself", expected="another model")
+            else:
+                yield from _model_reference_faults(inner, fallback, known)
+
+
+def _seen_through(model: ModelEntry, service: ServiceEntry) -> Owned:
+    return Owned(
+        visibility=model.visibility or service.visibility,
+        team=model.team or service.team,
+        owner=model.owner or service.owner,
+    )
+
+
+def _alias_faults(document: Document) -> Iterator[Fault]:
+    owners: dict[str, str] = {}
+
+    for provider, service in services_of(document).items():
+        for index, model in enumerate(service.models):
+            unified = f"{provider}~{model.name}"
+
+            for number, alias in enumerate(model.aliases):
+                other = owners.setdefault(alias, unified)
+                path = ("llm", "services", provider, "models", index, "aliases", number)
+
+                if other != unified:
+                    yield Fault(path=path, problem=f"{alias!r} is already an alias of {other!r}")
+
+                if "~" in alias:
+                    problem = f"{alias!r} looks like a unified name"
+                    yield Fault(path=path, problem=problem, expected="a name without '~'")
+
+
+def _gateway_faults(document: Document) -> Iterator[Fault]:
+    for name, gateway in gateways_of(document).items():
+        path: Path = ("mcp", "gateways", name)
+        yield from _name_faults(path, name, _NAME, _NAME_RULE)
+        yield from _owner_faults(path, gateway)
+        yield from _variable_faults((*path, "credential_env_var"), gateway.credential_env_var)
+        yield from _transport_faults(path, gateway)
+
+        for tool, entry in gateway.tools.items():
+            team = entry.team or gateway.team
+            seen = Owned(visibility=entry.visibility, team=team, owner=entry.owner)
+            yield from _owner_faults((*path, "tools", tool), seen)
+
+
+def _transport_faults(path: Path, gateway: GatewayEntry) -> Iterator[Fault]:
+    if gateway.transport == "builtin":
+        if gateway.url is not None:
+            yield Fault(path=(*path, "url"), problem="a built-in gateway has no address")
+    elif gateway.url is None:
+        yield Fault(
+            path=(*path, "url"),
+            problem="is missing",
+            expected=f"the URL of a {gateway.transport} server",
+        )
+
+
+def _server_faults(document: Document, known: _Known) -> Iterator[Fault]:
+    names: dict[str, str] = {slug: slug for slug in document.servers}
+
+    for slug, server in document.servers.items():
+        path: Path = ("servers", slug)
+        rule = "lower-case letters, digits, '_' and '-', at most 63"
+        yield from _name_faults(path, slug, _SLUG, rule)
+        yield from _owner_faults(path, server)
+        yield from _member_faults(path, server, known)
+        owner = names.setdefault(server.name or slug, slug)
+
+        if owner != slug:
+            problem = f"the server {owner!r} has this name"
+            yield Fault(path=(*path, "name"), problem=problem, expected="one record per name")
+
+
+def _member_faults(path: Path, server: ServerEntry, known: _Known) -> Iterator[Fault]:
+    for index, name in enumerate(server.gateways):
+        if name not in known.gateways:
+            yield _unknown((*path, "gateways", index), "gateway", name, known.gateways)
+
+    for index, name in enumerate(server.models):
+        yield from _model_reference_faults((*path, "models", index), name, known)
+
+    prefixes = tuple(known.gateways)
+
+    for index, name in enumerate(server.tools):
+        # What an upstream offers is known only when it is connected; whose it would be is known.
+        if name not in known.model_tools and not name.startswith(prefixes):
+            offered = {*known.model_tools, *(f"{gateway}…" for gateway in known.gateways)}
+            yield _unknown((*path, "tools", index), "tool", name, offered)
+
+    if server.prefix_free and len(server.gateways) != 1:
+        yield Fault(
+            path=(*path, "prefix_free"),
+            problem=f"needs names of one upstream, this server has {len(server.gateways)} gateways",
+            expected="exactly one gateway",
+        )
+
+
+def _model_tool_faults(document: Document, known: _Known) -> Iterator[Fault]:
+    for name, tool in document.model_tools.items():
+        path: Path = ("model_tools", name)
+        rule = "letters, digits, '_', '.' and '-', at most 128"
+        yield from _name_faults(path, name, _TOOL, rule)
+        yield from _owner_faults(path, tool)
+        yield from _model_reference_faults((*path, "model"), tool.model, known)
+
+
+def _plugin_faults(document: Document) -> Iterator[Fault]:
+    seen: dict[str, int] = {}
+
+    for index, entry in enumerate(document.plugins.entries):
+        first = seen.setdefault(entry.name, index)
+
+        if first != index:
+            yield Fault(
+                path=("plugins", "entries", index, "name"),
+                problem=f"a second plugin {entry.name!r}, the first is entries[{first}]",
+                expected="one entry per name",
+            )
+
+
+def _module_faults(document: Document) -> Iterator[Fault]:
+    both = set(document.modules.enabled or ()) & set(document.modules.disabled)
+
+    for name in sorted(both):
+        yield Fault(path=("modules",), problem=f"{name!r} is both enabled and disabled")
+
+
+def _model_reference_faults(path: Path, name: str, known: _Known) -> Iterator[Fault]:
+    provider, separator, _ = name.partition("~")
+
+    if not separator:
+        if name not in known.aliases:
+            yield _unknown(path, "model", name, known.aliases, "provider~model or a declared alias")
+    elif provider not in known.services:
+        yield _unknown(path, "provider", provider, known.services)
+
+
+def _unknown(path: Path, kind: str, name: str, known: Collection[str], expected: str = "") -> Fault:
+    return Fault(
+        path=path,
+        problem=f"unknown {kind} {name!r}{suggest(name, known)}",
+        expected=expected or f"one of {', '.join(sorted(known)) or 'none, there are none'}",
+    )
+
+
+def _name_faults(path: Path, name: str, rule: re.Pattern[str], words: str) -> Iterator[Fault]:
+    if not rule.fullmatch(name):
+        yield Fault(path=path, problem=f"{name!r} is not a name", expected=words)
+
+
+def _variable_faults(path: Path, name: str | None) -> Iterator[Fault]:
+    if name is not None and not _VARIABLE.fullmatch(name):
+        # It may well be the secret itself: do not show it.
+        yield Fault(path=path, problem="is not the name of an environment variable")
+
+
+def _owner_faults(path: Path, entry: Owned) -> Iterator[Fault]:
+    if entry.visibility is Visibility.TEAM and entry.team is None:
+        yield Fault(
+            path=(*path, "visibility"),
+            problem="'team', but there is no team",
+            expected="a team beside it",
+        )

@@ -1,0 +1,43 @@
+"""The whole configuration as one model, and its defaults when a part is not given."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from spindle.config.catalog import LlmSection, McpSection, ModelToolEntry, ServerEntry
+from spindle.config.sections import (
+    LimitSettings,
+    LoggingSettings,
+    ModuleSettings,
+    PluginSettings,
+    Section,
+    ServerSettings,
+    SpiSettings,
+    StoreSettings,
+    UsageSettings,
+)
+
+Environment = Literal["development", "production"]
+
+
+class Document(Section):
+    """Every key the core knows. Sections of other modules stand beside it."""
+
+    environment: Environment = "development"
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    usage: UsageSettings = UsageSettings()
+    limits: LimitSettings = LimitSettings()
+    spi: SpiSettings = SpiSettings()
+    features: dict[str, bool] = {}
+    modules: ModuleSettings = ModuleSettings()
+    logging: LoggingSettings = LoggingSettings()
+    plugins: PluginSettings = PluginSettings()
+    llm: LlmSection = LlmSection()
+    mcp: McpSection = McpSection()
+    servers: dict[str, ServerEntry] = {}
+    model_tools: dict[str, ModelToolEntry] = {}
+
+
+CATALOG_KEYS = {"llm": "services", "mcp": "gateways"}
+"""Of a module's section, the key that belongs to the core's catalog."""

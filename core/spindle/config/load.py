@@ -1,0 +1,104 @@
+"""Reads the configuration: file, environment, command line; all faults at once or frozen settings.
+
+Nothing else reads the environment or this file. The caller says where they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from spindle.config.checks import cross_faults, warnings_of
+from spindle.config.faults import Fault, render_fault
+from spindle.config.modules import Schemas, module_faults
+from spindle.config.parsing import module_sections, parse_document, section_faults
+from spindle.config.records import declared_records, secret_sources, tool_overrides
+from spindle.config.settings import Settings
+from spindle.config.sources import Sources, merge_sources
+from spindle.redaction import REDACTOR
+from spindle_spi.errors import ConfigError
+from spindle_spi.types import Json
+
+_SQLITE = "sqlite+aiosqlite:///"
+
+
+def load_settings(
+    path: Path | None,
+    *,
+    home: Path,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, Json] | None = None,
+    schemas: Schemas | None = None,
+) -> Settings:
+    """Return the settings of this process.
+
+    Raises:
+        ConfigError: Something is wrong; carries every fault, with its path and what was expected.
+    """
+    sources = merge_sources(path, environ, overrides or {})
+    _default_by_environment(sources)
+    document = parse_document(sources)
+    sections = module_sections(sources.data)
+    known = schemas or {}
+    faults = [
+        *sources.faults,
+        *section_faults(sources.data, known),
+        *module_faults(sections, known),
+        *_new(cross_faults(document, sources.data), sources.faults),
+    ]
+
+    if faults:
+        raise ConfigError(_render(faults, sources))
+
+    warnings = _render(warnings_of(document), sources)
+    base = home if path is None else path.parent
+    return Settings(
+        home=home,
+        path=path,
+        environment=document.environment,
+        server=document.server,
+        store=document.store,
+        store_url=_store_url(document.store.url, home),
+        usage=document.usage,
+        limits=document.limits,
+        spi=document.spi,
+        features=document.features,
+        modules=document.modules,
+        logging=document.logging,
+        plugins=document.plugins,
+        declared=declared_records(document),
+        tool_overrides=tool_overrides(document),
+        secret_sources=secret_sources(document, base),
+        warnings=warnings,
+        sections=sections,
+    )
+
+
+def _default_by_environment(sources: Sources) -> None:
+    plugins = sources.data.setdefault("plugins", {})
+
+    if sources.data.get("environment") == "production" and isinstance(plugins, dict):
+        plugins.setdefault("unhandled", "deny")
+
+
+def _new(faults: Iterable[Fault], before: Iterable[Fault]) -> list[Fault]:
+    """Return the faults that do not merely follow from others: what was faulty is missing now."""
+    taken_out = {fault.path[:length] for fault in before for length in range(len(fault.path) + 1)}
+    return [
+        fault for fault in faults if fault.problem != "is missing" or fault.path not in taken_out
+    ]
+
+
+def _store_url(given: str | None, home: Path) -> str:
+    url = given or f"{_SQLITE}spindle.db"
+
+    if not url.startswith(_SQLITE):
+        return url
+
+    # An absolute path replaces the home in front of it.
+    return f"{_SQLITE}{(home / url.removeprefix(_SQLITE)).absolute()}"
+
+
+def _render(faults: Iterable[Fault], sources: Sources) -> tuple[str, ...]:
+    lines = (REDACTOR.text(render_fault(fault, sources.places)) for fault in faults)
+    return tuple(dict.fromkeys(lines))

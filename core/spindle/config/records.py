@@ -1,0 +1,294 @@
+"""Makes catalog records of what the configuration declares, and names where their secrets are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path as FilePath
+from uuid import NAMESPACE_URL, uuid5
+
+from spindle.config.catalog import (
+    Declared,
+    GatewayEntry,
+    ModelEntry,
+    ModelToolEntry,
+    ServerEntry,
+    ServiceEntry,
+    ToolEntry,
+)
+from spindle.config.document import Document
+from spindle.secrets import SecretSource
+from spindle_spi.records import (
+    CatalogRecord,
+    GatewaySpec,
+    Kind,
+    ModelSpec,
+    ProviderSpec,
+    RecordSpec,
+    ServerSpec,
+    ToolSpec,
+    Visibility,
+)
+from spindle_spi.secret import Secret, SecretRef
+from spindle_spi.types import Json
+
+ORIGIN = "config"
+ADAPTERS = frozenset({"openai", "mock"})
+"""Names of services that say by themselves which adapter they need."""
+BUILTIN_SERVICE = "mock"
+BUILTIN_GATEWAY = "demo"
+
+MODEL_TOOL_SCHEMA: dict[str, Json] = {
+    "type": "object",
+    "properties": {
+        "prompt": {"type": "string", "description": "What to ask the model."},
+        "system": {"type": "string", "description": "Instructions for the model."},
+        "max_tokens": {"type": "integer", "minimum": 1, "description": "Longest answer."},
+    },
+    "required": ["prompt"],
+    "additionalProperties": False,
+}
+"""Arguments of a tool that is a model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolOverride:
+    """What the operator wants of one upstream tool; None leaves what the gateway gives it."""
+
+    visibility: Visibility | None = None
+    team: str | None = None
+    owner: str | None = None
+    enabled: bool | None = None
+
+    def apply(self, record: CatalogRecord) -> CatalogRecord:
+        """Return the record as the operator wants it."""
+        return replace(
+            record,
+            visibility=record.visibility if self.visibility is None else self.visibility,
+            team=record.team if self.team is None else self.team,
+            owner=record.owner if self.owner is None else self.owner,
+            enabled=record.enabled if self.enabled is None else self.enabled,
+        )
+
+
+def record_id(kind: Kind, name: str) -> str:
+    """Return the id of a declared record: the same for the same kind and name, always."""
+    return str(uuid5(NAMESPACE_URL, f"spindle:{kind.value}:{name}"))
+
+
+def services_of(document: Document) -> dict[str, ServiceEntry]:
+    """Return the declared providers, or the built-in one where there is no such section."""
+    declared = document.llm.services
+    return {BUILTIN_SERVICE: _builtin_service(document)} if declared is None else declared
+
+
+def gateways_of(document: Document) -> dict[str, GatewayEntry]:
+    """Return the declared gateways, or the built-in one where there is no such section."""
+    declared = document.mcp.gateways
+    return {BUILTIN_GATEWAY: _builtin_gateway(document)} if declared is None else declared
+
+
+def provider_type_of(name: str, service: ServiceEntry) -> str:
+    """Return the adapter of a service: as given, else what its name says, else `openai`."""
+    return service.provider_type or (name if name in ADAPTERS else "openai")
+
+
+def declared_records(document: Document) -> tuple[CatalogRecord, ...]:
+    """Return every record the configuration declares."""
+    return tuple(_records(document))
+
+
+def tool_overrides(document: Document) -> dict[tuple[str, str], ToolOverride]:
+    """Return what is wanted of single upstream tools, by gateway and upstream name."""
+    return {
+        (gateway, tool): _override(entry)
+        for gateway, declared in gateways_of(document).items()
+        for tool, entry in declared.tools.items()
+    }
+
+
+def secret_sources(document: Document, base: FilePath) -> dict[str, SecretSource]:
+    """Return where each declared secret may be found; relative files start at `base`."""
+    sources: dict[str, SecretSource] = {}
+
+    for name, service in services_of(document).items():
+        ref = _service_secret(name, service)
+
+        if ref is not None:
+            sources[ref.name] = SecretSource(
+                env_var=service.api_key_env_var,
+                file=None if service.api_key_file is None else base / service.api_key_file,
+                inline=None if service.api_key is None else Secret(service.api_key),
+            )
+
+    for name, gateway in gateways_of(document).items():
+        ref = _gateway_secret(name, gateway)
+
+        if ref is not None:
+            sources[ref.name] = SecretSource(
+                env_var=gateway.credential_env_var,
+                file=None if gateway.credential_file is None else base / gateway.credential_file,
+            )
+
+    return sources
+
+
+def _records(document: Document) -> Iterator[CatalogRecord]:
+    for name, service in services_of(document).items():
+        yield _record(Kind.PROVIDER, name, _provider_spec(name, service), service, module="llm")
+
+        for model in service.models:
+            qualified = f"{name}~{model.name}"
+            inherited = _inherit(model, service)
+            spec = _model_spec(name, model)
+            yield _record(Kind.MODEL, qualified, spec, inherited, module="llm")
+
+    for name, gateway in gateways_of(document).items():
+        yield _record(Kind.GATEWAY, name, _gateway_spec(name, gateway), gateway, module="mcp")
+
+    for name, tool in document.model_tools.items():
+        yield _record(Kind.TOOL, name, _model_tool_spec(document, tool), tool, module="llm")
+
+    for slug, server in document.servers.items():
+        shown = _server_spec(document, slug, server)
+        yield _record(Kind.SERVER, server.name or slug, shown, server, module="")
+
+
+def _record(
+    kind: Kind, name: str, spec: RecordSpec, entry: Declared, *, module: str
+) -> CatalogRecord:
+    return CatalogRecord(
+        id=record_id(kind, name),
+        kind=kind,
+        name=name,
+        spec=spec,
+        module=module,
+        description=entry.description,
+        owner=entry.owner,
+        team=entry.team,
+        visibility=entry.visibility or Visibility.PUBLIC,
+        enabled=entry.enabled,
+        origin=ORIGIN,
+    )
+
+
+def _inherit(model: ModelEntry, service: ServiceEntry) -> ModelEntry:
+    return model.model_copy(
+        update={
+            "visibility": model.visibility or service.visibility,
+            "team": model.team or service.team,
+            "owner": model.owner or service.owner,
+            "enabled": model.enabled and service.enabled,
+        }
+    )
+
+
+def _provider_spec(name: str, service: ServiceEntry) -> ProviderSpec:
+    upstream = service.upstream
+    return ProviderSpec(
+        provider_type=provider_type_of(name, service),
+        api_format=service.api_format,
+        urls=service.urls,
+        api_key=_service_secret(name, service),
+        short_timeout=upstream.short_timeout_sec,
+        long_timeout=upstream.long_timeout_sec,
+        verify_cert=upstream.verify_cert,
+        enable_discovery=upstream.enable_discovery,
+        options=dict(service.options),
+    )
+
+
+def _model_spec(provider: str, model: ModelEntry) -> ModelSpec:
+    return ModelSpec(
+        provider=provider,
+        upstream_name=model.name,
+        aliases=model.aliases,
+        model_type="embeddings" if model.supports == ("embedding",) else "llm",
+        context_window=model.context_window,
+        max_output_tokens=model.max_output_tokens,
+        supports=model.supports,
+        input_price=model.input_price,
+        output_price=model.output_price,
+        defaults=dict(model.defaults),
+        fallbacks=model.fallbacks,
+    )
+
+
+def _gateway_spec(name: str, gateway: GatewayEntry) -> GatewaySpec:
+    return GatewaySpec(
+        transport=gateway.transport,
+        url=gateway.url,
+        era=gateway.era,
+        credential=_gateway_secret(name, gateway),
+        timeout=gateway.timeout,
+        options=dict(gateway.options),
+    )
+
+
+def _model_tool_spec(document: Document, tool: ModelToolEntry) -> ToolSpec:
+    return ToolSpec(
+        model=unified_name(document, tool.model),
+        description=tool.description or f"Asks the model {tool.model}.",
+        input_schema=MODEL_TOOL_SCHEMA,
+    )
+
+
+def _server_spec(document: Document, slug: str, server: ServerEntry) -> ServerSpec:
+    return ServerSpec(
+        slug=slug,
+        gateways=server.gateways,
+        tools=server.tools,
+        models=tuple(unified_name(document, name) for name in server.models),
+        resources=server.resources,
+        prompts=server.prompts,
+        prefix_free=server.prefix_free,
+        anonymous=server.anonymous,
+        anonymous_permissions=server.anonymous_permissions,
+        instructions=server.instructions,
+    )
+
+
+def unified_name(document: Document, name: str) -> str:
+    """Return the unified name of a model that may be named by a declared alias."""
+    for provider, service in services_of(document).items():
+        for model in service.models:
+            if name in model.aliases:
+                return f"{provider}~{model.name}"
+
+    return name
+
+
+def _override(entry: ToolEntry) -> ToolOverride:
+    return ToolOverride(
+        visibility=entry.visibility, team=entry.team, owner=entry.owner, enabled=entry.enabled
+    )
+
+
+def _service_secret(name: str, service: ServiceEntry) -> SecretRef | None:
+    given = service.api_key_env_var or service.api_key_file or service.api_key
+    return SecretRef(name=f"llm.services.{name}.api_key") if given else None
+
+
+def _gateway_secret(name: str, gateway: GatewayEntry) -> SecretRef | None:
+    given = gateway.credential_env_var or gateway.credential_file
+    return SecretRef(name=f"mcp.gateways.{name}.credential") if given else None
+
+
+def _builtin_visibility(document: Document) -> Visibility:
+    # In production nobody meets what nobody asked for.
+    return Visibility.PRIVATE if document.environment == "production" else Visibility.PUBLIC
+
+
+def _builtin_service(document: Document) -> ServiceEntry:
+    return ServiceEntry(
+        description="Answers without any model, for trying things out.",
+        visibility=_builtin_visibility(document),
+    )
+
+
+def _builtin_gateway(document: Document) -> GatewayEntry:
+    return GatewayEntry(
+        transport="builtin",
+        description="Small tools that need no upstream, for trying things out.",
+        visibility=_builtin_visibility(document),
+    )

@@ -1,0 +1,180 @@
+"""The sections of the core itself, as pydantic models: their keys, types, bounds and defaults.
+
+A null anywhere means the default. `docs/reference/configuration.md` names every key.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic_core import PydanticCustomError
+
+from spindle_spi.plugin import HookPhase, PluginMode
+
+Level = Literal["debug", "info", "warning", "error"]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Text = Annotated[str, Field(min_length=1)]
+
+STORE_SCHEMES = ("sqlite+aiosqlite", "postgresql+asyncpg")
+
+
+def refuse(problem: str, expected: str) -> PydanticCustomError:
+    """Return the error a validator raises; `faults` puts it into words with the path."""
+    return PydanticCustomError("fault", "{problem}", {"problem": problem, "expected": expected})
+
+
+def check_url(value: str) -> str:
+    """Accept an http or https URL without credentials.
+
+    Raises:
+        PydanticCustomError: It is none.
+    """
+    expected = "http://HOST[:PORT][/PATH] or https://…"
+
+    try:
+        parts = urlsplit(value)
+        has_port = parts.port is None or parts.port > 0
+    except ValueError:
+        raise refuse("is not a URL", expected) from None
+
+    if parts.scheme not in ("http", "https") or not parts.hostname or not has_port:
+        raise refuse("is not an http(s) URL", expected)
+
+    if any(character.isspace() for character in value):
+        raise refuse("has a space in it", expected)
+
+    if parts.username is not None or parts.password is not None:
+        raise refuse("has credentials in it", f"{expected}, the secret in a key of its own")
+
+    return value
+
+
+def _check_host(value: str) -> str:
+    if "/" in value or any(character.isspace() for character in value):
+        raise refuse(f"{value!r} is not a host name", "a host without scheme, or *")
+
+    return value
+
+
+def _check_origin(value: str) -> str:
+    scheme, separator, rest = value.partition("://")
+    host = rest.strip("[]") if separator and "/" not in rest else ""
+
+    if value != "*" and (scheme not in ("http", "https") or not host):
+        raise refuse(f"{value!r} is not an origin", "http(s)://HOST[:PORT] without a path, or *")
+
+    return value
+
+
+def _check_store(value: str) -> str:
+    scheme, separator, rest = value.partition("://")
+
+    if not separator or scheme not in STORE_SCHEMES or rest in ("", "/", "/:memory:"):
+        raise refuse("is not a database URL", " or ".join(f"{s}://…" for s in STORE_SCHEMES))
+
+    return value
+
+
+Url = Annotated[str, AfterValidator(check_url)]
+
+
+class Section(BaseModel):
+    """Base of every part of the configuration: no unknown keys, no changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _local_hosts(data: dict[str, object]) -> tuple[str, ...]:
+    host = data.get("host", "127.0.0.1")
+    shown = f"[{host}]" if ":" in str(host) else str(host)
+    return tuple(dict.fromkeys(("localhost", "127.0.0.1", "[::1]", shown)))
+
+
+class ServerSettings(Section):
+    """`server`: the HTTP server."""
+
+    host: Text = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    body_limit_bytes: Count = 10_485_760
+    allowed_hosts: tuple[Annotated[Text, AfterValidator(_check_host)], ...] = Field(
+        default_factory=_local_hosts
+    )
+    allowed_origins: tuple[Annotated[Text, AfterValidator(_check_origin)], ...] = ()
+    drain_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
+    start_seconds: Seconds = 20.0
+    metrics_on_loopback: bool = False
+
+
+class StoreSettings(Section):
+    """`store`: the database."""
+
+    url: Annotated[str, AfterValidator(_check_store)] | None = Field(default=None, repr=False)
+    """As written; `Settings.store_url` is the one to open."""
+    revision_poll_seconds: Seconds = 0.5
+
+
+class UsageSettings(Section):
+    """`usage`: how usage rows reach the database."""
+
+    flush_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    max_pending: Count = 100_000
+
+
+class LimitSettings(Section):
+    """`limits`: bounds on callers."""
+
+    requests_per_minute: Count | None = None
+
+
+class SpiSettings(Section):
+    """`spi`: how modules are reached."""
+
+    transport: Literal["direct", "loopback"] = "direct"
+
+
+class ModuleSettings(Section):
+    """`modules`: which modules run."""
+
+    enabled: tuple[Text, ...] | None = None
+    """None means every installed one."""
+    disabled: tuple[Text, ...] = ()
+
+
+class LoggerSettings(Section):
+    """`logging.main`: where log lines go."""
+
+    console_level: Level = "info"
+    file_level: Level = "debug"
+    file: Text | None = None
+    max_size_mb: Count = 1000
+    max_backups: Annotated[int, Field(ge=0)] = 3
+    max_age_days: Count = 28
+
+
+class LoggingSettings(Section):
+    """`logging`."""
+
+    main: LoggerSettings = LoggerSettings()
+
+
+class PluginEntry(Section):
+    """One of `plugins.entries`."""
+
+    plugin: Text
+    name: Text = Field(default_factory=lambda data: str(data.get("plugin", "")))
+    mode: PluginMode = PluginMode.ENFORCE
+    priority: int = 100
+    phases: tuple[HookPhase, ...] | None = None
+    """None means the phases the plugin itself names."""
+    config: dict[str, JsonValue] = {}
+
+
+class PluginSettings(Section):
+    """`plugins`: content policy."""
+
+    unhandled: Literal["allow", "deny"] = "allow"
+    """Set by the environment when the file does not: `deny` in production."""
+    entries: tuple[PluginEntry, ...] = ()

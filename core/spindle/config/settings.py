@@ -1,0 +1,60 @@
+"""The configuration as everybody reads it: frozen, complete, without a secret in any rendering."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from spindle.config.document import Environment
+from spindle.config.records import ToolOverride
+from spindle.config.sections import (
+    LimitSettings,
+    LoggingSettings,
+    ModuleSettings,
+    PluginSettings,
+    ServerSettings,
+    SpiSettings,
+    StoreSettings,
+    UsageSettings,
+)
+from spindle.secrets import SecretSource
+from spindle_spi.records import CatalogRecord
+from spindle_spi.types import JsonObject
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What `load_settings` returns."""
+
+    home: Path
+    """Directory of the gateway's own state."""
+    path: Path | None
+    """The file it was read from, if there is one."""
+    environment: Environment
+    server: ServerSettings
+    store: StoreSettings
+    store_url: str = field(repr=False)
+    """Database to open, as SQLAlchemy spells it; may hold a password."""
+    usage: UsageSettings
+    limits: LimitSettings
+    spi: SpiSettings
+    features: Mapping[str, bool]
+    modules: ModuleSettings
+    logging: LoggingSettings
+    plugins: PluginSettings
+    declared: tuple[CatalogRecord, ...]
+    """Records with the origin `config`."""
+    tool_overrides: Mapping[tuple[str, str], ToolOverride]
+    """By gateway and upstream tool."""
+    secret_sources: Mapping[str, SecretSource]
+    """By `SecretRef.name`."""
+    warnings: tuple[str, ...]
+    """What is allowed but should be known, one sentence each."""
+    sections: Mapping[str, JsonObject] = field(repr=False)
+    """Modules' own keys by section name; read them by `section`."""
+
+    def section(self, name: str) -> JsonObject:
+        """Return a copy of a module's own keys; empty when there are none."""
+        return copy.deepcopy(self.sections.get(name, {}))

@@ -1,0 +1,134 @@
+"""The core assembled: what the host starts, and what it hands to each module."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+import anyio
+
+from spindle.admission import Admission
+from spindle.identity import Identity
+from spindle.invocations import Invoker
+from spindle.ledger import Ledger
+from spindle.limits import RequestLimits
+from spindle.plugins import PluginRegistry
+from spindle.secrets import SecretStore
+from spindle.services.auth import AuthPolicy
+from spindle.services.catalog import Catalog
+from spindle.services.config_secrets import ConfigSecrets
+from spindle.services.observability import Observability
+from spindle.services.plugin import Plugins
+from spindle.services.session_event import SessionEvents
+from spindle.snapshots import Snapshots
+from spindle.store import Store
+from spindle.telemetry.metrics import Metrics
+from spindle_spi.services import Services
+
+if TYPE_CHECKING:
+    from spindle.config import Settings
+    from spindle_spi.module import Module
+
+
+class Core:
+    """Policy, records and everything that is kept; knows no protocol and no module by name."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings = settings
+        self.store = store
+        self.metrics = Metrics()
+        self.secrets = SecretStore.from_environment(settings.secret_sources)
+        self.plugins = PluginRegistry.load(settings.plugins, count=self.metrics.count)
+        self.owners: dict[str, Module] = {}
+        self.snapshots = Snapshots(
+            store,
+            overrides=settings.tool_overrides,
+            poll_seconds=settings.store.revision_poll_seconds,
+        )
+        self.identity = Identity(self.snapshots)
+        self.ledger = Ledger(
+            store,
+            flush_seconds=settings.usage.flush_seconds,
+            max_pending=settings.usage.max_pending,
+        )
+        self.admission = Admission(
+            snapshots=self.snapshots,
+            plugins=self.plugins,
+            limits=RequestLimits(settings.limits.requests_per_minute),
+            ledger=self.ledger,
+            metrics=self.metrics,
+        )
+        self.leases = self.admission.leases
+        self.invoker = Invoker(admission=self.admission, plugins=self.plugins, owners=self.owners)
+        self.sessions = SessionEvents(store)
+        self._work: anyio.CancelScope | None = None
+        self._is_idle = anyio.Event()
+        self._is_idle.set()
+
+    @classmethod
+    async def open(cls, settings: Settings) -> Self:
+        """Open the store, put the declared records into it, compile the first snapshot."""
+        store = await Store.open(settings.store_url)
+
+        try:
+            core = cls(settings, store)
+            await store.catalog.replace("config", settings.declared)
+            await core.snapshots.refresh()
+        except BaseException:
+            await store.close()
+            raise
+
+        return core
+
+    def services_for(self, module_id: str, section: str | None = None) -> Services:
+        """Return the six services as one module may use them; its section is named by its id."""
+        return Services(
+            auth=AuthPolicy(
+                identity=self.identity, snapshots=self.snapshots, sessions=self.sessions
+            ),
+            catalog=Catalog(
+                module_id=module_id,
+                snapshots=self.snapshots,
+                identity=self.identity,
+                admission=self.admission,
+                invoker=self.invoker,
+                secrets_held=self.secrets,
+            ),
+            plugin=Plugins(admission=self.admission, registry=self.plugins),
+            session_event=self.sessions,
+            config_secrets=ConfigSecrets(
+                module_id=module_id,
+                section=self.settings.section(section or module_id),
+                features=self.settings.features,
+                snapshots=self.snapshots,
+                secrets=self.secrets,
+            ),
+            observability=Observability(module_id=module_id, metrics=self.metrics),
+        )
+
+    async def run(self) -> None:
+        """Follow the store, flush usage and end leases, until cancelled or closed."""
+        self._is_idle = anyio.Event()
+
+        try:
+            async with anyio.create_task_group() as group:
+                self._work = group.cancel_scope
+                group.start_soon(self.snapshots.run)
+                group.start_soon(self.ledger.run)
+                group.start_soon(self.leases.run)
+        finally:
+            self._work = None
+            self._is_idle.set()
+
+    async def close(self) -> None:
+        """Settle what is open, write what is pending, close the store."""
+        with anyio.CancelScope(shield=True):
+            if self._work is not None:
+                # Nothing must look at a store that is closed: that would open it again.
+                self._work.cancel()
+                await self._is_idle.wait()
+
+            try:
+                await self.leases.close()
+                await self.ledger.close()
+            finally:
+                await self.store.close()

@@ -1,0 +1,183 @@
+"""A whole gateway from its configuration: settings, modules, core, host and server in one run.
+
+The commands use it; nothing here prints.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from spindle.administrator import Administrator, ensure_administrator
+from spindle.config import Settings, load_settings
+from spindle.core import Core
+from spindle.host import Host, HostOptions
+from spindle.ingress.app import IngressSettings
+from spindle.ingress.core_routes import core_inventory
+from spindle.lifecycle import Timings
+from spindle.loader import Discovery, LoadedModule, discover
+from spindle.server import run_host
+from spindle.snapshot import Snapshot
+from spindle.watchdog import watchdog
+from spindle_spi.types import Json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from spindle.server import Listener, Stop
+
+_LOG = structlog.get_logger("spindle.gateway")
+
+_IMPORT_SECONDS = 60.0
+"""How long the code of all modules may take to import."""
+
+RUNNING_FILE: Final = "server.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Where the configuration comes from."""
+
+    home: Path
+    config: Path | None
+    environ: Mapping[str, str]
+    overrides: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A configuration that holds, and the modules that shall run under it."""
+
+    settings: Settings
+    modules: tuple[LoadedModule, ...]
+    discovery: Discovery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A gateway that accepts requests."""
+
+    url: str
+    administrator: Administrator
+    snapshot: Snapshot
+
+
+def make_plan(sources: Sources) -> Plan:
+    """Load modules and settings and check everything that can be checked before a start.
+
+    Raises:
+        ConfigError: The configuration is wrong; carries every fault.
+        ModulesRejected: Some modules must not start; carries every fault.
+    """
+    loading = "none"
+
+    if not structlog.is_configured():
+        # Until logging is set up by the settings; standard output may carry a protocol.
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
+    def remember(name: str) -> None:
+        nonlocal loading
+        loading = name
+
+    with watchdog(
+        _IMPORT_SECONDS,
+        lambda: f"module {loading}: did not load within {_IMPORT_SECONDS:g} seconds (phase import)",
+    ):
+        discovery = discover(on_load=remember)
+
+    settings = load_settings(
+        sources.config,
+        home=sources.home,
+        environ=sources.environ,
+        overrides=sources.overrides,
+        schemas=discovery.schemas,
+    )
+    modules = discovery.select(
+        enabled=settings.modules.enabled,
+        disabled=settings.modules.disabled,
+        core=core_inventory(),
+    )
+    return Plan(settings=settings, modules=modules, discovery=discovery)
+
+
+async def run_gateway(
+    plan: Plan, listener: Listener, stop: Stop, announce: Callable[[Running], None]
+) -> None:
+    """Run until `stop`; `announce` is called when requests are accepted.
+
+    Raises:
+        ConfigError: The store cannot be used, or a plugin cannot be built.
+        StartFailed: Some modules did not become ready.
+        PortTaken: Somebody else listens at the address by now.
+    """
+    for warning in plan.settings.warnings:
+        _LOG.warning(warning)
+
+    try:
+        await _run(plan, listener, stop, announce)
+    finally:
+        listener.close()
+
+        if find_running(plan.settings.home) == listener.url:
+            (plan.settings.home / RUNNING_FILE).unlink(missing_ok=True)
+
+
+async def _run(
+    plan: Plan, listener: Listener, stop: Stop, announce: Callable[[Running], None]
+) -> None:
+    home = plan.settings.home
+    core = await Core.open(plan.settings)
+
+    try:
+        administrator = await ensure_administrator(core.store, home)
+        await core.snapshots.refresh()
+        core.metrics.watch("spindle_permits_open", lambda: float(core.admission.has_open()))
+        host = Host(core, plan.modules, host_options(plan.settings))
+    except BaseException:
+        # From here on the host closes it.
+        await core.close()
+        raise
+
+    def announce_running() -> None:
+        said = json.dumps({"url": listener.url, "pid": os.getpid()})
+        (home / RUNNING_FILE).write_text(said)
+        announce(
+            Running(url=listener.url, administrator=administrator, snapshot=core.snapshots.current)
+        )
+
+    await run_host(host, listener, stop, announce_running)
+
+
+def find_running(home: Path) -> str | None:
+    """Return the URL of the gateway that holds a home directory, if one runs."""
+    try:
+        said = json.loads((home / RUNNING_FILE).read_text())
+        os.kill(int(said["pid"]), 0)
+        return str(said["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def host_options(settings: Settings) -> HostOptions:
+    """Return what the host needs of the settings."""
+    server = settings.server
+    return HostOptions(
+        ingress=IngressSettings(
+            body_limit=server.body_limit_bytes,
+            allowed_hosts=tuple(server.allowed_hosts),
+            allowed_origins=tuple(server.allowed_origins),
+        ),
+        section=settings.section,
+        environment=settings.environment,
+        is_loopback=settings.spi.transport == "loopback",
+        metrics_on_loopback=server.metrics_on_loopback,
+        drain_seconds=server.drain_seconds,
+        timings=Timings(start_seconds=server.start_seconds),
+    )

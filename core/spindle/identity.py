@@ -1,0 +1,137 @@
+"""Turns a credential into a caller, from the snapshot alone."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from spindle.tokens import hash_token
+from spindle_spi.context import AuthenticatedContext, Subject, TraceContext, VisibilityScope
+from spindle_spi.errors import NotFound, Unauthenticated
+from spindle_spi.policy import permitted, restrictions_hold
+from spindle_spi.records import Kind, ServerSpec, Target
+
+if TYPE_CHECKING:
+    from spindle.snapshot import Credential, Snapshot
+    from spindle.snapshots import Snapshots
+
+_ANONYMOUS = Subject()
+
+
+class Identity:
+    """Resolves callers and tells whether they still hold."""
+
+    def __init__(self, snapshots: Snapshots) -> None:
+        self._snapshots = snapshots
+
+    def resolve(
+        self,
+        *,
+        credential: str | None,
+        client_ip: str | None,
+        trace: TraceContext,
+        server_slug: str | None = None,
+    ) -> AuthenticatedContext:
+        """Return the caller a credential stands for, narrowed to a virtual server if named.
+
+        Raises:
+            Unauthenticated: No credential, or it does not hold here and now.
+            NotFound: The server is absent, or hidden from this caller.
+        """
+        server = None if server_slug is None else Target(kind=Kind.SERVER, name=server_slug)
+        return self.resolve_for(
+            credential=credential, client_ip=client_ip, trace=trace, server=server
+        )
+
+    def resolve_for(
+        self,
+        *,
+        credential: str | None,
+        client_ip: str | None,
+        trace: TraceContext,
+        server: Target | None,
+    ) -> AuthenticatedContext:
+        """Return the caller as `resolve` does, the server named in any way."""
+        snapshot = self._snapshots.current
+
+        if credential is None:
+            return _anonymous(snapshot, trace, server)
+
+        known = snapshot.credentials.get(hash_token(credential))
+
+        if known is None or not _holds(known, client_ip):
+            raise Unauthenticated("The token is not valid.")
+
+        context = AuthenticatedContext(
+            subject=known.subject, visibility_scope=known.scope, trace=trace
+        )
+
+        if server is None:
+            return context
+
+        record = snapshot.see(context, server)
+
+        if record is None:
+            raise _no_server(server.name)
+
+        return replace(context, visibility_scope=replace(known.scope, server_id=record.id))
+
+    def is_current(self, subject: Subject) -> bool:
+        """Tell whether a caller's credential is still in force at the epoch it was resolved."""
+        token_id = subject.token_id
+
+        if token_id is None:
+            return True
+
+        snapshot = self._snapshots.current
+
+        if snapshot.epochs.get(token_id) != subject.token_epoch:
+            return False
+
+        expires_at = snapshot.expiries.get(token_id)
+        return expires_at is None or expires_at > time.time()
+
+    def view_key(self, context: AuthenticatedContext, kind: Kind | None = None) -> str:
+        """Return a key equal exactly when two callers' lists are equal."""
+        view = self._snapshots.current.view(context)
+        return view.key if kind is None else view.keys[kind]
+
+    def permitted(self, context: AuthenticatedContext, permission: str) -> bool:
+        """Tell whether the caller holds a permission."""
+        return permitted(context, permission)
+
+
+def _anonymous(
+    snapshot: Snapshot, trace: TraceContext, server: Target | None
+) -> AuthenticatedContext:
+    nobody = AuthenticatedContext(
+        subject=_ANONYMOUS, visibility_scope=VisibilityScope(), trace=trace
+    )
+    # A server that is not public is nobody's to find without a token.
+    record = None if server is None else snapshot.see(nobody, server)
+
+    if record is None or not isinstance(record.spec, ServerSpec) or not record.spec.anonymous:
+        raise Unauthenticated("A token is needed: Authorization: Bearer <token>.")
+
+    permissions = ("servers.use", *record.spec.anonymous_permissions)
+    return replace(
+        nobody, visibility_scope=VisibilityScope(server_id=record.id, permissions=permissions)
+    )
+
+
+def _holds(credential: Credential, client_ip: str | None) -> bool:
+    if credential.expires_at is not None and credential.expires_at <= time.time():
+        return False
+
+    scope = credential.scope
+
+    if not scope.ip_restrictions and not scope.time_restrictions:
+        return True
+
+    return restrictions_hold(scope, client_ip, datetime.now(UTC))
+
+
+def _no_server(slug: str) -> NotFound:
+    return NotFound(f"The server {slug!r} does not exist.", code="core.server.not_found")

@@ -1,0 +1,358 @@
+"""The ASGI application of the process: every request passes here, and nowhere else.
+
+Resolve the caller, check the route's permission, call the handler, account for the answer. What a
+request may see or do beyond that is decided by the core when the handler asks for it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import anyio
+import structlog
+
+from spindle.ingress.exchange import CLOSE, ConnectionCut, Exchange, too_large
+from spindle.ingress.requests import (
+    Perimeter,
+    check_repeated,
+    client_ip_of,
+    credential_of,
+    new_request_id,
+    read_headers,
+    trace_of,
+)
+from spindle_spi.context import AuthenticatedContext, Subject, TraceContext, VisibilityScope
+from spindle_spi.errors import (
+    GatewayError,
+    Internal,
+    InvalidArgument,
+    MethodNotAllowed,
+    NotFound,
+    PermissionDenied,
+    Unavailable,
+)
+from spindle_spi.ingress import CALL_SCOPE_KEY, Call
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping
+
+    from spindle.ingress.requests import Headers
+    from spindle.ingress.routes import Mount, RouteTable
+    from spindle_spi.types import Receive, Scope, Send
+
+_LOG = structlog.get_logger("spindle.ingress")
+_NOBODY = Subject()
+_NOTHING = VisibilityScope()
+_CLIENT_LEFT = 499
+"""Status in the metrics of a request whose client left before an answer began."""
+_RETRY_SECONDS = 2.0
+_LAST_WORD_SECONDS = 1.0
+
+REQUESTS = "spindle_http_requests_total"
+SECONDS = "spindle_http_request_seconds"
+BYTES = "spindle_http_response_bytes_total"
+
+
+class Callers(Protocol):
+    """What ingress asks of the core about callers; `spindle.identity.Identity` is it."""
+
+    def resolve(
+        self,
+        *,
+        credential: str | None,
+        client_ip: str | None,
+        trace: TraceContext,
+        server_slug: str | None = None,
+    ) -> AuthenticatedContext:
+        """Return the caller, or raise Unauthenticated or NotFound."""
+        ...
+
+    def is_current(self, subject: Subject) -> bool:
+        """Tell whether the caller's credential still holds."""
+        ...
+
+    def permitted(self, context: AuthenticatedContext, permission: str) -> bool:
+        """Tell whether the caller holds a permission."""
+        ...
+
+    def view_key(self, context: AuthenticatedContext) -> str:
+        """Return a key equal exactly when two callers' lists are equal."""
+        ...
+
+
+class OpenLeases(Protocol):
+    """The permits a request may leave behind; `spindle.leases.Leases` is it."""
+
+    def has_open(self, lease_id: str) -> bool:
+        """Tell whether ending this lease would do anything."""
+        ...
+
+    def end(self, lease_id: str) -> Awaitable[None]:
+        """Settle what is left of a lease."""
+        ...
+
+
+class Meter(Protocol):
+    """Counters and histograms; `spindle.telemetry.metrics.Metrics` is it."""
+
+    def count(self, name: str, value: float = 1.0, labels: Mapping[str, str] | None = None) -> None:
+        """Add to a counter."""
+        ...
+
+    def observe(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
+        """Add to a histogram."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngressSettings:
+    """What the operator decides about ingress."""
+
+    body_limit: int
+    allowed_hosts: tuple[str, ...]
+    allowed_origins: tuple[str, ...] = ()
+
+
+class Ingress:
+    """The application. One instance serves the process; `table` may be asked for its inventory."""
+
+    def __init__(
+        self,
+        *,
+        table: RouteTable,
+        callers: Callers,
+        leases: OpenLeases,
+        meter: Meter,
+        settings: IngressSettings,
+    ) -> None:
+        self.table = table
+        self._callers = callers
+        self._leases = leases
+        self._meter = meter
+        self._body_limit = settings.body_limit
+        self._perimeter = Perimeter(hosts=settings.allowed_hosts, origins=settings.allowed_origins)
+        self._active = 0
+        self._is_draining = False
+        self._idle = anyio.Event()
+        self._seen: dict[tuple[str, str, int], dict[str, str]] = {}
+
+    @property
+    def active(self) -> int:
+        """How many requests are being answered."""
+        return self._active
+
+    async def drain(self) -> None:
+        """Answer 503 from now on, and return when the last request before that has ended."""
+        self._is_draining = True
+
+        if self._active:
+            await self._idle.wait()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            raise ConnectionCut(f"no {scope['type']} here")
+
+        started = time.perf_counter()
+        headers = read_headers(scope)
+        method, path = scope["method"], scope["path"]
+        found = self.table.match(method, path, scope.get("raw_path") or b"")
+        mount = None if found is None else found[0]
+        exchange = Exchange(
+            receive,
+            send,
+            request_id=new_request_id(),
+            errors=self.table.shape_at(path) if mount is None else mount.errors,
+            is_head=method == "HEAD",
+        )
+        self._active += 1
+
+        try:
+            if found is None:
+                await self._refuse_unknown(scope, headers, exchange)
+            else:
+                scope["path_params"] = found[1]
+                call = self._admit(scope, headers, exchange, found[0])
+                scope[CALL_SCOPE_KEY] = call
+                await found[0].handler(scope, exchange.receive, exchange.send, call)
+
+            if not exchange.is_complete:
+                await self._conclude(exchange, None)
+        except GatewayError as error:
+            await self._conclude(exchange, error)
+        except Exception as error:  # noqa: BLE001 - the request boundary
+            await self._report(exchange, error, mount)
+        except anyio.get_cancelled_exc_class():
+            await self._give_up(exchange)
+            raise
+        finally:
+            if self._leases.has_open(exchange.request_id):
+                with anyio.CancelScope(shield=True):
+                    await self._leases.end(exchange.request_id)
+
+            self._account(exchange, mount, method, time.perf_counter() - started)
+
+    def authorise(self, scope: Scope, call: Call, permission: str) -> None:
+        """Check a permission on a public route, for handlers that need it only sometimes.
+
+        Raises:
+            Unauthenticated: No caller.
+            PermissionDenied: The caller lacks the permission.
+        """
+        context = self._callers.resolve(
+            credential=credential_of(read_headers(scope)),
+            client_ip=client_ip_of(scope),
+            trace=call.context.trace,
+        )
+        self._check_permission(context, permission)
+
+    def _admit(self, scope: Scope, headers: Headers, exchange: Exchange, mount: Mount) -> Call:
+        """Decide whether this request reaches its handler, in the order of cost."""
+        trace = trace_of(headers, exchange.request_id)
+        self._perimeter.check(headers)
+
+        if b"*" in headers:
+            check_repeated(headers)
+
+        if self._is_draining or not mount.is_serving:
+            raise self._unavailable(mount)
+
+        slug = None if mount.server_param is None else scope["path_params"][mount.server_param]
+
+        if mount.is_public:
+            context = AuthenticatedContext(subject=_NOBODY, visibility_scope=_NOTHING, trace=trace)
+            call = Call(context, server_slug=slug)
+        else:
+            context = self._callers.resolve(
+                credential=credential_of(headers),
+                client_ip=client_ip_of(scope),
+                trace=trace,
+                server_slug=slug,
+            )
+            self._check_permission(context, mount.permission)
+            call = Call(context, view_key=self._callers.view_key(context), server_slug=slug)
+
+            if context.subject.token_id is not None:
+                exchange.watch(context.subject, self._callers.is_current)
+
+        exchange.body_limit = limit = mount.body_limit or self._body_limit
+
+        if b"content-length" in headers:
+            _check_length(headers[b"content-length"], limit)
+
+        return call
+
+    def _check_permission(self, context: AuthenticatedContext, permission: str) -> None:
+        if not self._callers.permitted(context, permission):
+            raise PermissionDenied(f"This token lacks the permission {permission}.")
+
+    def _unavailable(self, mount: Mount) -> Unavailable:
+        if self._is_draining:
+            return _shutting_down()
+
+        return Unavailable(
+            f"The module {mount.owner} is not running at the moment.",
+            code="core.module_unavailable",
+            retry_after=_RETRY_SECONDS,
+        )
+
+    async def _refuse_unknown(self, scope: Scope, headers: Headers, exchange: Exchange) -> None:
+        self._perimeter.check(headers)
+        method, path = scope["method"], scope["path"]
+        methods, exchange.errors = self.table.methods_at(path, scope.get("raw_path") or b"")
+
+        if not methods:
+            raise NotFound(f"There is nothing at {path}.", code="core.path_unknown")
+
+        error = MethodNotAllowed(f"{path} has no {method}.")
+        await exchange.fail(error, [(b"allow", ", ".join(methods).encode())])
+
+    async def _conclude(self, exchange: Exchange, error: GatewayError | None) -> None:
+        """Bring an exchange without a complete answer to its end."""
+        error = error or exchange.refusal
+
+        if exchange.is_complete or exchange.is_gone:
+            return
+
+        if exchange.is_started:
+            reason = "the handler did not finish its answer" if error is None else error.code
+            _LOG.warning("answer cut", request_id=exchange.request_id, reason=reason)
+            raise ConnectionCut(reason)
+
+        if error is None:
+            _LOG.error("no answer", request_id=exchange.request_id)
+            error = Internal("Something went wrong here.")
+
+        await exchange.fail(error, [CLOSE] if self._is_draining else [])
+
+    async def _give_up(self, exchange: Exchange) -> None:
+        """Say so to the client of a cancelled request, as long as nothing else was said."""
+        if not exchange.is_started and not exchange.is_gone:
+            with anyio.move_on_after(_LAST_WORD_SECONDS, shield=True):
+                await exchange.fail(_shutting_down(), [CLOSE])
+
+    async def _report(self, exchange: Exchange, error: Exception, mount: Mount | None) -> None:
+        """Log a defect under the request's id; the client is told that id and nothing else."""
+        if isinstance(error, ConnectionCut):
+            raise error
+
+        # A handler's task group wraps what the exchange itself refused: that is no defect of it.
+        if isinstance(error, ExceptionGroup) and _holds_only(error, exchange.refusal):
+            await self._conclude(exchange, exchange.refusal)
+            return
+
+        if exchange.is_gone:
+            _LOG.debug("handler failed after its client left", request_id=exchange.request_id)
+            return
+
+        _LOG.error(
+            "request failed",
+            request_id=exchange.request_id,
+            owner=None if mount is None else mount.owner,
+            exc_info=error,
+        )
+        await self._conclude(exchange, Internal("Something went wrong here."))
+
+    def _account(
+        self, exchange: Exchange, mount: Mount | None, method: str, seconds: float
+    ) -> None:
+        self._active -= 1
+
+        if self._is_draining and not self._active:
+            self._idle.set()
+
+        route = "unknown" if mount is None else mount.path
+        # A method is the client's word, so one that is no route's gets no label of its own.
+        key = (route, method if mount is not None else "other", exchange.status or _CLIENT_LEFT)
+        labels = self._seen.get(key)
+
+        if labels is None:
+            labels = self._seen[key] = {
+                "route": key[0],
+                "method": key[1],
+                "status": str(key[2]),
+            }
+
+        self._meter.count(REQUESTS, 1.0, labels)
+        self._meter.observe(SECONDS, seconds, labels)
+        self._meter.count(BYTES, exchange.sent, labels)
+
+
+def _shutting_down() -> Unavailable:
+    return Unavailable(
+        "The server is shutting down.", code="core.draining", retry_after=_RETRY_SECONDS
+    )
+
+
+def _check_length(value: bytes, limit: int) -> None:
+    if not value.isdigit():
+        raise InvalidArgument("The header content-length is not a number.")
+
+    if int(value) > limit:
+        raise too_large(limit)
+
+
+def _holds_only(group: ExceptionGroup[Exception], error: Exception | None) -> bool:
+    return group.split(lambda member: member is error)[1] is None

@@ -1,0 +1,132 @@
+"""Turns references into secret values: environment, then file, then a value in the configuration.
+
+Values are looked up when they are used; a rotated file is read again without a restart.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from spindle.redaction import REDACTOR, Redactor
+from spindle_spi.errors import FailedPrecondition
+from spindle_spi.secret import Secret, SecretRef
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MAX_FILE_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretSource:
+    """Where a secret may be found."""
+
+    env_var: str | None = None
+    file: Path | None = None
+    inline: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    stamp: tuple[int, int]
+    secret: Secret
+
+
+class SecretStore:
+    """Resolves the secrets the configuration names."""
+
+    def __init__(
+        self,
+        sources: Mapping[str, SecretSource],
+        environ: Mapping[str, str],
+        redactor: Redactor = REDACTOR,
+    ) -> None:
+        self._sources = sources
+        self._environ = environ
+        self._redactor = redactor
+        self._files: dict[Path, _Read] = {}
+        self._held: dict[str, Secret] = {}
+
+        for source in sources.values():
+            for secret in (self._from_environment(source), source.inline):
+                if secret is not None:
+                    redactor.register(secret)
+
+    @classmethod
+    def from_environment(cls, sources: Mapping[str, SecretSource]) -> Self:
+        """Look in the environment of this process."""
+        return cls(sources, os.environ)
+
+    def resolve(self, ref: SecretRef) -> Secret:
+        """Return the value a reference stands for.
+
+        Raises:
+            FailedPrecondition: Nothing is there; says where it looked, never what it found.
+        """
+        held = self._held.get(ref.name)
+
+        if held is not None:
+            return held
+
+        source = self._sources.get(ref.name, _NOWHERE)
+        secret = self._from_environment(source) or self._from_file(source) or source.inline
+
+        if secret is None:
+            raise FailedPrecondition(
+                f"The secret {ref.name!r} has no value; {_looked(source)}.",
+                code="core.secret.missing",
+            )
+
+        self._redactor.register(secret)
+        return secret
+
+    def hold(self, name: str, secret: Secret) -> SecretRef:
+        """Keep a secret a caller gave, under a name nobody configured; returns its reference."""
+        self._held[name] = secret
+        self._redactor.register(secret, passing=True)
+        return SecretRef(name=name)
+
+    def drop(self, name: str) -> None:
+        """Forget a held secret. Idempotent."""
+        self._held.pop(name, None)
+
+    def _from_environment(self, source: SecretSource) -> Secret | None:
+        value = self._environ.get(source.env_var) if source.env_var is not None else None
+        return Secret(value) if value else None
+
+    def _from_file(self, source: SecretSource) -> Secret | None:
+        if source.file is None:
+            return None
+
+        try:
+            found = source.file.stat()
+            stamp = (found.st_mtime_ns, found.st_size)
+            known = self._files.get(source.file)
+
+            if known is None or known.stamp != stamp:
+                with source.file.open(encoding="utf-8") as stream:
+                    text = stream.read(_MAX_FILE_BYTES).strip()
+
+                known = self._files[source.file] = _Read(stamp, Secret(text))
+        except (OSError, UnicodeDecodeError):
+            return None
+
+        return known.secret or None
+
+
+_NOWHERE = SecretSource()
+
+
+def _looked(source: SecretSource) -> str:
+    places: list[str] = []
+
+    if source.env_var is not None:
+        places.append(f"the environment variable {source.env_var} is not set")
+
+    if source.file is not None:
+        places.append(f"the file {source.file} is missing, unreadable or empty")
+
+    return " and ".join(places) or "the configuration names no place to look"

@@ -1,0 +1,69 @@
+"""ConfigSecretsService: one module's section, and the secrets its own records refer to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spindle_spi.config_secrets import ConfigSecretsService
+from spindle_spi.errors import NotFound
+from spindle_spi.records import CatalogRecord, GatewaySpec, Kind, ProviderSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spindle.secrets import SecretStore
+    from spindle.snapshots import Snapshots
+    from spindle_spi.secret import Secret, SecretRef
+    from spindle_spi.types import JsonObject
+
+
+class ConfigSecrets(ConfigSecretsService):
+    """Scoped to one module."""
+
+    def __init__(
+        self,
+        *,
+        module_id: str,
+        section: JsonObject,
+        features: Mapping[str, bool],
+        snapshots: Snapshots,
+        secrets: SecretStore,
+    ) -> None:
+        self._module_id = module_id
+        self._section = section
+        self._features = features
+        self._snapshots = snapshots
+        self._secrets = secrets
+
+    async def section(self) -> JsonObject:
+        return self._section
+
+    async def feature_enabled(self, flag: str) -> bool:
+        return self._features.get(flag, False)
+
+    async def secret(self, ref: SecretRef) -> Secret:
+        if not any(_refers(record, ref) for record in self._own_records()):
+            raise NotFound(
+                f"No record of the module {self._module_id} refers to this secret.",
+                code="core.secret.not_found",
+            )
+
+        return self._secrets.resolve(ref)
+
+    def _own_records(self) -> list[CatalogRecord]:
+        by_kind = self._snapshots.current.by_kind
+        return [
+            record
+            for kind in (Kind.PROVIDER, Kind.GATEWAY)
+            for record in by_kind[kind]
+            if record.module == self._module_id
+        ]
+
+
+def _refers(record: CatalogRecord, ref: SecretRef) -> bool:
+    spec = record.spec
+
+    if isinstance(spec, ProviderSpec):
+        return spec.api_key == ref
+
+    return isinstance(spec, GatewaySpec) and spec.credential == ref

@@ -1,0 +1,143 @@
+"""Keeps the snapshot current: the store's revision is polled, published records are merged in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from spindle.publications import Publications
+from spindle.snapshot import Snapshot, compile_snapshot
+from spindle_spi.catalog import ChangeKind, RecordChange
+from spindle_spi.errors import GatewayError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from spindle.changes import Listener
+    from spindle.config import ToolOverride
+    from spindle.store import Store, TokenRow
+    from spindle_spi.records import CatalogRecord, PublishedRecord
+
+_LOG = structlog.get_logger("spindle.snapshots")
+
+_UNREADABLE = (OSError, SQLAlchemyError, GatewayError, ValueError)
+"""The store is away, or holds what this version cannot read (another replica is newer)."""
+
+
+class Snapshots:
+    """Holds the current snapshot; everybody reads `current`, nobody keeps it over an await."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        overrides: Mapping[tuple[str, str], ToolOverride],
+        poll_seconds: float,
+    ) -> None:
+        self._store = store
+        self._poll_seconds = poll_seconds
+        self._stored: tuple[CatalogRecord, ...] = ()
+        self._tokens: tuple[TokenRow, ...] = ()
+        self._published = Publications(overrides)
+        self._ephemeral: dict[str, CatalogRecord] = {}
+        self._listeners: list[Listener] = []
+        self._refreshing = anyio.Lock()
+        self.current: Snapshot = compile_snapshot(-1, (), ())
+
+    async def refresh(self) -> None:
+        """Read the store again and swap the snapshot."""
+        # One at a time: who read first must not swap last.
+        async with self._refreshing:
+            # The revision is read first: a write in between is picked up by the next poll.
+            revision = await self._store.revision()
+            stored = tuple(await self._store.catalog.all())
+            tokens = tuple(await self._store.tokens.all())
+            self._stored, self._tokens = stored, tokens
+            self._swap(revision)
+
+    async def run(self) -> None:
+        """Follow the store until cancelled; what another process writes is seen in a poll.
+
+        While the store cannot be read the last snapshot stays.
+        """
+        is_failing = False
+
+        while True:
+            await anyio.sleep(self._poll_seconds)
+
+            try:
+                if await self._store.revision() != self.current.revision:
+                    await self.refresh()
+            except _UNREADABLE as exc:
+                if not is_failing:
+                    _LOG.error("store not read, trying again", kind=type(exc).__name__)
+
+                is_failing = True
+            else:
+                if is_failing:
+                    _LOG.info("store read again")
+
+                is_failing = False
+
+    def publish(self, module: str, source: str, records: Sequence[PublishedRecord]) -> None:
+        """Replace what a source discovered; refused, everything stays as it was.
+
+        Raises:
+            InvalidArgument: The source is not this module's, or a record is none of the source's.
+            Conflict: A name belongs to another source.
+        """
+        self._published.put(self.current, module, source, records)
+        self._swap(self.current.revision)
+
+    def add_ephemeral(self, record: CatalogRecord) -> None:
+        """Show a record that lives in this process only."""
+        self._ephemeral[record.id] = record
+        self._swap(self.current.revision)
+
+    def remove_ephemeral(self, record_id: str) -> None:
+        """Take back what `add_ephemeral` showed, and what it published. Idempotent."""
+        if self._ephemeral.pop(record_id, None) is not None:
+            self._swap(self.current.revision)
+
+    def count_ephemeral(self) -> int:
+        """Return how many records live in this process only."""
+        return len(self._ephemeral)
+
+    def listen(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every set of changes; returns how to stop that. Idempotent."""
+        self._listeners.append(listener)
+
+        def stop() -> None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
+
+        return stop
+
+    def _swap(self, revision: int) -> None:
+        base = [*self._stored, *self._ephemeral.values()]
+        before = self.current
+        self.current = compile_snapshot(
+            revision, [*base, *self._published.place(base)], self._tokens
+        )
+        changes = tuple(_changes(before, self.current))
+
+        if changes:
+            for listener in tuple(self._listeners):
+                listener(changes)
+
+
+def _changes(before: Snapshot, after: Snapshot) -> Iterable[RecordChange]:
+    for identity, record in after.by_id.items():
+        old = before.by_id.get(identity)
+
+        if old is None:
+            yield RecordChange(change=ChangeKind.ADDED, record=record)
+        elif old is not record and old != record:
+            yield RecordChange(change=ChangeKind.UPDATED, record=record)
+
+    for identity, record in before.by_id.items():
+        if identity not in after.by_id:
+            yield RecordChange(change=ChangeKind.REMOVED, record=record)

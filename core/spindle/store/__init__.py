@@ -1,0 +1,63 @@
+"""What outlives a process: tokens, records, sessions and usage, in SQLite or PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import SQLAlchemyError
+
+from spindle.store.catalog import Catalog
+from spindle.store.database import Database, UnusableDatabase
+from spindle.store.rows import TokenRow, UsageRow
+from spindle.store.schema import prepare_schema
+from spindle.store.sessions import Sessions
+from spindle.store.tokens import Tokens
+from spindle.store.usage import Usage
+from spindle_spi.errors import ConfigError
+
+__all__ = ["Store", "TokenRow", "UsageRow"]
+
+
+class Store:
+    """The repositories over one database. Open it with `Store.open`."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.tokens = Tokens(database)
+        self.catalog = Catalog(database)
+        self.sessions = Sessions(database)
+        self.usage = Usage(database)
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Open a database, creating or upgrading its schema.
+
+        Raises:
+            ConfigError: It cannot be opened, or holds something else; never shows a password.
+        """
+        parsed = make_url(url)
+        shown = parsed.render_as_string(hide_password=True)
+        database: Database | None = None
+
+        try:
+            database = Database(parsed)
+
+            async with database.writing() as connection:
+                await connection.run_sync(prepare_schema)
+        except (OSError, ImportError, SQLAlchemyError, UnusableDatabase) as exc:
+            if database is not None:
+                await database.close()
+
+            reason = getattr(exc, "orig", None) or exc
+            raise ConfigError([f"store.url: {shown} cannot be used: {reason}"]) from exc
+
+        return cls(database)
+
+    async def revision(self) -> int:
+        """Return the number of the last change of tokens or catalog."""
+        return await self.database.revision()
+
+    async def close(self) -> None:
+        """Close the database."""
+        await self.database.close()

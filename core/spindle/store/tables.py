@@ -1,0 +1,131 @@
+"""The tables, as SQLAlchemy metadata. The migrations build the same schema; a test compares.
+
+Times are seconds since the epoch. Structures are JSON text: no engine queries into them.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+TOKENS = Table(
+    "api_tokens",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("prefix", Text, nullable=False, index=True),
+    Column("hash", Text, nullable=False, unique=True),
+    Column("created_at", Double, nullable=False),
+    Column("user_email", Text),
+    Column("is_admin", Boolean, nullable=False),
+    Column("teams", Text),
+    Column("permissions", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("server_id", Text),
+    Column("ip_restrictions", Text, nullable=False),
+    Column("time_restrictions", Text, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+    Column("epoch", BigInteger, nullable=False),
+)
+
+CATALOG = Table(
+    "catalog_records",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("spec", Text, nullable=False),
+    Column("module", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("owner", Text),
+    Column("team", Text),
+    Column("visibility", Text, nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("origin", Text, nullable=False, index=True),
+    Column("tags", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    UniqueConstraint("kind", "name"),
+)
+
+SESSIONS = Table(
+    "sessions",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("key", Text),
+    Column("owner", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+    Column("ttl", Double, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    UniqueConstraint("owner", "kind", "key"),
+)
+
+EVENTS = Table(
+    "session_events",
+    METADATA,
+    Column("session_id", Text, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("type", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("data", Text, nullable=False),
+)
+
+USAGE = Table(
+    "usage",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("token_id", Text),
+    Column("user_email", Text),
+    Column("team", Text),
+    Column("kind", Text, nullable=False),
+    Column("record", Text, nullable=False),
+    Column("backend", Text),
+    Column("served_by", Text),
+    Column("action", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("stream", Boolean, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cache_read_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("estimated", Boolean, nullable=False),
+    Column("cost_usd", Double),
+    Column("total_ms", Double, nullable=False),
+    Column("first_byte_ms", Double),
+    Column("error_code", Text),
+    Column("attempts", Text, nullable=False),
+    Index("ix_usage_at", "at"),
+)
+
+REVISION = Table(
+    "revision",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("value", BigInteger, nullable=False),
+)

@@ -1,0 +1,108 @@
+"""API tokens in the store."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from sqlalchemy import RowMapping, insert, or_, select, update
+
+from spindle.store.database import Database, bump
+from spindle.store.rows import TokenRow
+from spindle.store.tables import TOKENS
+from spindle_spi.codec import decode, encode
+from spindle_spi.context import TimeWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_Windows = tuple[TimeWindow, ...]
+_Names = tuple[str, ...]
+
+
+class Tokens:
+    """Keeps tokens by hash; every change raises the revision."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create(self, token: TokenRow) -> None:
+        """Store a new token."""
+        async with self._database.writing() as connection:
+            await connection.execute(insert(TOKENS), [_columns(token)])
+            await bump(connection)
+
+    async def all(self) -> tuple[TokenRow, ...]:
+        """Return every token, the oldest first, revoked ones too."""
+        async with self._database.reading() as connection:
+            found = await connection.execute(select(TOKENS).order_by(TOKENS.c.created_at))
+            return tuple(_token(row) for row in found.mappings())
+
+    async def get(self, token: str) -> TokenRow | None:
+        """Return the token of this id, or the only one with this prefix."""
+        matching = or_(TOKENS.c.id == token, TOKENS.c.prefix == token)
+
+        async with self._database.reading() as connection:
+            found = await connection.execute(select(TOKENS).where(matching))
+            rows = [_token(row) for row in found.mappings()]
+
+        named = [row for row in rows if row.id == token] or rows
+        return named[0] if len(named) == 1 else None
+
+    async def revoke(self, token_id: str, at: float | None = None) -> bool:
+        """Revoke a token for good; False when there is none in force."""
+        in_force = (TOKENS.c.id == token_id) & TOKENS.c.revoked_at.is_(None)
+        ended = {"revoked_at": time.time() if at is None else at, "epoch": TOKENS.c.epoch + 1}
+
+        async with self._database.writing() as connection:
+            changed = await connection.execute(update(TOKENS).where(in_force).values(ended))
+
+            if changed.rowcount == 0:
+                return False
+
+            await bump(connection)
+            return True
+
+
+def _columns(token: TokenRow) -> Mapping[str, object]:
+    return {
+        "id": token.id,
+        "name": token.name,
+        "prefix": token.prefix,
+        "hash": token.hash,
+        "created_at": token.created_at,
+        "user_email": token.user_email,
+        "is_admin": token.is_admin,
+        "teams": None if token.teams is None else json.dumps(token.teams),
+        "permissions": json.dumps(token.permissions),
+        "role": token.role,
+        "server_id": token.server_id,
+        "ip_restrictions": json.dumps(token.ip_restrictions),
+        "time_restrictions": encode(token.time_restrictions, _Windows).decode(),
+        "expires_at": token.expires_at,
+        "revoked_at": token.revoked_at,
+        "epoch": token.epoch,
+    }
+
+
+def _token(row: RowMapping) -> TokenRow:
+    teams = row["teams"]
+    return TokenRow(
+        id=row["id"],
+        name=row["name"],
+        prefix=row["prefix"],
+        hash=row["hash"],
+        created_at=row["created_at"],
+        user_email=row["user_email"],
+        is_admin=row["is_admin"],
+        teams=None if teams is None else decode(teams, _Names),
+        permissions=decode(row["permissions"], _Names),
+        role=row["role"],
+        server_id=row["server_id"],
+        ip_restrictions=decode(row["ip_restrictions"], _Names),
+        time_restrictions=decode(row["time_restrictions"], _Windows),
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+        epoch=row["epoch"],
+    )

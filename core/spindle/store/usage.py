@@ -1,0 +1,85 @@
+"""Usage rows in the store. The cheap path: tuples straight to the driver, one batch at a time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from operator import attrgetter
+from typing import TYPE_CHECKING, TypeAlias
+
+import msgspec
+from sqlalchemy import func, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from spindle.store.rows import UsageRow
+from spindle.store.tables import USAGE
+from spindle_spi.admission import Attempt
+from spindle_spi.codec import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Dialect
+
+    from spindle.store.database import Database
+
+_NAMES = tuple(field.name for field in fields(UsageRow))
+_INT_MAX = 2**63 - 1
+_JSON = msgspec.json.Encoder()
+_plain = attrgetter(*_NAMES[:-1])
+
+_Value: TypeAlias = str | int | float | bool | None
+
+
+class Usage:
+    """Writes what calls used. Writing a row again changes nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._insert = insert_statement(database.engine.dialect)
+
+    async def add_many(self, rows: Sequence[UsageRow]) -> None:
+        """Write a batch in one transaction: all of it or nothing."""
+        if not rows:
+            return
+
+        try:
+            await self._write([(*_plain(row), _attempts(row)) for row in rows])
+        except (UnicodeEncodeError, OverflowError, IntegrityError):
+            # One row with a lone surrogate or an absurd figure must not hold up the others.
+            await self._write([_made_to_fit(row) for row in rows])
+
+    async def count(self) -> int:
+        """Return how many rows there are."""
+        async with self._database.reading() as connection:
+            found = await connection.execute(select(func.count()).select_from(USAGE))
+            return int(found.scalar_one())
+
+    async def _write(self, rows: list[tuple[_Value, ...]]) -> None:
+        async with self._database.writing() as connection:
+            await connection.exec_driver_sql(self._insert, rows)
+
+
+def insert_statement(dialect: Dialect) -> str:
+    """Return the statement in the words of a driver; a row that is there already is left alone."""
+    # Both engines spell the end alike; their own constructs would cost an import each.
+    return f"{insert(USAGE).compile(dialect=dialect)} ON CONFLICT DO NOTHING"
+
+
+def _attempts(row: UsageRow) -> str:
+    return _JSON.encode(row.attempts).decode() if row.attempts else "[]"
+
+
+def _made_to_fit(row: UsageRow) -> tuple[_Value, ...]:
+    # This codec escapes what is not ASCII, so it takes any text.
+    return (*map(_fit, _plain(row)), encode(row.attempts, tuple[Attempt, ...]).decode())
+
+
+def _fit(value: _Value) -> _Value:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+
+    if isinstance(value, float):
+        return value if math.isfinite(value) else 0.0
+
+    return max(-_INT_MAX, min(_INT_MAX, value)) if isinstance(value, int) else value

@@ -1,0 +1,3 @@
+"""Logs and metrics of the process."""
+
+from __future__ import annotations

@@ -1,0 +1,184 @@
+"""Counters and histograms of the process, in Prometheus text form.
+
+Bounded: names, label sets per name, and the cache in front of them. Label sets beyond the bound
+are counted together under the label value `other`. Recording never fails the caller.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_MAX_NAMES = 500
+_MAX_SERIES = 1000
+_MAX_CACHED = 20_000
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180)
+_BUCKETS: tuple[tuple[str, tuple[float, ...]], ...] = (
+    ("_seconds", _SECONDS),
+    ("_ms", tuple(bound * 1000 for bound in _SECONDS)),
+    ("_bytes", tuple(float(4**power) for power in range(3, 15))),
+    ("", tuple(float(2**power) for power in range(17))),
+)
+
+Labels = tuple[tuple[str, str], ...]
+
+
+class _Counter:
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+
+class _Histogram:
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: tuple[float, ...]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.total = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """All series of one name."""
+
+    counters: dict[Labels, _Counter] = field(default_factory=dict[Labels, _Counter])
+    histograms: dict[Labels, _Histogram] = field(default_factory=dict[Labels, _Histogram])
+
+
+class Metrics:
+    """What the process counts. One event loop uses it; there are no locks."""
+
+    def __init__(self) -> None:
+        self._families: dict[str, _Family] = {}
+        self._gauges: dict[str, Callable[[], float]] = {}
+        # By name and labels in the order the caller wrote them: no sorting on the hot path.
+        self._counters: dict[tuple[str, Labels], _Counter] = {}
+        self._histograms: dict[tuple[str, Labels], _Histogram] = {}
+
+    def count(self, name: str, value: float = 1.0, labels: Mapping[str, str] | None = None) -> None:
+        """Add to a counter; a value below zero is ignored, counters only rise."""
+        if value >= 0:
+            key = (name, tuple(labels.items()) if labels else ())
+            counter = self._counters.get(key) or self._find_counter(key)
+            counter.value += value
+
+    def observe(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
+        """Add a value to a histogram; its bounds follow the unit the name ends in."""
+        if value == value:
+            key = (name, tuple(labels.items()) if labels else ())
+            histogram = self._histograms.get(key) or self._find_histogram(key)
+            histogram.counts[bisect_left(histogram.bounds, value)] += 1
+            histogram.total += value
+
+    def watch(self, name: str, read: Callable[[], float]) -> None:
+        """Show a gauge that is read whenever somebody asks for the metrics."""
+        self._gauges[_clean(name)] = read
+
+    def render(self) -> bytes:
+        """Return everything as Prometheus text."""
+        return "".join(f"{line}\n" for line in self._lines()).encode()
+
+    def _find_counter(self, key: tuple[str, Labels]) -> _Counter:
+        family = self._family(key[0])
+        labels = _bounded(family.counters, key[1])
+        counter = family.counters.setdefault(labels, _Counter())
+
+        if len(self._counters) < _MAX_CACHED:
+            self._counters[key] = counter
+
+        return counter
+
+    def _find_histogram(self, key: tuple[str, Labels]) -> _Histogram:
+        name = key[0]
+        family = self._family(name)
+        labels = _bounded(family.histograms, key[1])
+        histogram = family.histograms.get(labels)
+
+        if histogram is None:
+            bounds = next(bounds for unit, bounds in _BUCKETS if name.endswith(unit))
+            histogram = family.histograms[labels] = _Histogram(bounds)
+
+        if len(self._histograms) < _MAX_CACHED:
+            self._histograms[key] = histogram
+
+        return histogram
+
+    def _family(self, name: str) -> _Family:
+        name = _clean(name)
+
+        if name not in self._families and len(self._families) >= _MAX_NAMES:
+            name = "spindle_other"
+
+        return self._families.setdefault(name, _Family())
+
+    def _lines(self) -> Iterator[str]:
+        for name, family in sorted(self._families.items()):
+            if family.counters:
+                yield f"# TYPE {name} counter"
+
+                for labels, counter in sorted(family.counters.items()):
+                    yield f"{name}{_labelled(labels)} {_number(counter.value)}"
+
+            if family.histograms:
+                # A name used both ways keeps both, apart: one name may have one type only.
+                shown = f"{name}_distribution" if family.counters else name
+                yield f"# TYPE {shown} histogram"
+
+                for labels, histogram in sorted(family.histograms.items()):
+                    yield from _histogram_lines(shown, labels, histogram)
+
+        for name, read in sorted(self._gauges.items()):
+            yield f"# TYPE {name} gauge"
+            yield f"{name} {_number(read())}"
+
+
+def _bounded(series: Mapping[Labels, object], labels: Labels) -> Labels:
+    known = tuple(sorted((_clean(name), value) for name, value in labels))
+
+    if known in series or len(series) < _MAX_SERIES:
+        return known
+
+    return tuple((name, "other") for name, _ in known)
+
+
+def _histogram_lines(name: str, labels: Labels, histogram: _Histogram) -> Iterator[str]:
+    seen = 0
+
+    for bound, count in zip(histogram.bounds, histogram.counts, strict=False):
+        seen += count
+        yield f"{name}_bucket{_labelled((*labels, ('le', _number(bound))))} {seen}"
+
+    seen += histogram.counts[-1]
+    yield f"{name}_bucket{_labelled((*labels, ('le', '+Inf')))} {seen}"
+    yield f"{name}_sum{_labelled(labels)} {_number(histogram.total)}"
+    yield f"{name}_count{_labelled(labels)} {seen}"
+
+
+def _labelled(labels: Labels) -> str:
+    shown = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels)
+    return f"{{{shown}}}" if shown else ""
+
+
+def _escaped(value: str) -> str:
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return escaped.encode("utf-8", "replace").decode()
+
+
+def _number(value: float) -> str:
+    exact = float(value)
+    return str(int(exact)) if exact.is_integer() else repr(exact)
+
+
+def _clean(name: str) -> str:
+    cleaned = re.sub(r"[^a-zA-Z0-9_]", "_", name)
+    return f"_{cleaned}" if cleaned[:1].isdigit() or not cleaned else cleaned

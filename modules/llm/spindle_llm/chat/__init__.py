@@ -1,0 +1,3 @@
+"""Session chats, `/llmchat/**`: a model, the tools of a virtual server, and a stored history."""
+
+from __future__ import annotations

@@ -1,0 +1,77 @@
+"""What happened in one call: its clock, its attempts, its usage; and the Outcome made of that.
+
+One journal per admitted call. Whoever relays writes into it, whoever settles reads it once.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from spindle_spi.admission import Attempt, Outcome, Status, TokenUsage
+
+if TYPE_CHECKING:
+    from spindle_spi.types import JsonObject
+
+
+class Journal:
+    """The mutable record of one call while it runs."""
+
+    __slots__ = (
+        "attempts",
+        "error_code",
+        "finish_reasons",
+        "first_byte_at",
+        "headers",
+        "served_by",
+        "started",
+        "stream",
+        "usage",
+    )
+
+    def __init__(self, *, stream: bool = False) -> None:
+        self.started = time.perf_counter()
+        self.stream = stream
+        self.first_byte_at: float | None = None
+        self.attempts: tuple[Attempt, ...] = ()
+        self.usage: TokenUsage | None = None
+        self.finish_reasons: tuple[str, ...] = ()
+        self.served_by: str | None = None
+        """Name of the record that answered, when it was an alternative."""
+        self.error_code: str | None = None
+        self.headers: list[tuple[bytes, bytes]] = []
+        """Headers of the upstream's answer that a client may see."""
+
+    def first_byte(self) -> None:
+        """Note when the upstream began to answer; later calls change nothing."""
+        if self.first_byte_at is None:
+            self.first_byte_at = time.perf_counter()
+
+    def note_finish_reasons(self, answer: JsonObject) -> None:
+        """Take the finish reasons of a whole answer."""
+        choices = answer.get("choices")
+        reasons = [
+            choice.get("finish_reason")
+            for choice in (choices if isinstance(choices, list) else ())
+            if isinstance(choice, dict)
+        ]
+        self.finish_reasons = tuple(reason for reason in reasons if isinstance(reason, str))
+
+    def elapsed_ms(self) -> float:
+        """Return the milliseconds since the call began."""
+        return (time.perf_counter() - self.started) * 1000
+
+    def outcome(self, status: Status) -> Outcome:
+        """Return what became of the call, for `CatalogService.settle`."""
+        first = self.first_byte_at
+        return Outcome(
+            status=status,
+            usage=self.usage,
+            attempts=self.attempts,
+            total_ms=self.elapsed_ms(),
+            first_byte_ms=None if first is None else (first - self.started) * 1000,
+            stream=self.stream,
+            served_by=self.served_by,
+            finish_reasons=self.finish_reasons,
+            error_code=self.error_code,
+        )

@@ -1,0 +1,234 @@
+"""The providers this module can reach now: one upstream for each provider record.
+
+An upstream is made at its first call and again when the record has changed. The old one's
+connections live until the calls on them have ended.
+"""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING
+
+from spindle_llm.relay.aiohttp_transport import AiohttpTransport, TransportLimits
+from spindle_spi.errors import FailedPrecondition, NotFound, Origin, Unavailable
+from spindle_spi.observability import Level
+from spindle_spi.records import CatalogRecord, ProviderSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spindle_llm.providers.base import Adapter
+    from spindle_llm.relay.transport import Transport, UpstreamRequest, UpstreamResponse
+    from spindle_spi.secret import Secret
+    from spindle_spi.services import Services
+    from spindle_spi.types import Json
+
+_OPENAI_BASE = "https://api.openai.com/v1"
+
+
+class Line:
+    """A transport with the number of calls on it, so that it can be closed when the last ends."""
+
+    __slots__ = ("_is_retired", "calls", "limits", "transport")
+
+    def __init__(self, transport: Transport, limits: TransportLimits) -> None:
+        self.transport = transport
+        self.limits = limits
+        self.calls = 0
+        self._is_retired = False
+
+    async def release(self) -> None:
+        """End one call."""
+        self.calls -= 1
+
+        if self._is_retired and self.calls == 0:
+            await self.transport.close()
+
+    async def retire(self) -> None:
+        """Close it now, or when the last call on it ends."""
+        self._is_retired = True
+
+        if self.calls == 0:
+            await self.transport.close()
+
+
+class Upstream:
+    """One provider as its record says now."""
+
+    __slots__ = (
+        "_chat_urls",
+        "_turn",
+        "adapter",
+        "bases",
+        "headers",
+        "key",
+        "line",
+        "name",
+        "record",
+        "spec",
+    )
+
+    def __init__(
+        self,
+        record: CatalogRecord,
+        spec: ProviderSpec,
+        adapter: Adapter,
+        line: Line,
+        key: Secret | None,
+    ) -> None:
+        self.record = record
+        self.name = record.name
+        self.spec = spec
+        self.adapter = adapter
+        self.line = line
+        self.key = key
+        common = adapter.headers(spec, key)
+        self.headers = {
+            True: {**common, "Accept": "text/event-stream"},
+            False: {**common, "Accept": "application/json"},
+        }
+        """By whether the answer is to be a stream."""
+        self.bases = spec.urls or (_OPENAI_BASE,)
+        self._chat_urls = tuple(adapter.chat_url(base) for base in self.bases)
+        self._turn = count()
+
+    def is_like(self, limits: TransportLimits, adapter: Adapter) -> bool:
+        """Tell whether another record could go on using the same connections."""
+        return self.line.limits == limits and self.adapter is adapter
+
+    def chat_url(self) -> str:
+        """Return where the next chat is asked; several base URLs take turns."""
+        urls = self._chat_urls
+        return urls[0] if len(urls) == 1 else urls[next(self._turn) % len(urls)]
+
+    async def open(self, request: UpstreamRequest) -> UpstreamResponse:
+        """Send a request; the caller releases the line when it is done with the answer.
+
+        Raises:
+            UpstreamTimeout: No connection or no answer in time.
+            UpstreamError: No connection, or it broke.
+        """
+        self.line.calls += 1
+
+        try:
+            return await self.line.transport.open(request)
+        except BaseException:
+            await self.line.release()
+            raise
+
+
+class Upstreams:
+    """Makes and keeps upstreams by provider record."""
+
+    def __init__(self, services: Services, adapters: Mapping[str, Adapter]) -> None:
+        self._services = services
+        self._adapters = adapters
+        self._upstreams: dict[str, Upstream] = {}
+
+    async def get(self, record: CatalogRecord) -> Upstream:
+        """Return the upstream of a provider's record.
+
+        Raises:
+            FailedPrecondition: It is no provider, or of a type nobody here speaks.
+            Unavailable: Its credential cannot be had.
+        """
+        known = self._upstreams.get(record.id)
+
+        if known is not None and known.record.epoch == record.epoch:
+            return known
+
+        return await self._make(record)
+
+    def adapter(self, spec: ProviderSpec) -> Adapter:
+        """Return the adapter of a provider.
+
+        Raises:
+            FailedPrecondition: Of a type nobody here speaks.
+        """
+        adapter = self._adapters.get(spec.provider_type)
+
+        if adapter is None and spec.api_format == "openai":
+            adapter = self._adapters.get("openai")
+
+        if adapter is None:
+            raise FailedPrecondition(
+                f"No adapter speaks {spec.provider_type!r}.",
+                code="llm.provider.unknown_type",
+                origin=Origin.MODULE,
+            )
+
+        return adapter
+
+    def in_flight(self) -> dict[str, Json]:
+        """Return the calls in flight by the name of their provider."""
+        return {upstream.name: upstream.line.calls for upstream in self._upstreams.values()}
+
+    async def forget(self, record_id: str) -> None:
+        """Let go of a provider that is gone."""
+        upstream = self._upstreams.pop(record_id, None)
+
+        if upstream is not None:
+            await upstream.line.retire()
+
+    async def close(self) -> None:
+        """Close everything, calls in flight included."""
+        upstreams, self._upstreams = self._upstreams, {}
+
+        for upstream in upstreams.values():
+            await upstream.line.transport.close()
+
+    async def _make(self, record: CatalogRecord) -> Upstream:
+        spec = record.spec
+
+        if not isinstance(spec, ProviderSpec):
+            raise FailedPrecondition("The model has no provider.", code="llm.model.no_provider")
+
+        adapter = self.adapter(spec)
+        key = await self._key(record, spec)
+        old = self._upstreams.get(record.id)
+
+        if old is not None and old.record.epoch == record.epoch:
+            return old
+
+        limits = _limits(spec)
+        line = old.line if old is not None and old.is_like(limits, adapter) else None
+        upstream = Upstream(record, spec, adapter, line or _line(spec, adapter, limits), key)
+        self._upstreams[record.id] = upstream
+
+        if old is not None and line is None:
+            await old.line.retire()
+
+        return upstream
+
+    async def _key(self, record: CatalogRecord, spec: ProviderSpec) -> Secret | None:
+        if spec.api_key is None:
+            return None
+
+        try:
+            return await self._services.config_secrets.secret(spec.api_key)
+        except (FailedPrecondition, NotFound) as exc:
+            self._services.observability.log(
+                Level.ERROR,
+                "llm.provider.credential_missing",
+                {"provider": record.name, "reason": exc.message},
+            )
+            raise Unavailable(
+                "The gateway has no credential for this model's provider.",
+                code="llm.provider.credential",
+                origin=Origin.MODULE,
+                retryable=False,
+            ) from exc
+
+
+def _limits(spec: ProviderSpec) -> TransportLimits:
+    connections = spec.options.get("max_connections")
+    return TransportLimits(
+        connect=spec.short_timeout,
+        silence=spec.long_timeout,
+        connections=connections if isinstance(connections, int) and connections > 0 else 1000,
+        verify_cert=spec.verify_cert,
+    )
+
+
+def _line(spec: ProviderSpec, adapter: Adapter, limits: TransportLimits) -> Line:
+    return Line(adapter.transport(spec) or AiohttpTransport(limits), limits)

@@ -1,0 +1,193 @@
+"""What every part of the module works with, and the two calls that reach a model.
+
+`complete` and `stream` take and give the lingua franca (OpenAI's chat form as plain data). They
+admit nothing, run no hooks and settle nothing: the caller holds the permit and does that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from spindle_llm.relay.answers import mend_answer
+from spindle_llm.relay.invariants import StreamRules
+from spindle_llm.relay.journal import Journal
+from spindle_llm.relay.reading import (
+    CLOSING_PATIENCE,
+    note_stream,
+    read_all,
+    read_events,
+    require_events,
+)
+from spindle_llm.relay.usage import estimated_usage, told_usage
+from spindle_llm.routing.attempts import Ask, open_first
+from spindle_llm.routing.defaults import missing_defaults
+from spindle_llm.routing.upstreams import Upstreams
+from spindle_llm.settings import LlmSettings
+from spindle_spi.admission import Attempt, Permit, TokenUsage
+from spindle_spi.errors import Unavailable, UpstreamError
+from spindle_spi.services import Services
+from spindle_spi.types import JsonObject
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from spindle_llm.providers.base import Adapter
+    from spindle_spi.context import AuthenticatedContext
+    from spindle_spi.records import ModelSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """The running module: what the core handed out, the settings, the upstreams."""
+
+    services: Services
+    settings: LlmSettings
+    upstreams: Upstreams
+    """Transport, adapter and key of every provider, by its record."""
+
+
+class State:
+    """Where handlers, which exist before the module runs, find the runtime."""
+
+    __slots__ = ("_runtime",)
+
+    def __init__(self) -> None:
+        self._runtime: Runtime | None = None
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime.
+
+        Raises:
+            Unavailable: The module is not running.
+        """
+        if self._runtime is None:
+            raise Unavailable("The LLM module is not running.", code="llm.not_running")
+
+        return self._runtime
+
+    def set(self, runtime: Runtime | None) -> None:
+        """Make the runtime known, or forget it."""
+        self._runtime = runtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """A whole answer, and how it came about."""
+
+    answer: JsonObject
+    """In OpenAI's form, under the unified model name."""
+    usage: TokenUsage
+    attempts: tuple[Attempt, ...] = ()
+    served_by: str | None = None
+
+
+async def complete(
+    runtime: Runtime,
+    context: AuthenticatedContext,
+    permit: Permit,
+    body: JsonObject,
+    *,
+    deadline: float | None = None,
+    journal: Journal | None = None,
+) -> Completion:
+    """Ask the permit's model and return its whole answer.
+
+    `body` is a chat request in OpenAI's form; its `model` and `stream` are set here. A journal,
+    when given, holds attempts, usage and finish reasons afterwards, after a failure too.
+
+    Raises:
+        InvalidArgument: The upstream says the request is wrong.
+        RateLimited: The upstream's limits are exhausted.
+        UpstreamError: The upstream failed.
+    """
+    journal = Journal() if journal is None else journal
+    ask = _ask(context, body, stream=False, deadline=deadline)
+    opened = await open_first(runtime.upstreams, permit, ask, journal)
+
+    try:
+        data = await read_all(opened.response, runtime.settings.answer_limit_bytes)
+        journal.first_byte()
+        answer = opened.adapter.decode(data)
+    finally:
+        await opened.aclose()
+
+    mend_answer(answer)
+    answer["model"] = opened.record.name
+    usage = told_usage(answer.get("usage")) or estimated_usage(
+        request_bytes=opened.sent_bytes, output_bytes=len(data)
+    )
+    journal.usage = usage
+    journal.note_finish_reasons(answer)
+    return Completion(
+        answer=answer, usage=usage, attempts=journal.attempts, served_by=journal.served_by
+    )
+
+
+async def stream(
+    runtime: Runtime,
+    context: AuthenticatedContext,
+    permit: Permit,
+    body: JsonObject,
+    *,
+    deadline: float | None = None,
+    journal: Journal | None = None,
+) -> AsyncGenerator[JsonObject]:
+    """Ask the permit's model and yield the chunks of its answer, in OpenAI's form.
+
+    The chunks keep the rules of a well-formed stream whatever the upstream sent. The last one
+    has no choices and carries the usage, when the upstream told it. Close the generator to cancel.
+
+    Raises:
+        InvalidArgument: The upstream says the request is wrong.
+        RateLimited: The upstream's limits are exhausted.
+        UpstreamError: The upstream failed, or cut its answer.
+    """
+    journal = Journal(stream=True) if journal is None else journal
+    ask = _ask(context, body, stream=True, deadline=deadline)
+    opened = await open_first(runtime.upstreams, permit, ask, journal)
+    rules = StreamRules(
+        model=opened.record.name, fallback_id=f"chatcmpl-{context.trace.request_id}"
+    )
+    decoder = opened.adapter.decoder()
+
+    try:
+        require_events(opened.response.headers)
+
+        async for event in read_events(opened.response, runtime.settings.answer_limit_bytes):
+            journal.first_byte()
+
+            for chunk in decoder.take(event):
+                for piece in rules.take(chunk):
+                    yield piece.chunk
+
+            if decoder.is_done:
+                break
+
+        if not decoder.is_done and not rules.is_whole:
+            raise UpstreamError("The upstream cut its answer.", code="upstream_cut")
+
+        for piece in rules.finish(with_usage=True):
+            yield piece.chunk
+    finally:
+        if rules.deltas:
+            note_stream(journal, rules, opened.sent_bytes)
+
+        await opened.aclose(patience=CLOSING_PATIENCE if decoder.is_done else 0.0)
+
+
+def _ask(
+    context: AuthenticatedContext, body: JsonObject, *, stream: bool, deadline: float | None
+) -> Ask:
+    def encode(spec: ModelSpec, adapter: Adapter) -> bytes:
+        return adapter.encode(_with_defaults(body, spec), stream=stream)
+
+    traceparent = context.trace.traceparent
+    headers = {} if traceparent is None else {"traceparent": traceparent}
+    return Ask(encode=encode, stream=stream, headers=headers, deadline=deadline)
+
+
+def _with_defaults(body: JsonObject, spec: ModelSpec) -> JsonObject:
+    """Return a request under the upstream's model name, with what the operator set for it."""
+    return {**missing_defaults(spec.defaults, body), **body, "model": spec.upstream_name}

@@ -1,0 +1,93 @@
+"""The module's section of the configuration (`llm:` without `services`) as data, and its schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from spindle_llm.chat.settings import CHAT_SCHEMA
+from spindle_spi.types import Json, JsonObject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SCHEMA: Mapping[str, Json] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "default_service": {
+            "type": "string",
+            "minLength": 1,
+            "description": "Service whose models are meant by names without a service.",
+        },
+        "default_model": {
+            "type": "string",
+            "minLength": 1,
+            "description": "Model used by requests that name none.",
+        },
+        "temperature": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": 2,
+            "description": "Temperature of chats the module itself conducts.",
+        },
+        "max_tokens": {
+            "type": "integer",
+            "minimum": 1,
+            "description": "Most tokens of an answer in chats the module itself conducts.",
+        },
+        "keep_alive_seconds": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "description": "Silence in a stream after which a comment is sent to the client.",
+        },
+        "answer_limit_bytes": {
+            "type": "integer",
+            "minimum": 1024,
+            "description": "Largest answer, and largest event of a stream, taken from an upstream.",
+        },
+        "chat": CHAT_SCHEMA,
+    },
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlmSettings:
+    """What the operator set for the module as a whole."""
+
+    default_service: str | None = None
+    default_model: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    keep_alive_seconds: float = 15.0
+    answer_limit_bytes: int = 64 * 1024 * 1024
+    chat: JsonObject = field(default_factory=dict[str, Json])
+
+    @classmethod
+    def of(cls, section: JsonObject) -> LlmSettings:
+        """Return the settings of a section that holds to `SCHEMA`."""
+        chat = section.get("chat")
+        return cls(
+            default_service=_text(section, "default_service"),
+            default_model=_text(section, "default_model"),
+            temperature=_number(section, "temperature"),
+            max_tokens=_whole(section, "max_tokens"),
+            keep_alive_seconds=_number(section, "keep_alive_seconds") or 15.0,
+            answer_limit_bytes=_whole(section, "answer_limit_bytes") or 64 * 1024 * 1024,
+            chat=chat if isinstance(chat, dict) else {},
+        )
+
+
+def _text(section: JsonObject, key: str) -> str | None:
+    value = section.get(key)
+    return value if isinstance(value, str) else None
+
+
+def _number(section: JsonObject, key: str) -> float | None:
+    value = section.get(key)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _whole(section: JsonObject, key: str) -> int | None:
+    value = section.get(key)
+    return value if isinstance(value, int) else None

@@ -1,0 +1,95 @@
+"""The raw path: client and upstream speak the same dialect and no plugin wants to look.
+
+Bytes pass through. Of the request the top level was judged, of the answer its outer form.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spindle_llm.relay.invariants import StreamRules
+from spindle_llm.relay.reading import CLOSING_PATIENCE, note_stream, read_all, require_events
+from spindle_llm.routing.attempts import Ask, open_first
+from spindle_llm.surfaces.answer_egress import outgoing_answer
+from spindle_llm.surfaces.egress import StreamEgress
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spindle_llm.providers.base import Adapter
+    from spindle_llm.routing.attempts import Opened
+    from spindle_llm.surfaces.exchange import Exchange
+    from spindle_spi.records import ModelSpec
+
+
+async def relay_answer(exchange: Exchange, headers: Mapping[str, str]) -> None:
+    """Relay a whole answer."""
+    journal = exchange.journal
+    opened = await _open(exchange, headers)
+    journal.first_byte()
+
+    try:
+        data = await read_all(opened.response, exchange.runtime.settings.answer_limit_bytes)
+    finally:
+        await opened.aclose()
+
+    body = outgoing_answer(
+        data, model=opened.record.name, journal=journal, sent_bytes=opened.sent_bytes
+    )
+    await exchange.answer(body)
+
+
+async def relay_stream(exchange: Exchange, headers: Mapping[str, str]) -> None:
+    """Relay a streamed answer; what one read gave goes out in one piece."""
+    journal = exchange.journal
+    opened = await _open(exchange, headers)
+    model = opened.record.name
+    egress = StreamEgress(
+        StreamRules(model=model, fallback_id=f"chatcmpl-{exchange.call.request_id}"),
+        model=model,
+        wants_usage=exchange.request.wants_usage,
+        limit=exchange.runtime.settings.answer_limit_bytes,
+    )
+
+    try:
+        require_events(opened.response.headers)
+        pending = b""
+
+        async for data in opened.response.chunks():
+            pending = egress.feed(data)
+
+            if egress.is_done:
+                break
+
+            if pending:
+                journal.first_byte()
+                await exchange.write(pending)
+                pending = b""
+
+            if egress.failure is not None:
+                raise egress.failure
+
+        pending += egress.finish()
+        journal.first_byte()
+        note_stream(journal, egress.rules, opened.sent_bytes)
+        await exchange.end(pending)
+    except BaseException:
+        if egress.rules.deltas:
+            note_stream(journal, egress.rules, opened.sent_bytes)
+
+        raise
+    finally:
+        await opened.aclose(patience=CLOSING_PATIENCE if egress.is_done else 0.0)
+
+
+async def _open(exchange: Exchange, headers: Mapping[str, str]) -> Opened:
+    request = exchange.request
+
+    def encode(spec: ModelSpec, adapter: Adapter) -> bytes:
+        del adapter
+        return request.encoded(spec.upstream_name, spec.defaults)
+
+    ask = Ask(
+        encode=encode, stream=request.stream, headers=headers, deadline=exchange.call.deadline
+    )
+    return await open_first(exchange.runtime.upstreams, exchange.permit, ask, exchange.journal)

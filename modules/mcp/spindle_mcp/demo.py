@@ -1,0 +1,153 @@
+"""The built-in `demo` gateway: four small tools that need no network and no configuration."""
+
+from __future__ import annotations
+
+import math
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from spindle_mcp.upstream.base import ToolCall, Upstream
+from spindle_mcp.upstream.faults import too_slow
+from spindle_spi.errors import InvalidArgument
+from spindle_spi.invocation import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from spindle_spi.types import Json, JsonObject
+
+MAX_STEPS: Final = 1000
+MAX_DELAY: Final = 60.0
+
+
+class DemoUpstream(Upstream):
+    """Behaves like any upstream, without a wire."""
+
+    era = "builtin"
+
+    async def list_tools(self) -> list[JsonObject]:
+        """See `Upstream`."""
+        return [dict(tool) for tool in _TOOLS]
+
+    async def call_tool(self, call: ToolCall) -> JsonObject:
+        """See `Upstream`."""
+        tool = _FUNCTIONS.get(call.name)
+
+        if tool is None:
+            raise InvalidArgument(f"The demo gateway has no tool {call.name!r}.")
+
+        if call.deadline is None:
+            return await tool(call)
+
+        with anyio.move_on_after(call.deadline - time.monotonic()):
+            return await tool(call)
+
+        raise too_slow("demo")
+
+
+async def _echo(call: ToolCall) -> JsonObject:
+    text = call.arguments.get("text")
+    return _answer(str(text), {"text": str(text)})
+
+
+async def _add(call: ToolCall) -> JsonObject:
+    total = _number(call, "a") + _number(call, "b")
+
+    if not math.isfinite(total):
+        text: JsonObject = {"type": "text", "text": "The sum is too large for a number."}
+        return {"content": [text], "isError": True}
+
+    return _answer(str(total), {"sum": total})
+
+
+async def _time(call: ToolCall) -> JsonObject:
+    del call
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return _answer(now, {"utc": now})
+
+
+async def _slow(call: ToolCall) -> JsonObject:
+    steps = int(_number(call, "steps", 3))
+    delay = float(_number(call, "delay", 0.1))
+
+    for step in range(1, steps + 1):
+        await anyio.sleep(delay)
+
+        if call.progress is not None:
+            await call.progress(
+                Progress(progress=float(step), total=float(steps), message=f"step {step}")
+            )
+
+    return _answer(f"{steps} steps done", {"steps": steps})
+
+
+def _number(call: ToolCall, name: str, default: float | None = None) -> int | float:
+    value = call.arguments.get(name, default)
+
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise InvalidArgument(f"{name} must be a number.", param=name)
+
+    return value
+
+
+def _answer(text: str, structured: JsonObject) -> JsonObject:
+    return {"content": [{"type": "text", "text": text}], "structuredContent": structured}
+
+
+def _schema(properties: JsonObject, required: list[Json]) -> JsonObject:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": False,
+    }
+
+
+def _tool(name: str, description: str, takes: JsonObject, gives: JsonObject) -> JsonObject:
+    return {
+        "name": name,
+        "description": description,
+        "inputSchema": takes,
+        "outputSchema": gives,
+        "annotations": {"readOnlyHint": True, "openWorldHint": False},
+    }
+
+
+_NUMBER: JsonObject = {"type": "number"}
+_TEXT: JsonObject = {"type": "string"}
+_TOOLS: tuple[JsonObject, ...] = (
+    _tool(
+        "echo",
+        "Return the text it is given.",
+        _schema({"text": _TEXT}, ["text"]),
+        _schema({"text": _TEXT}, ["text"]),
+    ),
+    _tool(
+        "add",
+        "Add two numbers.",
+        _schema({"a": _NUMBER, "b": _NUMBER}, ["a", "b"]),
+        _schema({"sum": _NUMBER}, ["sum"]),
+    ),
+    _tool("time", "Tell the time, in UTC.", _schema({}, []), _schema({"utc": _TEXT}, ["utc"])),
+    _tool(
+        "slow",
+        "Take some steps, with a pause before each, and report progress.",
+        _schema(
+            {
+                "steps": {"type": "integer", "minimum": 1, "maximum": MAX_STEPS, "default": 3},
+                "delay": {"type": "number", "minimum": 0, "maximum": MAX_DELAY, "default": 0.1},
+            },
+            [],
+        ),
+        _schema({"steps": {"type": "integer"}}, ["steps"]),
+    ),
+)
+_FUNCTIONS: dict[str, Callable[[ToolCall], Awaitable[JsonObject]]] = {
+    "echo": _echo,
+    "add": _add,
+    "time": _time,
+    "slow": _slow,
+}

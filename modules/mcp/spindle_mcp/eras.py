@@ -1,0 +1,112 @@
+"""The protocol's two eras, and what a tool and a result may look like on each wire.
+
+Modern: 2026-07-28, every request carries its own envelope. Legacy: the `initialize` handshake.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from mcp_types import SERVER_INFO_META_KEY
+from mcp_types.methods import serialize_server_result
+from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
+from pydantic import ValidationError
+
+from spindle_spi.errors import Internal, UpstreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spindle_spi.types import Json, JsonObject
+
+MODERN: Final = LATEST_MODERN_VERSION
+LEGACY: Final = LATEST_HANDSHAKE_VERSION
+
+_CONTENT_TYPES = frozenset({"text", "image", "audio", "resource", "resource_link"})
+
+
+def fits(version: str, definition: Mapping[str, Json]) -> JsonObject | None:
+    """Return a tool as that version of the protocol writes it, or None when it cannot be said.
+
+    One tool the wire cannot carry would make the whole list unreadable, so each is tried alone.
+    """
+    listed: JsonObject = {"tools": [dict(definition)]}
+
+    if version == MODERN:
+        listed |= {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
+
+    try:
+        written = serialize_server_result("tools/list", version, listed)
+    except (ValidationError, RecursionError):
+        return None
+
+    tools: Json = written.get("tools")
+    first = tools[0] if isinstance(tools, list) and tools else None
+    return first if isinstance(first, dict) else None
+
+
+def tool_result(payload: JsonObject, gateway: str) -> JsonObject:
+    """Return an upstream's answer to `tools/call` as a neutral payload.
+
+    Raises:
+        UpstreamError: It is no tool result, or holds content of an unknown type.
+    """
+    content = payload.get("content", [] if "structuredContent" in payload else None)
+
+    if not isinstance(content, list):
+        raise _no_result(gateway)
+
+    for part in content:
+        if not isinstance(part, dict) or part.get("type") not in _CONTENT_TYPES:
+            raise _no_result(gateway)
+
+    result: JsonObject = {"content": content}
+
+    for name in ("structuredContent", "isError"):
+        if name in payload:
+            result[name] = payload[name]
+
+    meta = payload.get("_meta")
+
+    if isinstance(meta, dict):
+        # Who served the upstream's answer is not who serves ours.
+        kept = {name: value for name, value in meta.items() if name != SERVER_INFO_META_KEY}
+
+        if kept:
+            result["_meta"] = kept
+
+    return result
+
+
+def for_wire(version: str, result: JsonObject) -> JsonObject:
+    """Return a neutral tool result as one version of the protocol can carry it."""
+    if version == MODERN:
+        return {**result, "resultType": "complete"}
+
+    structured = result.get("structuredContent")
+
+    if structured is None or isinstance(structured, dict):
+        return result
+
+    # Before 2026 structured content is an object; the content parts say the same.
+    return {name: value for name, value in result.items() if name != "structuredContent"}
+
+
+def written(version: str, result: JsonObject) -> JsonObject:
+    """Return a tool result as the SDK would write it, for the path that goes round the SDK.
+
+    Raises:
+        Internal: The result cannot be said in this version.
+    """
+    try:
+        return serialize_server_result("tools/call", version, result)
+    except ValidationError as exc:
+        raise Internal("The result cannot be written in this version of the protocol.") from exc
+
+
+def _no_result(gateway: str) -> UpstreamError:
+    return UpstreamError(
+        f"The gateway {gateway!r} answered with something that is no tool result.",
+        code="mcp.upstream.invalid_result",
+        retryable=False,
+    )

@@ -1,0 +1,102 @@
+"""One answer to a POST, which is plain JSON unless something has to be said before its end.
+
+Then, or when it is long in coming, it becomes an event stream, as the SDK's does.
+"""
+
+from __future__ import annotations
+
+import asyncio  # noqa: TID251 - the hot path: a timer costs a tenth of a task
+from typing import TYPE_CHECKING, Final
+
+from spindle_mcp.text import encode
+
+if TYPE_CHECKING:
+    from spindle_spi.invocation import Progress
+    from spindle_spi.types import Json, JsonObject, Message, Send
+
+PING_SECONDS: Final = 15.0
+"""How long an answer may be silent before something in between might close it."""
+
+_PING: Final[Message] = {
+    "type": "http.response.body",
+    "body": b": ping\r\n\r\n",
+    "more_body": True,
+}
+_STREAM_HEADERS: Final = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache, no-transform"),
+    (b"connection", b"keep-alive"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+class Answer:
+    """The answer to one request. Say what there is to say, then `finish` once."""
+
+    def __init__(self, send: Send, *, session_id: bytes | None = None) -> None:
+        self._send = send
+        self._extra = () if session_id is None else ((b"mcp-session-id", session_id),)
+        self._is_stream = False
+        self._pinger: asyncio.Task[None] | None = None
+        self._timer = asyncio.get_running_loop().call_later(PING_SECONDS, self._start_pinging)
+
+    async def progress(self, token: Json, update: Progress) -> None:
+        """Say how far the call is."""
+        params: JsonObject = {"progressToken": token, "progress": update.progress}
+
+        if update.total is not None:
+            params["total"] = update.total
+
+        if update.message is not None:
+            params["message"] = update.message
+
+        message: Json = {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
+        await self._begin_stream()
+        await self._send(_event(encode(message), is_last=False))
+
+    async def finish(self, body: bytes, status: int) -> None:
+        """Give the answer itself."""
+        self.close()
+
+        if self._is_stream:
+            await self._send(_event(body, is_last=True))
+            return
+
+        headers = [
+            (b"content-length", b"%d" % len(body)),
+            (b"content-type", b"application/json"),
+            *self._extra,
+        ]
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        await self._send({"type": "http.response.body", "body": body})
+
+    def close(self) -> None:
+        """Say nothing more by itself. Idempotent."""
+        self._timer.cancel()
+
+        if self._pinger is not None:
+            self._pinger.cancel()
+
+    async def _begin_stream(self) -> None:
+        if not self._is_stream:
+            self._is_stream = True
+            headers = [*_STREAM_HEADERS, *self._extra]
+            await self._send({"type": "http.response.start", "status": 200, "headers": headers})
+
+    def _start_pinging(self) -> None:
+        self._pinger = asyncio.get_running_loop().create_task(self._ping())
+
+    async def _ping(self) -> None:
+        await self._begin_stream()
+
+        while True:
+            await self._send(_PING)
+            await asyncio.sleep(PING_SECONDS)
+
+
+def _event(data: bytes, *, is_last: bool) -> Message:
+    return {
+        "type": "http.response.body",
+        "body": b"event: message\r\ndata: %b\r\n\r\n" % data,
+        "more_body": not is_last,
+    }

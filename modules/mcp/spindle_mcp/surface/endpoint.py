@@ -1,0 +1,108 @@
+"""Where the host's routes and the SDK's session manager meet: raw ASGI on both sides.
+
+Binds sessions to caller and endpoint, and leaves the call where handlers find it.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+
+from spindle_mcp.surface.exchange import CURRENT, Asked, put
+from spindle_mcp.surface.sessions import owner_of
+
+if TYPE_CHECKING:
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+    from spindle_mcp.surface.accelerated import FastPath
+    from spindle_mcp.surface.views import Views
+    from spindle_spi.ingress import Call
+    from spindle_spi.types import Receive, Scope, Send
+
+_SPACE: Final = (b" ", b"\t")
+
+
+class Endpoint:
+    """Serves `/mcp` and every `/servers/{slug}/mcp`; the call says which it is."""
+
+    def __init__(
+        self, manager: StreamableHTTPSessionManager, views: Views, fast: FastPath | None
+    ) -> None:
+        self._app = AuthContextMiddleware(manager.handle_request)
+        self._views = views
+        self._fast = fast
+        self._streams: set[anyio.CancelScope] = set()
+
+    @property
+    def streams(self) -> int:
+        """How many streams wait for what a session is told by itself."""
+        return len(self._streams)
+
+    def close_streams(self) -> None:
+        """Cut the streams that only wait for what a session is told by itself."""
+        for scope in self._streams:
+            scope.cancel()
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
+        """Answer one request."""
+        asked = Asked(call, self._views.known(call) or await self._views.view(call))
+        tidy_headers(scope)
+        left: Receive | None = receive
+
+        if self._fast is not None and scope["method"] == "POST":
+            left = await self._fast.serve(scope, receive, send, asked)
+
+        if left is not None:
+            await self._serve_by_sdk(scope, left, send, asked)
+
+    async def _serve_by_sdk(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
+        put(scope, asked)
+        scope["user"] = _principal(*owner_of(asked))
+        token = CURRENT.set(asked)
+
+        try:
+            if scope["method"] == "GET":
+                await self._stream(scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
+        finally:
+            CURRENT.reset(token)
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with anyio.CancelScope() as stream:
+            self._streams.add(stream)
+
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                self._streams.discard(stream)
+
+
+def tidy_headers(scope: Scope) -> None:
+    """Take the optional white space off the protocol's headers, which httptools leaves on."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+
+    for name, value in headers:
+        if name.startswith(b"mcp-") and value.endswith(_SPACE):
+            break
+    else:
+        return
+
+    scope["headers"] = [
+        (name, value.strip(b" \t") if name.startswith(b"mcp-") else value)
+        for name, value in headers
+    ]
+
+
+@lru_cache(maxsize=1024)
+def _principal(token_id: str | None, slug: str | None) -> AuthenticatedUser:
+    """Return who a session belongs to: this credential, on this endpoint, and no other."""
+    client_id = token_id if token_id is not None else f"anonymous:{slug or ''}"
+    return AuthenticatedUser(
+        AccessToken(token="", client_id=client_id, scopes=[], subject=slug or "")
+    )

@@ -1,0 +1,48 @@
+"""One HTTP request of an MCP client as the surface carries it: the core's call and its view."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from spindle_mcp.surface.views import View
+from spindle_spi.errors import Internal
+from spindle_spi.ingress import CALL_SCOPE_KEY, Call
+
+if TYPE_CHECKING:
+    from spindle_spi.types import Scope
+
+_VIEW_KEY: Final = "spindle.mcp.view"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asks, on which endpoint, and what they see there."""
+
+    call: Call
+    view: View
+
+
+CURRENT: Final[ContextVar[Asked | None]] = ContextVar("spindle_mcp_asked", default=None)
+"""For the SDK's callbacks that are given no request."""
+
+
+def put(scope: Scope, asked: Asked) -> None:
+    """Leave it where the handlers of this message find it."""
+    scope[CALL_SCOPE_KEY] = asked.call
+    scope[_VIEW_KEY] = asked.view
+
+
+def take(scope: Scope) -> Asked:
+    """Return what `put` left.
+
+    Raises:
+        Internal: The message did not come through the endpoint.
+    """
+    call, view = scope.get(CALL_SCOPE_KEY), scope.get(_VIEW_KEY)
+
+    if not isinstance(call, Call) or view is None:
+        raise Internal("The request did not come through ingress.")
+
+    return Asked(call, view)

@@ -1,0 +1,210 @@
+"""Plain tool requests recognised without the SDK's machinery, but by its own rules.
+
+Whatever is not beyond doubt is left to the SDK, which then decides and words the refusal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import pydantic_core
+from mcp.server.streamable_http import check_accept_headers
+from mcp.shared.inbound import (
+    MCP_METHOD_HEADER,
+    MCP_NAME_HEADER,
+    MCP_PROTOCOL_VERSION_HEADER,
+    InboundModernRoute,
+    classify_inbound_request,
+)
+from mcp_types.methods import validate_client_request
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
+from pydantic import ValidationError
+from starlette.requests import Request
+
+from spindle_mcp.eras import MODERN
+from spindle_mcp.text import decode, encode
+from spindle_spi.types import JsonObject
+
+if TYPE_CHECKING:
+    from spindle_spi.types import Json, Receive, Scope
+
+_VERSION: Final = MCP_PROTOCOL_VERSION_HEADER.encode()
+_METHOD: Final = MCP_METHOD_HEADER.encode()
+_NAME: Final = MCP_NAME_HEADER.encode()
+_SESSION: Final = b"mcp-session-id"
+_LOOKED_AT: Final = frozenset({_VERSION, _METHOD, _NAME, _SESSION, b"accept", b"content-type"})
+_CALL: Final = "tools/call"
+_LIST: Final = "tools/list"
+_METHODS: Final = frozenset({_CALL.encode(), _LIST.encode()})
+_MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
+_NEEDED: Final = _MEMBERS - {"params"}
+_PARAMS: Final = frozenset({"name", "arguments", "_meta"})
+_OLDER: Final = frozenset(version.encode() for version in HANDSHAKE_PROTOCOL_VERSIONS)
+
+
+@dataclass(frozen=True, slots=True)
+class PlainCall:
+    """A `tools/call` that is beyond doubt."""
+
+    id: str | int
+    name: str
+    arguments: JsonObject
+    token: str | int | None
+    """The client's token for progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlainList:
+    """A `tools/list` that is beyond doubt."""
+
+    id: str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The headers of a POST that may be plain."""
+
+    values: dict[bytes, bytes]
+
+    @property
+    def session_id(self) -> bytes | None:
+        """The session it belongs to; None in the current protocol."""
+        return None if self.values.get(_VERSION) == MODERN_HEADER else self.values.get(_SESSION)
+
+
+MODERN_HEADER: Final = MODERN.encode()
+
+
+def read_head(scope: Scope) -> Head | None:
+    """Return what the headers say, if they could be those of a plain request."""
+    values: dict[bytes, bytes] = {}
+
+    for name, value in scope["headers"]:
+        if name in _LOOKED_AT:
+            if name in values:
+                return None
+
+            values[name] = value
+
+    version = values.get(_VERSION)
+
+    if version == MODERN_HEADER:
+        if values.get(_METHOD) not in _METHODS:
+            return None
+    elif _SESSION not in values or (version is not None and version not in _OLDER):
+        return None
+
+    is_json = values.get(b"content-type", b"")[:16].lower() == b"application/json"
+    return Head(values) if is_json and _accepts_both(values.get(b"accept", b"")) else None
+
+
+async def read_body(receive: Receive) -> bytes | None:
+    """Return the request's body; None when the client left before its end."""
+    chunks: list[bytes] = []
+
+    while True:
+        message = await receive()
+
+        if message["type"] != "http.request":
+            return None
+
+        chunks.append(message.get("body", b""))
+
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def read_request(head: Head, body: bytes) -> PlainCall | PlainList | None:
+    """Return the request a body holds, if it is a plain one."""
+    try:
+        # Each era's reader in the SDK has its own idea of what is JSON.
+        message: Json = (
+            decode(body)
+            if head.session_id is None
+            else pydantic_core.from_json(body, allow_inf_nan=False)
+        )
+    except ValueError:
+        return None
+
+    if not isinstance(message, dict) or not _MEMBERS >= message.keys() >= _NEEDED:
+        return None
+
+    return _plain(head, message)
+
+
+def _plain(head: Head, message: JsonObject) -> PlainCall | PlainList | None:
+    identity, params = message["id"], message.get("params", {})
+
+    if message["jsonrpc"] != "2.0" or not isinstance(params, dict):
+        return None
+
+    if not isinstance(identity, str | int) or isinstance(identity, bool):
+        return None
+
+    meta = params.get("_meta", {})
+
+    if not isinstance(meta, dict) or not _is_meta_fit(head, message, meta):
+        return None
+
+    match message["method"]:
+        case "tools/call":
+            return _plain_call(identity, params, meta.get("progressToken"))
+        case "tools/list" if params.keys() <= {"_meta"}:
+            return PlainList(identity)
+        case _:
+            return None
+
+
+def _plain_call(identity: str | int, params: JsonObject, token: Json) -> PlainCall | None:
+    name, arguments = params.get("name"), params.get("arguments", {})
+
+    if not params.keys() <= _PARAMS or not isinstance(name, str):
+        return None
+
+    if not isinstance(arguments, dict) or not isinstance(token, str | int | None):
+        return None
+
+    return PlainCall(id=identity, name=name, arguments=arguments, token=token)
+
+
+def _is_meta_fit(head: Head, message: JsonObject, meta: JsonObject) -> bool:
+    token = meta.get("progressToken", 0)
+
+    if not isinstance(token, str | int) or isinstance(token, bool):
+        return False
+
+    if head.session_id is not None:
+        return meta.keys() <= {"progressToken"}
+
+    name = head.values.get(_NAME)
+    headers = {
+        MCP_PROTOCOL_VERSION_HEADER: MODERN,
+        MCP_METHOD_HEADER: head.values[_METHOD].decode("latin-1"),
+        **({} if name is None else {MCP_NAME_HEADER: name.decode("latin-1")}),
+    }
+
+    if not isinstance(classify_inbound_request(message, headers=headers), InboundModernRoute):
+        return False
+
+    rest: JsonObject = {key: value for key, value in meta.items() if key != "progressToken"}
+    return _is_envelope(encode(rest))
+
+
+@lru_cache(maxsize=256)
+def _is_envelope(meta: bytes) -> bool:
+    """Tell whether the SDK takes an envelope; clients send the same one every time."""
+    params: JsonObject = {"_meta": decode(meta)}
+
+    try:
+        validate_client_request(_LIST, MODERN, params)
+    except ValidationError:
+        return False
+
+    return True
+
+
+@lru_cache(maxsize=256)
+def _accepts_both(accept: bytes) -> bool:
+    return all(check_accept_headers(Request({"type": "http", "headers": [(b"accept", accept)]})))

@@ -1,0 +1,230 @@
+"""One upstream's keeper: connects, reads its tools, publishes them, keeps both fresh, reconnects.
+
+It never raises. A failed refresh leaves what was published; only the gateway's own calls suffer.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, TypeGuard
+
+import anyio
+
+from spindle_mcp.config import McpSettings, option
+from spindle_mcp.upstream.base import Endpoint, ToolCall, Upstream
+from spindle_mcp.upstream.connect import open_upstream
+from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable
+from spindle_mcp.upstream.ingest import harvest
+from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
+from spindle_spi.observability import Level
+from spindle_spi.records import CatalogRecord, GatewaySpec, PublishedRecord
+
+if TYPE_CHECKING:
+    from spindle_spi.services import Services
+    from spindle_spi.types import Json, JsonObject
+
+_FIRST_PAUSE = 0.25
+_PATIENCE = 5.0
+"""Longest wait of a call for a connection that is being made."""
+_MAX_FAILED_REFRESHES = 3
+
+
+class GatewayActor:
+    """Keeps one gateway connected. `run` is its task; `call_tool` is for everybody else."""
+
+    def __init__(
+        self, record: CatalogRecord, services: Services, settings: McpSettings, version: str
+    ) -> None:
+        spec = record.spec
+
+        if not isinstance(spec, GatewaySpec):
+            raise TypeError("not the record of a gateway")
+
+        self.record = record
+        self.spec = spec
+        self._services = services
+        self._settings = settings
+        self._version = version
+        self._upstream: Upstream | None = None
+        self._is_open = anyio.Event()
+        self._is_closed = anyio.Event()
+        self._is_wanted = anyio.Event()
+        self._published: tuple[PublishedRecord, ...] | None = None
+        self._failure = "not connected yet"
+
+    @property
+    def name(self) -> str:
+        """The gateway's name."""
+        return self.record.name
+
+    def describe(self) -> JsonObject:
+        """Return how it is, for operators."""
+        upstream = self._upstream
+        return {
+            "connected": upstream is not None,
+            "era": None if upstream is None else upstream.era,
+            "tools": len(self._published or ()),
+            "failure": self._failure or None,
+        }
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a connection is open."""
+        return self._upstream is not None
+
+    async def run(self) -> None:
+        """Live until cancelled."""
+        failures = 0
+
+        while True:
+            self._is_wanted = anyio.Event()
+
+            try:
+                await self._serve()
+                failures = 0
+            except Exception as exc:  # noqa: BLE001 - the edge of one upstream's task
+                failures = failures + 1 if self._upstream is None else 0
+                self._report(exc)
+            finally:
+                self._upstream = None
+                self._is_open = anyio.Event()
+                self._is_closed.set()
+                self._is_closed = anyio.Event()
+
+            await self._pause(failures)
+
+    async def call_tool(self, call: ToolCall) -> JsonObject:
+        """Call one of the upstream's tools.
+
+        Raises:
+            GatewayError: Not connected, not reachable, refused, or too slow.
+        """
+        upstream = await self._connected()
+
+        try:
+            return await upstream.call_tool(call)
+        except SessionLost:
+            # The upstream forgot the session and has done nothing: once more, over a new one.
+            if self._upstream is upstream:
+                with anyio.move_on_after(_PATIENCE):
+                    await self._is_closed.wait()
+
+            return await (await self._connected()).call_tool(call)
+
+    async def _serve(self) -> None:
+        async with open_upstream(self.spec, await self._endpoint()) as upstream:
+            await self._publish(await upstream.list_tools())
+            self._upstream = upstream
+            self._failure = ""
+            self._is_open.set()
+            self._log(Level.INFO, "mcp.gateway.connected", {"era": upstream.era})
+            await self._keep_fresh(upstream)
+
+    async def _keep_fresh(self, upstream: Upstream) -> None:
+        """Read the tools again when told, and from time to time; return to reconnect."""
+        failures = 0
+
+        while True:
+            wait = self._settings.refresh_seconds
+
+            if failures:
+                wait = min(_FIRST_PAUSE * 2**failures, wait)
+
+            try:
+                with anyio.move_on_after(wait * random.uniform(0.9, 1.1)):
+                    await upstream.changed()
+
+                await self._publish(await upstream.list_tools())
+                failures = 0
+            except (SessionLost, RpcRefused, HttpRefused):
+                # It is not what it was: find out anew what it is.
+                raise
+            except UpstreamError as exc:
+                failures += 1
+                self._log(Level.WARNING, "mcp.gateway.refresh_failed", {"error": exc.code})
+
+                if upstream.era == "legacy" and (
+                    failures >= _MAX_FAILED_REFRESHES or isinstance(exc, Unreachable)
+                ):
+                    raise
+
+    async def _publish(self, tools: list[JsonObject]) -> None:
+        found = harvest(self.name, tools, self._settings.max_tools)
+
+        if found.records == self._published:
+            return
+
+        for tool, reason in found.left_out:
+            self._log(Level.WARNING, "mcp.tool.left_out", {"tool": tool, "reason": reason})
+
+        await self._services.catalog.publish("mcp", f"gateway:{self.name}", found.records)
+        self._published = found.records
+
+    async def _endpoint(self) -> Endpoint:
+        credential = self.spec.credential
+        settings = self._settings
+        return Endpoint(
+            gateway=self.name,
+            url=self.spec.url or "",
+            version=self._version,
+            credential=(
+                None
+                if credential is None
+                else await self._services.config_secrets.secret(credential)
+            ),
+            address=option(self.spec.options, "address"),
+            connect_seconds=settings.connect_seconds,
+            max_connections=settings.max_connections,
+            max_result_bytes=settings.max_result_bytes,
+        )
+
+    async def _connected(self) -> Upstream:
+        if self._upstream is None:
+            # Somebody needs it now: the pause before the next attempt ends.
+            self._is_wanted.set()
+
+            with anyio.move_on_after(_PATIENCE):
+                await self._is_open.wait()
+
+        if self._upstream is None:
+            raise Unavailable(
+                f"The gateway {self.name!r} is not connected.",
+                code="mcp.gateway.down",
+                origin=Origin.UPSTREAM,
+            )
+
+        return self._upstream
+
+    async def _pause(self, failures: int) -> None:
+        longest = self._settings.reconnect_max_seconds
+        pause = min(_FIRST_PAUSE * 2 ** min(failures, 16), longest)
+
+        # A caller may shorten the pause, not abolish it.
+        await anyio.sleep(min(_FIRST_PAUSE, pause) * random.uniform(0.5, 1.0))
+
+        with anyio.move_on_after(pause * random.uniform(0.5, 1.0)):
+            await self._is_wanted.wait()
+
+    def _report(self, exc: Exception) -> None:
+        cause = _innermost(exc)
+        failure = cause.message if isinstance(cause, GatewayError) else type(cause).__name__
+
+        if failure != self._failure:
+            self._log(Level.WARNING, "mcp.gateway.down", {"failure": failure})
+
+        self._failure = failure
+
+    def _log(self, level: Level, event: str, fields: dict[str, Json]) -> None:
+        self._services.observability.log(level, event, {"gateway": self.name, **fields})
+
+
+def _innermost(exc: Exception) -> Exception:
+    """Return what a task group wrapped."""
+    while _is_group(exc):
+        exc = exc.exceptions[0]
+
+    return exc
+
+
+def _is_group(exc: Exception) -> TypeGuard[ExceptionGroup[Exception]]:
+    return isinstance(exc, ExceptionGroup)

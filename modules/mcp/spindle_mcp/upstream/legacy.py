@@ -1,0 +1,284 @@
+"""Upstreams of the protocol before 2026, over HTTP: a session of the SDK's client.
+
+One failed POST would end the SDK's whole session, so its transport is wrapped: a transport error
+becomes an error answer to that one request.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import anyio
+import httpx2
+import mcp_types as types
+from mcp.client.session import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+from mcp_types.jsonrpc import CONNECTION_CLOSED, INVALID_REQUEST
+from pydantic import ValidationError
+
+from spindle_mcp.text import encode
+from spindle_mcp.upstream.base import CLIENT_NAME, Endpoint, ToolCall, Upstream
+from spindle_mcp.upstream.faults import (
+    RpcRefused,
+    SessionLost,
+    explained,
+    garbled,
+    too_slow,
+    unreachable,
+)
+from spindle_mcp.upstream.wire import AnyResult
+from spindle_spi.invocation import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from mcp.client.session import IncomingMessage
+
+    from spindle_spi.types import JsonObject
+
+TRANSPORT_FAILED: Final = -32090
+"""Our own JSON-RPC code for a POST that broke; never leaves the process."""
+TOO_LONG: Final = -32091
+"""The same for an answer longer than is taken."""
+
+_MAX_PAGES: Final = 100
+
+
+class LegacyUpstream(Upstream):
+    """A session that `initialize` opened. Once lost it is of no more use: open another."""
+
+    era = "legacy"
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        self._gateway = endpoint.gateway
+        self._session: ClientSession | None = None
+        # A buffer of one: how often the tools changed meanwhile does not matter.
+        self._announce, self._announced = anyio.create_memory_object_stream[None](1)
+
+    async def start(self, session: ClientSession) -> None:
+        """Shake hands.
+
+        Raises:
+            GatewayError: The upstream refused, or is none.
+        """
+        self._session = session
+
+        try:
+            await session.initialize()
+        except MCPError as exc:
+            raise self._translated(exc) from exc
+        except (ValidationError, RuntimeError) as exc:
+            raise garbled(self._gateway, "no MCP handshake") from exc
+
+    async def hear(self, message: IncomingMessage) -> None:
+        """Take what the upstream says by itself."""
+        if isinstance(message, types.ToolListChangedNotification):
+            self._wake()
+
+    def close(self) -> None:
+        """Let go of whoever waits for news."""
+        self._announce.close()
+        self._announced.close()
+
+    async def changed(self) -> None:
+        """See `Upstream`; also returns when the session may be lost."""
+        try:
+            await self._announced.receive()
+        except (anyio.EndOfStream, anyio.ClosedResourceError) as exc:
+            raise unreachable(self._gateway) from exc
+
+    async def list_tools(self) -> list[JsonObject]:
+        """See `Upstream`."""
+        tools: list[JsonObject] = []
+        params: types.PaginatedRequestParams | None = None
+
+        with anyio.move_on_after(self._endpoint.connect_seconds) as scope:
+            for _ in range(_MAX_PAGES):
+                page = await self._send(types.ListToolsRequest(params=params), None)
+                listed = page.get("tools")
+
+                if isinstance(listed, list):
+                    tools += [tool for tool in listed if isinstance(tool, dict)]
+
+                cursor = page.get("nextCursor")
+
+                if not isinstance(cursor, str):
+                    break
+
+                params = types.PaginatedRequestParams(cursor=cursor)
+
+        if scope.cancelled_caught:
+            raise too_slow(self._gateway)
+
+        return tools
+
+    async def call_tool(self, call: ToolCall) -> JsonObject:
+        """See `Upstream`."""
+        request = types.CallToolRequest(
+            params=types.CallToolRequestParams(name=call.name, arguments=call.arguments)
+        )
+
+        with anyio.move_on_after(_seconds(call)) as scope:
+
+            async def relay(progress: float, total: float | None, message: str | None) -> None:
+                scope.deadline = anyio.current_time() + _seconds(call)
+
+                if call.progress is not None:
+                    await call.progress(Progress(progress=progress, total=total, message=message))
+
+            try:
+                return await self._send(request, None if call.progress is None else relay)
+            except RpcRefused as exc:
+                raise explained(exc) from exc
+
+        raise too_slow(self._gateway)
+
+    async def _send(self, request: types.Request[Any, Any], relay: Any) -> JsonObject:
+        if self._session is None:
+            raise unreachable(self._gateway)
+
+        try:
+            answer = await self._session.send_request(request, AnyResult, progress_callback=relay)
+        except MCPError as exc:
+            raise self._translated(exc) from exc
+        except ValidationError as exc:
+            raise garbled(self._gateway, "something that is no MCP message") from exc
+
+        return answer.as_object()
+
+    def _translated(self, error: MCPError) -> Exception:
+        if error.code == TRANSPORT_FAILED:
+            return unreachable(self._gateway)
+
+        if error.code == TOO_LONG:
+            return garbled(self._gateway, "more than is taken from an upstream")
+
+        if error.code == CONNECTION_CLOSED:
+            self._wake()
+            return unreachable(self._gateway)
+
+        if error.code == INVALID_REQUEST and "session" in error.message.lower():
+            # What the SDK makes of a 404 to a request with a session.
+            self._wake()
+            return SessionLost(f"The gateway {self._gateway!r} has ended our session.")
+
+        return RpcRefused(self._gateway, error.code, error.data)
+
+    def _wake(self) -> None:
+        if self._announce.statistics().current_buffer_used == 0:
+            self._announce.send_nowait(None)
+
+
+class _OneRequestOnly(httpx2.AsyncBaseTransport):
+    """Answers in place of a broken connection, so that only the one request fails."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        limits = httpx2.Limits(max_connections=endpoint.max_connections)
+        self._inner = httpx2.AsyncHTTPTransport(limits=limits)
+        self._address = endpoint.address
+        self._limit = endpoint.max_result_bytes
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        if self._address is not None:
+            _pin(request, self._address)
+
+        try:
+            response = await self._inner.handle_async_request(request)
+        except httpx2.TransportError:
+            return _error_answer(TRANSPORT_FAILED)
+
+        if response.headers.get("content-type", "").startswith("text/event-stream"):
+            return response
+
+        return await self._bounded(response)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    async def _bounded(self, response: httpx2.Response) -> httpx2.Response:
+        """Read a plain answer to its end, within the limit."""
+        body = bytearray()
+
+        try:
+            async for chunk in response.aiter_bytes():
+                body += chunk
+
+                if len(body) > self._limit:
+                    await response.aclose()
+                    return _error_answer(TOO_LONG)
+        except httpx2.TransportError:
+            return _error_answer(TRANSPORT_FAILED)
+
+        kept = [
+            (name, value)
+            for name, value in response.headers.raw
+            if name.lower() not in (b"content-encoding", b"content-length", b"transfer-encoding")
+        ]
+        return httpx2.Response(response.status_code, headers=kept, content=bytes(body))
+
+
+@asynccontextmanager
+async def open_legacy(endpoint: Endpoint) -> AsyncGenerator[LegacyUpstream]:
+    """Open a session; enter and leave this in one task.
+
+    Raises:
+        GatewayError: The upstream cannot be reached, or does not shake hands.
+    """
+    headers: dict[str, str] = {}
+
+    if endpoint.credential is not None:
+        headers["authorization"] = f"Bearer {endpoint.credential.reveal()}"
+
+    upstream = LegacyUpstream(endpoint)
+    # Calls have time limits of their own; a session may be silent as long as it likes.
+    timeout = httpx2.Timeout(endpoint.connect_seconds, read=None, pool=None)
+
+    try:
+        async with (
+            httpx2.AsyncClient(
+                headers=headers, timeout=timeout, transport=_OneRequestOnly(endpoint)
+            ) as client,
+            streamable_http_client(
+                endpoint.url, http_client=client, max_sse_event_size=endpoint.max_result_bytes
+            ) as (incoming, outgoing),
+            ClientSession(
+                incoming,
+                outgoing,
+                client_info=types.Implementation(name=CLIENT_NAME, version=endpoint.version),
+                message_handler=upstream.hear,
+            ) as session,
+        ):
+            with anyio.move_on_after(endpoint.connect_seconds) as scope:
+                await upstream.start(session)
+
+            if scope.cancelled_caught:
+                raise too_slow(endpoint.gateway)
+
+            yield upstream
+    finally:
+        upstream.close()
+
+
+def _seconds(call: ToolCall) -> float:
+    if call.deadline is None:
+        return call.silence
+
+    return min(call.silence, call.deadline - time.monotonic())
+
+
+def _error_answer(code: int) -> httpx2.Response:
+    body = encode(
+        {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": "transport error"}}
+    )
+    return httpx2.Response(502, headers={"content-type": "application/json"}, content=body)
+
+
+def _pin(request: httpx2.Request, address: str) -> None:
+    """Connect to a judged address while the name stays in the request and in the handshake."""
+    name = request.url.host
+    request.url = request.url.copy_with(host=address)
+    request.extensions = {**request.extensions, "sni_hostname": name}

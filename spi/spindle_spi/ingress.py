@@ -1,0 +1,85 @@
+"""How a module takes traffic: routes that say their permission, and the call they receive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, TypeAlias
+
+from spindle_spi.context import AuthenticatedContext
+from spindle_spi.shapes import ENVELOPE, ErrorShape
+from spindle_spi.types import Receive, Scope, Send
+
+
+class Public(Enum):
+    """The type of `PUBLIC`."""
+
+    PUBLIC = "PUBLIC"
+
+
+PUBLIC: Final = Public.PUBLIC
+"""Marks a route that needs no caller. Saying nothing is not possible."""
+
+CALL_SCOPE_KEY: Final = "spindle.call"
+"""Where an ASGI sub-application finds the `Call` in its scope."""
+
+
+class Call:
+    """What an ingress handler gets beside raw ASGI. Created by the core for each request."""
+
+    __slots__ = ("context", "deadline", "depth", "server_slug", "view_key")
+
+    def __init__(
+        self,
+        context: AuthenticatedContext,
+        *,
+        view_key: str = "",
+        deadline: float | None = None,
+        depth: int = 0,
+        server_slug: str | None = None,
+    ) -> None:
+        self.context = context
+        self.view_key = view_key
+        """Equal exactly when two callers' lists are equal."""
+        self.deadline = deadline
+        """On the monotonic clock; None when the client set none."""
+        self.depth = depth
+        self.server_slug = server_slug
+        """The virtual server the path named, resolved by the core."""
+
+    @property
+    def request_id(self) -> str:
+        """The id of this request, in every log, span, usage row and error."""
+        return self.context.trace.request_id
+
+    def remaining(self) -> float | None:
+        """Return the seconds left, or None without a deadline."""
+        return None if self.deadline is None else self.deadline - time.monotonic()
+
+
+Handler: TypeAlias = Callable[[Scope, Receive, Send, Call], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngressRoute:
+    """One method of one path. `{name}` is one segment, `{name:path}` the rest."""
+
+    method: str
+    path: str
+    permission: str | Public
+    handler: Handler
+    errors: ErrorShape = ENVELOPE
+    server_param: str | None = None
+    """The path parameter that names a virtual server; the core resolves it first."""
+    body_limit: int | None = None
+    """Bytes; None means the host's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngressPrefix:
+    """A part of the path space in which this module's error shape answers the unknown."""
+
+    prefix: str
+    errors: ErrorShape

@@ -1,0 +1,306 @@
+"""Catalog records: what the core governs. One record type, one spec per kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from spindle_spi.secret import SecretRef
+from spindle_spi.types import Json, JsonObject
+
+
+class Kind(StrEnum):
+    """Kinds of records."""
+
+    PROVIDER = "provider"
+    MODEL = "model"
+    GATEWAY = "gateway"
+    SERVER = "server"
+    TOOL = "tool"
+    RESOURCE = "resource"
+    RESOURCE_TEMPLATE = "resource_template"
+    PROMPT = "prompt"
+    TOOLSET = "toolset"
+    ROOT = "root"
+    AGENT = "agent"
+
+
+class Visibility(StrEnum):
+    """Who may see a record, beside administrators with an unscoped token."""
+
+    PUBLIC = "public"
+    TEAM = "team"
+    PRIVATE = "private"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSpec:
+    """A model provider: where it is and how to speak to it. Never its key, only the reference."""
+
+    provider_type: str
+    """The adapter: `openai`, `mock`, …"""
+    api_format: str = "openai"
+    urls: tuple[str, ...] = ()
+    api_key: SecretRef | None = None
+    short_timeout: float = 5.0
+    """Seconds, for health checks and discovery."""
+    long_timeout: float = 180.0
+    """Seconds without a byte from the upstream before a completion is given up."""
+    verify_cert: bool = True
+    enable_discovery: bool = False
+    options: dict[str, Json] = field(default_factory=dict[str, Json])
+    """Settings of the adapter itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A model of one provider. The record's name is the unified name, `provider~upstream`."""
+
+    provider: str
+    """Name of the provider record."""
+    upstream_name: str
+    aliases: tuple[str, ...] = ()
+    model_type: str = "llm"
+    """llm, vlm, embeddings, vision or unknown."""
+    context_window: int | None = None
+    max_output_tokens: int | None = None
+    supports: tuple[str, ...] = ("chat", "streaming")
+    """Of: chat, streaming, function_calling, vision, embedding."""
+    input_price: float | None = None
+    """US dollars per million input tokens."""
+    output_price: float | None = None
+    """US dollars per million output tokens."""
+    defaults: dict[str, Json] = field(default_factory=dict[str, Json])
+    """Request parameters the operator wants set where a request gives none."""
+    fallbacks: tuple[str, ...] = ()
+    """Unified names of the permitted alternatives, in order."""
+    created: int = 0
+    """Seconds since the epoch, as `/v1/models` shows it."""
+    state: str = "unknown"
+    """Run-time state as its module published it: loaded, not_loaded, downloading, error, …"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySpec:
+    """An upstream MCP server."""
+
+    transport: str = "streamable_http"
+    """streamable_http, sse, stdio or builtin."""
+    url: str | None = None
+    era: str = "auto"
+    """auto, modern or legacy: which protocol generation the upstream speaks."""
+    credential: SecretRef | None = None
+    """Sent as `Authorization: Bearer`; never the caller's own token."""
+    command: tuple[str, ...] = ()
+    """stdio only; from configuration or by a platform administrator only."""
+    timeout: float = 60.0
+    """Seconds an upstream call may take without progress."""
+    options: dict[str, Json] = field(default_factory=dict[str, Json])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSpec:
+    """A virtual server: the part of the catalog one endpoint shows."""
+
+    slug: str
+    gateways: tuple[str, ...] = ()
+    """Every tool, resource and prompt of these gateways belongs to it."""
+    tools: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    prompts: tuple[str, ...] = ()
+    prefix_free: bool = False
+    """Show upstream names; only over exactly one gateway."""
+    anonymous: bool = False
+    """A caller without a token may come in, with a public view."""
+    anonymous_permissions: tuple[str, ...] = ("tools.read", "tools.execute")
+    instructions: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolSpec:
+    """A tool. Exactly one of `gateway` (an upstream's tool) and `model` (a model as a tool)."""
+
+    gateway: str | None = None
+    """Name of the gateway record."""
+    upstream_name: str = ""
+    model: str | None = None
+    """Unified name of the model this tool asks."""
+    title: str | None = None
+    description: str = ""
+    input_schema: dict[str, Json] = field(default_factory=dict[str, Json])
+    output_schema: dict[str, Json] | None = None
+    definition: dict[str, Json] = field(default_factory=dict[str, Json])
+    """The tool as its protocol shows it (annotations, icons, _meta, …), verbatim."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceSpec:
+    """A resource of an upstream."""
+
+    gateway: str
+    uri: str
+    mime_type: str | None = None
+    definition: dict[str, Json] = field(default_factory=dict[str, Json])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResourceTemplateSpec:
+    """A resource template of an upstream."""
+
+    gateway: str
+    uri_template: str
+    mime_type: str | None = None
+    definition: dict[str, Json] = field(default_factory=dict[str, Json])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptSpec:
+    """A prompt of an upstream."""
+
+    gateway: str
+    upstream_name: str
+    arguments: tuple[str, ...] = ()
+    definition: dict[str, Json] = field(default_factory=dict[str, Json])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolsetSpec:
+    """A named selection of tools."""
+
+    tools: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtensionSpec:
+    """The spec of a kind this version of the contract gives no shape to (root, agent)."""
+
+    data: JsonObject = field(default_factory=dict[str, Json])
+
+
+RecordSpec: TypeAlias = (
+    ProviderSpec
+    | ModelSpec
+    | GatewaySpec
+    | ServerSpec
+    | ToolSpec
+    | ResourceSpec
+    | ResourceTemplateSpec
+    | PromptSpec
+    | ToolsetSpec
+    | ExtensionSpec
+)
+
+SPEC_OF: dict[Kind, type[RecordSpec]] = {
+    Kind.PROVIDER: ProviderSpec,
+    Kind.MODEL: ModelSpec,
+    Kind.GATEWAY: GatewaySpec,
+    Kind.SERVER: ServerSpec,
+    Kind.TOOL: ToolSpec,
+    Kind.RESOURCE: ResourceSpec,
+    Kind.RESOURCE_TEMPLATE: ResourceTemplateSpec,
+    Kind.PROMPT: PromptSpec,
+    Kind.TOOLSET: ToolsetSpec,
+    Kind.ROOT: ExtensionSpec,
+    Kind.AGENT: ExtensionSpec,
+}
+
+
+def backend_name(spec: RecordSpec) -> tuple[Kind, str] | None:
+    """Return kind and name of what serves a record: a model's provider, a tool's gateway."""
+    match spec:
+        case ModelSpec():
+            return Kind.PROVIDER, spec.provider
+        case ToolSpec(gateway=str(gateway)):
+            return Kind.GATEWAY, gateway
+        case ResourceSpec() | ResourceTemplateSpec() | PromptSpec():
+            return Kind.GATEWAY, spec.gateway
+        case _:
+            return None
+
+
+def other_names(spec: RecordSpec) -> tuple[str, ...]:
+    """Return what callers may say instead of a record's name: aliases, a server's slug."""
+    match spec:
+        case ModelSpec():
+            return spec.aliases
+        case ServerSpec():
+            return (spec.slug,)
+        case _:
+            return ()
+
+
+def secret_of(spec: RecordSpec) -> SecretRef | None:
+    """Return the secret a record refers to: a provider's key, a gateway's credential."""
+    match spec:
+        case ProviderSpec():
+            return spec.api_key
+        case GatewaySpec():
+            return spec.credential
+        case _:
+            return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogRecord:
+    """One governed thing, as the core keeps it."""
+
+    id: str
+    kind: Kind
+    name: str
+    """Unique among the records of its kind; what callers say."""
+    spec: RecordSpec
+    module: str = ""
+    """Id of the module that serves it."""
+    description: str = ""
+    owner: str | None = None
+    """E-mail of the person it belongs to."""
+    team: str | None = None
+    visibility: Visibility = Visibility.PRIVATE
+    enabled: bool = True
+    origin: str = "api"
+    """`config`, `api`, or the source that published it: decides who may edit it."""
+    tags: tuple[str, ...] = ()
+    server_ids: tuple[str, ...] = ()
+    """Virtual servers that show it; derived when the catalog is compiled."""
+    epoch: int = 0
+    """Rises with every change of this record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedRecord:
+    """What a module says exists; the core decides who sees it."""
+
+    kind: Kind
+    name: str
+    spec: RecordSpec
+    description: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A record as a caller names it."""
+
+    kind: Kind
+    name: str
+    """Name or alias; or an id, with `by_id`."""
+    by_id: bool = False
+
+
+def is_shown_by(server: ServerSpec, record: CatalogRecord) -> bool:
+    """Tell whether a virtual server shows a record: by its name, or by its gateway."""
+    name, spec = record.name, record.spec
+
+    match spec:
+        case ToolSpec():
+            return name in server.tools or spec.gateway in server.gateways
+        case ModelSpec():
+            return name in server.models
+        case ResourceSpec() | ResourceTemplateSpec():
+            return name in server.resources or spec.gateway in server.gateways
+        case PromptSpec():
+            return name in server.prompts or spec.gateway in server.gateways
+        case _:
+            return False

@@ -1,0 +1,118 @@
+"""Upstreams follow their provider's record; old connections end with the calls on them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from spindle_conformance.fakes import FakeHost
+from spindle_llm.providers.mock import MockAdapter
+from spindle_llm.providers.openai import OpenAiAdapter
+from spindle_llm.relay.transport import UpstreamRequest
+from spindle_llm.routing.upstreams import Upstreams
+from spindle_spi.errors import FailedPrecondition
+from spindle_spi.secret import SecretRef
+from tests.llm.support.records import SPEC, model, provider
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+pytestmark = pytest.mark.anyio
+
+KEYED = replace(SPEC, api_key=SecretRef(name="k"))
+
+
+@pytest.fixture
+def host() -> FakeHost:
+    """Return a host that knows one key."""
+    return FakeHost([provider(url="http://a", spec=KEYED)], secrets={"k": "one"})
+
+
+@pytest.fixture
+async def upstreams(host: FakeHost) -> AsyncGenerator[Upstreams]:
+    """Yield upstreams over both adapters."""
+    upstreams = Upstreams(
+        host.services_for("llm"), {"openai": OpenAiAdapter(), "mock": MockAdapter()}
+    )
+    yield upstreams
+    await upstreams.close()
+
+
+async def test_an_upstream_is_made_once_for_each_state_of_its_record(
+    upstreams: Upstreams, host: FakeHost
+) -> None:
+    """A new epoch asks for the key again and keeps the connections, if their bounds stay."""
+    record = provider(url="http://a", spec=KEYED)
+    first = await upstreams.get(record)
+    assert await upstreams.get(record) is first
+    assert host.journal.secrets == ["k"]
+    host.secrets["k"] = "two"
+    second = await upstreams.get(replace(record, epoch=1))
+    assert second.headers[False]["Authorization"] == "Bearer two"
+    assert second.line is first.line
+
+
+async def test_other_bounds_need_other_connections(upstreams: Upstreams) -> None:
+    """The old ones are closed when the last call on them has ended."""
+    record = provider(url="http://a")
+    first = await upstreams.get(record)
+    first.line.calls += 1
+    second = await upstreams.get(
+        replace(record, epoch=1, spec=replace(SPEC, urls=("http://a",), verify_cert=False))
+    )
+    assert second.line is not first.line
+    assert upstreams.in_flight() == {"up": 0}
+    await first.line.release()
+
+    with pytest.raises(RuntimeError, match="closed"):
+        await first.line.transport.open(_request())
+
+
+def _request() -> UpstreamRequest:
+    return UpstreamRequest(url="http://127.0.0.1:9/", headers={})
+
+
+async def test_a_provider_that_is_gone_is_let_go(upstreams: Upstreams) -> None:
+    """Its connections too; one nobody asked for is no matter."""
+    record = provider(url="http://a")
+    upstream = await upstreams.get(record)
+    await upstreams.forget(record.id)
+    await upstreams.forget("provider:other")
+    assert upstreams.in_flight() == {}
+
+    with pytest.raises(RuntimeError, match="closed"):
+        await upstream.line.transport.open(_request())
+
+
+async def test_several_urls_take_turns(upstreams: Upstreams) -> None:
+    """One after the other."""
+    spec = replace(SPEC, urls=("http://a", "http://b/v1"))
+    upstream = await upstreams.get(provider(spec=spec))
+    assert [upstream.chat_url() for _ in range(3)] == [
+        "http://a/v1/chat/completions",
+        "http://b/v1/chat/completions",
+        "http://a/v1/chat/completions",
+    ]
+
+
+async def test_without_urls_it_is_openais_own(upstreams: Upstreams) -> None:
+    """Where `openai` is configured by its key alone."""
+    upstream = await upstreams.get(provider())
+    assert upstream.chat_url() == "https://api.openai.com/v1/chat/completions"
+
+
+async def test_an_unknown_type_that_speaks_openais_form_is_served(upstreams: Upstreams) -> None:
+    """Any other is refused by name."""
+    spec = replace(SPEC, provider_type="vllm")
+    assert upstreams.adapter(spec).passes_through
+
+    with pytest.raises(FailedPrecondition, match="cohere"):
+        upstreams.adapter(replace(spec, provider_type="cohere", api_format="cohere"))
+
+
+async def test_what_is_no_provider_serves_nothing(upstreams: Upstreams) -> None:
+    """A record of another kind."""
+    with pytest.raises(FailedPrecondition):
+        await upstreams.get(model("m"))

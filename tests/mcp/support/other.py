@@ -1,0 +1,44 @@
+"""A module of another protocol, as far as a call across protocols sees it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spindle_spi.invocation import Complete, InputRequired, Invocation, Progress, ProgressSink
+from spindle_spi.module import Module
+
+if TYPE_CHECKING:
+    from spindle_spi.context import AuthenticatedContext
+    from spindle_spi.descriptor import ModuleDescriptor
+    from spindle_spi.invocation import Result
+    from spindle_spi.module import ModuleContext, Started
+    from spindle_spi.types import Json
+
+
+class Other(Module):
+    """Serves tools for other modules' sake; a tool's name says how."""
+
+    @property
+    def descriptor(self) -> ModuleDescriptor:
+        raise NotImplementedError
+
+    async def run(self, context: ModuleContext, started: Started) -> None:
+        raise NotImplementedError
+
+    async def invoke(
+        self,
+        context: AuthenticatedContext,
+        invocation: Invocation,
+        progress: ProgressSink | None = None,
+    ) -> Result:
+        if invocation.target.name == "asks":
+            return InputRequired(requests={})
+
+        if invocation.target.name == "breaks":
+            raise RuntimeError("a secret of ours")
+
+        if progress is not None:
+            await progress(Progress(progress=1))
+
+        parts: Json = [{"type": "text", "text": "done"}]
+        return Complete(payload={"content": parts, "structuredContent": {}})
