@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import anyio
 import structlog
@@ -299,7 +299,7 @@ class Ingress:
             raise error
 
         # A handler's task group wraps what the exchange itself refused: that is no defect of it.
-        if isinstance(error, ExceptionGroup) and _holds_only(error, exchange.refusal):
+        if _is_group(error) and _holds_only(error, exchange.refusal):
             await self._conclude(exchange, exchange.refusal)
             return
 
@@ -352,6 +352,10 @@ def _check_length(value: bytes, limit: int) -> None:
 
     if int(value) > limit:
         raise too_large(limit)
+
+
+def _is_group(error: Exception) -> TypeGuard[ExceptionGroup[Exception]]:
+    return isinstance(error, ExceptionGroup)
 
 
 def _holds_only(group: ExceptionGroup[Exception], error: Exception | None) -> bool:
