@@ -9,16 +9,15 @@ import itertools
 import secrets
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from spindle.accounting import NO_USAGE, plausible, usage_row
 from spindle.leases import Leases
-from spindle.store import UsageRow
 from spindle_spi.admission import (
     Estimate,
     Outcome,
     Permit,
     Status,
-    TokenUsage,
     is_unhooked,
     limits_of,
 )
@@ -58,6 +57,16 @@ class OpenPermit:
     receipts: set[HookPhase] = field(default_factory=set[HookPhase])
 
 
+class Gate(Protocol):
+    """Somebody who has to be awaited before a call is admitted, and may refuse it."""
+
+    async def check(
+        self, context: AuthenticatedContext, record: CatalogRecord, action: Action
+    ) -> None:
+        """Let the call pass, or raise."""
+        ...
+
+
 class Admission:
     """Admits and settles."""
 
@@ -79,6 +88,22 @@ class Admission:
         self._prefix = f"pm_{secrets.token_hex(8)}_"
         self._numbers = itertools.count(1)
         self.leases = Leases(self._lose)
+        self.gates: list[Gate] = []
+        """Asked in order before `admit`; none by default, so that nothing is awaited."""
+
+    async def pass_gates(
+        self, context: AuthenticatedContext, target: Target, action: Action
+    ) -> None:
+        """Ask every gate about a call that the caller may make by our own rules.
+
+        Raises:
+            GatewayError: As `admit` does, or as a gate does.
+        """
+        record = seen(self._snapshots.current, context, target)
+        allow(context, permission_for(record.kind, action), record)
+
+        for gate in self.gates:
+            await gate.check(context, record, action)
 
     def admit(
         self,
@@ -178,7 +203,7 @@ class Admission:
         # Everything up to the ledger happens at once: whoever comes second finds nothing.
         del self._open[permit_id]
         self.leases.detach(held.permit.lease_id, permit_id)
-        usage = _plausible(outcome.usage)
+        usage = plausible(outcome.usage)
         kind = held.permit.record.kind.value
         self._metrics.count(
             "spindle_calls_total", 1.0, {"kind": kind, "status": outcome.status.value}
@@ -189,7 +214,7 @@ class Admission:
             self._metrics.count("spindle_input_tokens_total", usage.input_tokens, labels)
             self._metrics.count("spindle_output_tokens_total", usage.output_tokens, labels)
 
-        await self._ledger.add(_usage_row(held, outcome, usage or _NO_USAGE))
+        await self._ledger.add(usage_row(held, outcome, usage or NO_USAGE))
 
 
 def seen(snapshot: Snapshot, context: AuthenticatedContext, target: Target) -> CatalogRecord:
@@ -233,90 +258,3 @@ def _alternatives(
 
     pairs = found.values()
     return tuple(other for other, _ in pairs), tuple(backend for _, backend in pairs)
-
-
-_NO_USAGE = TokenUsage()
-_MOST_TOKENS = 10**12
-"""More than any call can use; an upstream may say anything."""
-
-
-def _plausible(usage: TokenUsage | None) -> TokenUsage | None:
-    """Return the usage with every figure within reason."""
-    if usage is None:
-        return None
-
-    figures = (
-        usage.input_tokens,
-        usage.output_tokens,
-        usage.cache_read_tokens,
-        usage.cache_write_tokens,
-        usage.reasoning_tokens,
-    )
-
-    if min(figures) >= 0 and max(figures) <= _MOST_TOKENS:
-        return usage
-
-    bounded = [max(0, min(figure, _MOST_TOKENS)) for figure in figures]
-    return TokenUsage(
-        input_tokens=bounded[0],
-        output_tokens=bounded[1],
-        cache_read_tokens=bounded[2],
-        cache_write_tokens=bounded[3],
-        reasoning_tokens=bounded[4],
-        estimated=usage.estimated,
-    )
-
-
-def _cost(record: CatalogRecord, usage: TokenUsage) -> float | None:
-    spec = record.spec
-
-    if not isinstance(spec, ModelSpec) or spec.input_price is None or spec.output_price is None:
-        return None
-
-    spent = usage.input_tokens * spec.input_price + usage.output_tokens * spec.output_price
-    return spent / 1_000_000
-
-
-def _answering(permit: Permit, name: str) -> tuple[CatalogRecord, CatalogRecord | None]:
-    """Return the alternative that answered, and its backend; the record itself by default."""
-    for other, backend in zip(permit.alternatives, permit.alternative_backends, strict=True):
-        if other.name == name:
-            return other, backend
-
-    return permit.record, permit.backend
-
-
-def _usage_row(held: OpenPermit, outcome: Outcome, usage: TokenUsage) -> UsageRow:
-    permit, subject = held.permit, held.context.subject
-    record = answered = permit.record
-    backend = permit.backend
-
-    if outcome.served_by is not None:
-        answered, backend = _answering(permit, outcome.served_by)
-
-    return UsageRow(
-        id=permit.id,
-        at=held.at,
-        request_id=held.context.trace.request_id,
-        token_id=subject.token_id,
-        user_email=subject.user_email,
-        team=record.team,
-        kind=record.kind.value,
-        record=record.name,
-        backend=None if backend is None else backend.name,
-        served_by=outcome.served_by,
-        action=held.action.value,
-        status=outcome.status.value,
-        stream=outcome.stream,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        reasoning_tokens=usage.reasoning_tokens,
-        estimated=usage.estimated,
-        cost_usd=_cost(answered, usage),
-        total_ms=outcome.total_ms,
-        first_byte_ms=outcome.first_byte_ms,
-        error_code=outcome.error_code,
-        attempts=outcome.attempts,
-    )

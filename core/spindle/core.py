@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Self
 import anyio
 
 from spindle.admission import Admission
+from spindle.api.inventory import api_routes
+from spindle.audit import Audit
 from spindle.identity import Identity
 from spindle.invocations import Invoker
 from spindle.ledger import Ledger
@@ -26,6 +28,7 @@ from spindle_spi.services import Services
 
 if TYPE_CHECKING:
     from spindle.config import Settings
+    from spindle_spi.ingress import IngressRoute
     from spindle_spi.module import Module
 
 
@@ -36,6 +39,7 @@ class Core:
         self.settings = settings
         self.store = store
         self.metrics = Metrics()
+        self.audit = Audit()
         self.secrets = SecretStore.from_environment(settings.secret_sources)
         self.plugins = PluginRegistry.load(settings.plugins, count=self.metrics.count)
         self.owners: dict[str, Module] = {}
@@ -104,6 +108,10 @@ class Core:
             ),
             observability=Observability(module_id=module_id, metrics=self.metrics),
         )
+
+    def routes(self) -> tuple[IngressRoute, ...]:
+        """Return the routes of the control plane over this core."""
+        return api_routes(self)
 
     async def run(self) -> None:
         """Follow the store, flush usage and end leases, until cancelled or closed."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from spindle.invocations import CallOwner
     from spindle.loader import LoadedModule
     from spindle_spi.context import AuthenticatedContext
-    from spindle_spi.ingress import Call
+    from spindle_spi.ingress import Call, IngressRoute
     from spindle_spi.invocation import Invocation, ProgressSink, Result
     from spindle_spi.module import Spawn
     from spindle_spi.services import Services
@@ -97,6 +97,10 @@ class CoreParts(Protocol):
         """Return the six services for one module."""
         ...
 
+    def routes(self) -> Sequence[IngressRoute]:
+        """Return the routes of the control plane."""
+        ...
+
     async def run(self) -> None:
         """Do the core's own work until cancelled."""
         ...
@@ -134,7 +138,10 @@ class Host:
         self._start_faults: tuple[str, ...] = ()
         self._shown: Counter[tuple[str, str]] = Counter()
         self._supervisors = [Supervisor(module, self, options.timings) for module in modules]
-        routes = core_routes(self, metrics_on_loopback=options.metrics_on_loopback)
+        routes = (
+            *core_routes(self, metrics_on_loopback=options.metrics_on_loopback),
+            *core.routes(),
+        )
         self.table = RouteTable(
             [RouteSource(owner=CORE, routes=routes), *(module.source() for module in modules)]
         )

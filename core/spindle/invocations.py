@@ -114,6 +114,9 @@ class Invoker:
                 f"Calls may nest {MAX_DEPTH} deep.", code="core.invoke.too_deep"
             )
 
+        if self._admission.gates:
+            await self._admission.pass_gates(context, invocation.target, invocation.action)
+
         permit = self._admission.admit(
             context,
             invocation.target,

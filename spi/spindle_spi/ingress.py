@@ -22,6 +22,16 @@ class Public(Enum):
 PUBLIC: Final = Public.PUBLIC
 """Marks a route that needs no caller. Saying nothing is not possible."""
 
+
+class AnyCaller(Enum):
+    """The type of `ANY_CALLER`."""
+
+    ANY_CALLER = "ANY_CALLER"
+
+
+ANY_CALLER: Final = AnyCaller.ANY_CALLER
+"""Marks a route that needs a caller and no permission: it shows each caller their own alone."""
+
 CALL_SCOPE_KEY: Final = "spindle.call"
 """Where an ASGI sub-application finds the `Call` in its scope."""
 
@@ -68,7 +78,7 @@ class IngressRoute:
 
     method: str
     path: str
-    permission: str | Public
+    permission: str | Public | AnyCaller
     handler: Handler
     errors: ErrorShape = ENVELOPE
     server_param: str | None = None

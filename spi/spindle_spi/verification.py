@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from spindle_spi.descriptor import CAPABILITIES, ModuleDescriptor
-from spindle_spi.ingress import IngressRoute, Public
+from spindle_spi.ingress import AnyCaller, IngressRoute, Public
 from spindle_spi.module import Module
 from spindle_spi.records import Kind
 
@@ -87,8 +87,8 @@ def _route_faults(route: IngressRoute) -> Iterator[str]:
 
     permission = route.permission
 
-    if not isinstance(permission, Public) and not _PERMISSION.fullmatch(permission):
-        yield f"{where}: permission {permission!r} is neither PUBLIC nor family.action"
+    if not isinstance(permission, Public | AnyCaller) and not _PERMISSION.fullmatch(permission):
+        yield f"{where}: permission {permission!r} is neither PUBLIC, ANY_CALLER nor family.action"
 
 
 def _honesty_faults(module: Module) -> Iterator[str]:

@@ -36,7 +36,9 @@ NAMES = {
         "Origin PayloadTooLarge PermissionDenied PluginDenied RateLimited Unauthenticated "
         "Unavailable Unsupported UpstreamError UpstreamTimeout base_of from_envelope shortened"
     ),
-    "ingress": "CALL_SCOPE_KEY Call Handler IngressPrefix IngressRoute PUBLIC Public",
+    "ingress": (
+        "ANY_CALLER AnyCaller CALL_SCOPE_KEY Call Handler IngressPrefix IngressRoute PUBLIC Public"
+    ),
     "invocation": (
         "Closable Complete InputRequired Invocation MAX_DEPTH Progress ProgressSink Result "
         "StreamEvent Streaming close_iterator"

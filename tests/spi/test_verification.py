@@ -160,7 +160,7 @@ def test_an_honest_module_has_no_faults(module: Module) -> None:
         ),
         (
             Claiming(SERVING, routes=[route_of(permission="")]),
-            "route GET /a/{id}: permission '' is neither PUBLIC nor family.action",
+            "route GET /a/{id}: permission '' is neither PUBLIC, ANY_CALLER nor family.action",
         ),
         (
             Claiming(prefixes=[IngressPrefix(prefix="a", errors=ENVELOPE)]),

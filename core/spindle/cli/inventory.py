@@ -13,7 +13,6 @@ from spindle.ingress.core_routes import core_inventory
 from spindle.ingress.routes import RouteTable
 from spindle.loader import discover
 from spindle.plugins import PluginRegistry
-from spindle_spi.ingress import PUBLIC
 
 if TYPE_CHECKING:
     from spindle.gateway import Plan, Sources
@@ -120,6 +119,11 @@ def _shown(mount: Mount) -> dict[str, str]:
         "method": mount.method,
         "path": mount.path,
         "owner": mount.owner,
-        "permission": PUBLIC.value if mount.is_public else mount.permission,
+        "permission": _permission(mount),
         "errors": mount.errors.name,
     }
+
+
+def _permission(mount: Mount) -> str:
+    permission = mount.route.permission
+    return permission if isinstance(permission, str) else permission.value

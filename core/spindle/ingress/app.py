@@ -231,7 +231,10 @@ class Ingress:
                 trace=trace,
                 server_slug=slug,
             )
-            self._check_permission(context, mount.permission)
+
+            if mount.permission:
+                self._check_permission(context, mount.permission)
+
             call = Call(context, view_key=self._callers.view_key(context), server_slug=slug)
 
             if context.subject.token_id is not None:

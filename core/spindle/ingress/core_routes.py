@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Protocol
 
+from spindle.api.inventory import api_routes
 from spindle.ingress.requests import client_ip_of, is_loopback
 from spindle.ingress.routes import RouteSource
 from spindle_spi.ingress import PUBLIC, IngressRoute
@@ -108,7 +109,7 @@ async def _send_bytes(send: Send, status: int, body: bytes, kind: str) -> None:
 
 def core_inventory() -> RouteSource:
     """Return the core's routes as an inventory alone: for checks and lists, not for serving."""
-    return RouteSource(owner=CORE, routes=core_routes(_Nothing()))
+    return RouteSource(owner=CORE, routes=(*core_routes(_Nothing()), *api_routes(None)))
 
 
 class _Nothing(Operations):

@@ -72,7 +72,9 @@ class Mount:
         self.server_param = route.server_param
         self.body_limit = route.body_limit
         self.is_public = route.permission is PUBLIC
-        self.permission = "" if route.permission is PUBLIC else route.permission
+        permission = route.permission
+        self.permission = permission if isinstance(permission, str) else ""
+        """Empty where none is asked for: on public routes, and those of any caller."""
         self.shape = shape_of(route.path)
         self.names = tuple(match.group(1) for match in _PARAMETER.finditer(route.path))
         self.handler: Handler = route.handler

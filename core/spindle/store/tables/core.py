@@ -1,7 +1,4 @@
-"""The tables, as SQLAlchemy metadata. The migrations build the same schema; a test compares.
-
-Times are seconds since the epoch. Structures are JSON text: no engine queries into them.
-"""
+"""Tokens, catalog records, sessions with their events, usage, and the revision."""
 
 from __future__ import annotations
 
@@ -13,20 +10,12 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     Table,
     Text,
     UniqueConstraint,
 )
 
-METADATA = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+from spindle.store.tables.metadata import METADATA
 
 TOKENS = Table(
     "api_tokens",

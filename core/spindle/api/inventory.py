@@ -1,0 +1,18 @@
+"""Every route of the control plane, in one place: a file's `ROUTES` is served when it is here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spindle.api.routing import ApiRoute, mounted
+
+if TYPE_CHECKING:
+    from spindle.core import Core
+    from spindle_spi.ingress import IngressRoute
+
+ROUTES: tuple[ApiRoute, ...] = ()
+
+
+def api_routes(core: Core | None) -> tuple[IngressRoute, ...]:
+    """Return the routes over a core; without one, their inventory alone."""
+    return mounted(ROUTES, core)
