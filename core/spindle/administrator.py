@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import time
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from uuid import uuid4
 
 from spindle.store import TokenRow
 from spindle.tokens import PREFIX_LENGTH, hash_token, mint
+from spindle_spi.context import AuthenticatedContext, Subject, TraceContext, VisibilityScope
 from spindle_spi.secret import Secret
 
 if TYPE_CHECKING:
@@ -51,6 +53,15 @@ async def ensure_administrator(store: Store, home: Path) -> Administrator:
     _write_private(path, f"{token.reveal()}\n")
     await store.tokens.create(_row(token.reveal()))
     return Administrator(path=path, token=token, is_new=True)
+
+
+def local_context() -> AuthenticatedContext:
+    """Return who a command on this machine acts as: who can read the database may do all of it."""
+    return AuthenticatedContext(
+        subject=Subject(user_email=f"local:{getpass.getuser()}", is_admin=True, token_teams=None),
+        visibility_scope=VisibilityScope(permissions=("*",)),
+        trace=TraceContext(request_id=f"cli_{uuid4().hex}"),
+    )
 
 
 def _row(text: str) -> TokenRow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import structlog
@@ -27,6 +27,14 @@ _UNREADABLE = (OSError, SQLAlchemyError, GatewayError, ValueError)
 """The store is away, or holds what this version cannot read (another replica is newer)."""
 
 
+class Follower(Protocol):
+    """Somebody else who keeps a picture of the store in memory and changes it with the snapshot."""
+
+    async def read(self) -> Callable[[], None]:
+        """Read the store; return what puts the new picture in force, at once and without fail."""
+        ...
+
+
 class Snapshots:
     """Holds the current snapshot; everybody reads `current`, nobody keeps it over an await."""
 
@@ -45,6 +53,8 @@ class Snapshots:
         self._ephemeral: dict[str, CatalogRecord] = {}
         self._listeners: list[Listener] = []
         self._refreshing = anyio.Lock()
+        self.followers: list[Follower] = []
+        """Read with every refresh: before the first one, whoever follows is in here."""
         self.current: Snapshot = compile_snapshot(-1, (), ())
 
     async def refresh(self) -> None:
@@ -55,7 +65,12 @@ class Snapshots:
             revision = await self._store.revision()
             stored = tuple(await self._store.catalog.all())
             tokens = tuple(await self._store.tokens.all())
+            puts = [await follower.read() for follower in self.followers]
             self._stored, self._tokens = stored, tokens
+
+            for put in puts:
+                put()
+
             self._swap(revision)
 
     async def run(self) -> None:

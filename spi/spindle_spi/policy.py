@@ -71,6 +71,13 @@ ROLES: dict[str, tuple[str, ...]] = {
         "teams.read",
         "plugins.read",
         "metrics.read",
+        "toolsets.read",
+        "users.read",
+        "roles.read",
+        "audit.read",
+        "usage.read",
+        "budgets.read",
+        "config.read",
     ),
     "team_admin": (
         "llm.*",
