@@ -14,7 +14,8 @@ from spindle_spi.policy import permitted, restrictions_hold
 from spindle_spi.records import Kind, ServerSpec, Target
 
 if TYPE_CHECKING:
-    from spindle.snapshot import Credential, Snapshot
+    from spindle.credentials import Credential
+    from spindle.snapshot import Snapshot
     from spindle.snapshots import Snapshots
 
 _ANONYMOUS = Subject()

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from spindle.credentials import Credential
 from spindle_spi.context import AuthenticatedContext, Subject, VisibilityScope
 from spindle_spi.policy import visible
 from spindle_spi.records import (
@@ -37,15 +38,6 @@ class View:
     records: Mapping[Kind, tuple[CatalogRecord, ...]]
     keys: Mapping[Kind, str]
     key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Credential:
-    """A token as the request path needs it."""
-
-    subject: Subject
-    scope: VisibilityScope
-    expires_at: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,17 +33,28 @@ class TimeWindow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TeamGrant:
+    """What a caller may do with what belongs to one team."""
+
+    team: str
+    permissions: tuple[str, ...]
+    """As those of `VisibilityScope`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VisibilityScope:
     """What narrows the caller further than who they are."""
 
     server_id: str | None = None
     """Id of the virtual server the call came through or the token is bound to."""
     permissions: tuple[str, ...] = ()
-    """Granted permissions: `family.action`, `family.*` or `*`."""
+    """Granted permissions: `family.action`, `family.*` or `*`. They hold for every record."""
     ip_restrictions: tuple[str, ...] = ()
     """CIDR ranges; empty means anywhere."""
     time_restrictions: tuple[TimeWindow, ...] = ()
     """Windows; empty means always."""
+    team_grants: tuple[TeamGrant, ...] = ()
+    """What a role in a team adds, for that team's records alone. At most one entry for a team."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

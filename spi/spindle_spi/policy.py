@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from spindle_spi.context import AuthenticatedContext, TimeWindow, VisibilityScope
+from spindle_spi.context import AuthenticatedContext, TeamGrant, TimeWindow, VisibilityScope
 from spindle_spi.errors import FailedPrecondition, NotFound, PermissionDenied, shortened
 from spindle_spi.records import CatalogRecord, Kind, Target, Visibility, backend_name
 
@@ -159,6 +159,36 @@ def narrow(permissions: Iterable[str], subset: Iterable[str] | None) -> tuple[st
     return tuple(sorted(kept))
 
 
+def narrow_grants(
+    grants: Iterable[TeamGrant], subset: Iterable[str] | None
+) -> tuple[TeamGrant, ...]:
+    """Return what is left of the roles in teams under a token's own subset; None leaves all."""
+    wanted = None if subset is None else tuple(subset)
+    narrowed = ((grant.team, narrow(grant.permissions, wanted)) for grant in grants)
+    return tuple(TeamGrant(team=team, permissions=left) for team, left in narrowed if left)
+
+
+def holds(scope: VisibilityScope, permission: str) -> bool:
+    """Tell whether a permission is held at all: everywhere, or for the records of some team."""
+    if granted(scope.permissions, permission):
+        return True
+
+    # Most callers have no grants of teams: they pay for the emptiness test alone.
+    return bool(scope.team_grants) and any(
+        granted(grant.permissions, permission) for grant in scope.team_grants
+    )
+
+
+def holds_in(scope: VisibilityScope, permission: str, team: str | None) -> bool:
+    """Tell whether a permission is held for what belongs to a team; None is no team's."""
+    if granted(scope.permissions, permission):
+        return True
+
+    return bool(scope.team_grants) and any(
+        grant.team == team and granted(grant.permissions, permission) for grant in scope.team_grants
+    )
+
+
 def visible(context: AuthenticatedContext, record: CatalogRecord) -> bool:
     """Layer 1: may this caller know that the record exists?"""
     server_id = context.visibility_scope.server_id
@@ -192,11 +222,14 @@ def _seen_by_subject(context: AuthenticatedContext, record: CatalogRecord) -> bo
 def permitted(
     context: AuthenticatedContext, permission: str, record: CatalogRecord | None = None
 ) -> bool:
-    """Layer 2: may this caller do what `permission` names (to a record it sees)?"""
-    if record is not None and not visible(context, record):
-        return False
+    """Layer 2: may this caller do what `permission` names (to a record it sees)?
 
-    return granted(context.visibility_scope.permissions, permission)
+    Without a record: to any at all. What a role in a team grants holds for that team's records.
+    """
+    if record is None:
+        return holds(context.visibility_scope, permission)
+
+    return visible(context, record) and holds_in(context.visibility_scope, permission, record.team)
 
 
 def allow(
@@ -207,7 +240,12 @@ def allow(
     Raises:
         PermissionDenied: The caller does not hold it; the message names the permission.
     """
-    if not granted(context.visibility_scope.permissions, permission):
+    scope = context.visibility_scope
+    is_held = (
+        holds(scope, permission) if record is None else holds_in(scope, permission, record.team)
+    )
+
+    if not is_held:
         what = "" if record is None else f" on the {record.kind.value} {record.name!r}"
         raise PermissionDenied(f"This token lacks the permission {permission}{what}.")
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from spindle_spi.context import (
     AuthenticatedContext,
     Subject,
+    TeamGrant,
     TimeWindow,
     TraceContext,
     VisibilityScope,
@@ -24,8 +25,11 @@ from spindle_spi.policy import (
     allow,
     fetch_permission,
     granted,
+    holds,
+    holds_in,
     is_same_caller,
     narrow,
+    narrow_grants,
     permission_for,
     permitted,
     restrictions_hold,
@@ -42,6 +46,9 @@ GRANTS = (*PERMISSIONS, "tools.*", "llm.*", "admin.*", "*", "*.*", "tools")
 TEAMS = st.one_of(st.none(), st.lists(st.sampled_from("abc"), unique=True).map(tuple))
 
 grants = st.lists(st.sampled_from(GRANTS), max_size=4).map(tuple)
+team_grants = st.dictionaries(st.sampled_from("abc"), grants, max_size=3).map(
+    lambda held: tuple(TeamGrant(team=team, permissions=held[team]) for team in held)
+)
 subjects = st.builds(
     Subject,
     user_email=st.sampled_from([None, ME, OTHER]),
@@ -215,6 +222,64 @@ def test_narrowing_keeps_the_narrower_of_two_wildcards() -> None:
     assert narrow(["tools.*"], ["tools.read", "llm.invoke"]) == ("tools.read",)
     assert narrow(["tools.read", "llm.invoke"], ["tools.*"]) == ("tools.read",)
     assert narrow(("tools.read", "a.b"), None) == ("tools.read", "a.b")
+
+
+@given(
+    held=grants,
+    inside=team_grants,
+    permission=st.sampled_from(PERMISSIONS),
+    team=st.sampled_from([None, "a", "b"]),
+)
+@bounded
+def test_a_role_in_a_team_holds_for_that_team_alone(
+    held: tuple[str, ...], inside: tuple[TeamGrant, ...], permission: str, team: str | None
+) -> None:
+    """Held in a team means held at all; held at all means held everywhere or in some team."""
+    scope = VisibilityScope(permissions=held, team_grants=inside)
+    here = [grant for grant in inside if grant.team == team]
+    assert holds_in(scope, permission, team) == (
+        granted(held, permission) or any(granted(grant.permissions, permission) for grant in here)
+    )
+    assert holds(scope, permission) == any(
+        holds_in(scope, permission, each) for each in [None, *"abc"]
+    )
+
+
+@given(
+    inside=team_grants,
+    subset=st.none() | grants,
+    permission=st.sampled_from(GRANTS),
+    team=st.sampled_from("abc"),
+)
+@bounded
+def test_narrowing_the_roles_in_teams_never_widens(
+    inside: tuple[TeamGrant, ...], subset: tuple[str, ...] | None, permission: str, team: str
+) -> None:
+    """In each team it is what `narrow` leaves; a team with nothing left is gone."""
+    before = VisibilityScope(team_grants=inside)
+    left = narrow_grants(inside, subset)
+    both = holds_in(before, permission, team) and (subset is None or granted(subset, permission))
+    assert holds_in(VisibilityScope(team_grants=left), permission, team) == both
+    assert all(grant.permissions for grant in left)
+
+
+@given(subject=subjects, record=records, inside=team_grants)
+@bounded
+def test_permission_in_a_team_needs_sight_of_its_record(
+    subject: Subject, record: CatalogRecord, inside: tuple[TeamGrant, ...]
+) -> None:
+    """`allow` and `permitted` agree about every record a caller sees."""
+    context = context_of(subject)
+    scope = replace(context.visibility_scope, team_grants=inside)
+    context = replace(context, visibility_scope=scope)
+    may = permitted(context, "tools.execute", record)
+    assert may == (visible(context, record) and holds_in(scope, "tools.execute", record.team))
+
+    if may:
+        allow(context, "tools.execute", record)
+    elif visible(context, record):
+        with pytest.raises(PermissionDenied):
+            allow(context, "tools.execute", record)
 
 
 @pytest.mark.parametrize("kind", list(Kind))

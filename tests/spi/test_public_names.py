@@ -27,7 +27,7 @@ NAMES = {
     "catalog": "CatalogService ChangeKind RecordChange RecordPage",
     "codec": "decode encode",
     "config_secrets": "ConfigSecretsService",
-    "context": "AuthenticatedContext Subject TimeWindow TraceContext VisibilityScope",
+    "context": "AuthenticatedContext Subject TeamGrant TimeWindow TraceContext VisibilityScope",
     "context_header": "CONTEXT_HEADER SealedCall seal unseal",
     "descriptor": "CAPABILITIES FallbackStrategy ModuleDescriptor PluginParity",
     "errors": (
@@ -59,8 +59,9 @@ NAMES = {
         "REQUEST_PHASES Segment SegmentKind StreamGuard apply_findings phases_of refusal"
     ),
     "policy": (
-        "Action ROLES absent allow fetch_permission granted is_same_caller narrow permission_for "
-        "permitted restrictions_hold session_owner usable_backend visible"
+        "Action ROLES absent allow fetch_permission granted holds holds_in is_same_caller narrow "
+        "narrow_grants permission_for permitted restrictions_hold session_owner usable_backend "
+        "visible"
     ),
     "proto": "NUMBERS Numbered Numbers SERVICES generate main",
     "records": (

@@ -12,7 +12,7 @@ from spindle_conformance.fakes.sessions import FakeSessions
 from spindle_spi.auth import AuthPolicyService, Decision, ResolveCallerRequest
 from spindle_spi.context import AuthenticatedContext, Subject, TraceContext, VisibilityScope
 from spindle_spi.errors import InvalidArgument, NotFound, Unauthenticated
-from spindle_spi.policy import ROLES, Action, granted, permission_for, restrictions_hold
+from spindle_spi.policy import ROLES, Action, permission_for, permitted, restrictions_hold
 from spindle_spi.records import Kind, ServerSpec, Target
 
 _DECISIVE = frozenset({"authorization", "x-api-key"})
@@ -139,17 +139,15 @@ class FakeAuthPolicy(AuthPolicyService):
     async def check_permission(self, context: AuthenticatedContext, permission: str) -> Decision:
         self.refusals.check("check_permission")
 
-        if granted(context.visibility_scope.permissions, permission):
-            return Decision(allowed=True)
-
-        return Decision(allowed=False, reason=f"lacks {permission}")
+        return _decision(permitted(context, permission), permission)
 
     async def check_catalog_access(
         self, context: AuthenticatedContext, target: Target, action: Action
     ) -> Decision:
         self.refusals.check("check_catalog_access")
         record = self.records.seen(context, target)
-        return await self.check_permission(context, permission_for(record.kind, action))
+        permission = permission_for(record.kind, action)
+        return _decision(permitted(context, permission, record), permission)
 
     async def validate_session_binding(
         self, context: AuthenticatedContext, session_id: str
@@ -163,6 +161,10 @@ class FakeAuthPolicy(AuthPolicyService):
             return Decision(allowed=False, reason="no such session of this caller")
 
         return Decision(allowed=True)
+
+
+def _decision(allowed: bool, permission: str) -> Decision:
+    return Decision(allowed=allowed, reason="" if allowed else f"lacks {permission}")
 
 
 def _credential(request: ResolveCallerRequest) -> str | None:

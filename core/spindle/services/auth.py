@@ -10,7 +10,7 @@ from spindle.ingress.requests import credential_of
 from spindle_spi.auth import AuthPolicyService, Decision, ResolveCallerRequest
 from spindle_spi.context import AuthenticatedContext, TraceContext
 from spindle_spi.errors import InvalidArgument, NotFound
-from spindle_spi.policy import Action, granted, permission_for
+from spindle_spi.policy import Action, permission_for, permitted
 from spindle_spi.records import Kind, Target
 
 if TYPE_CHECKING:
@@ -44,16 +44,14 @@ class AuthPolicy(AuthPolicyService):
         )
 
     async def check_permission(self, context: AuthenticatedContext, permission: str) -> Decision:
-        if granted(context.visibility_scope.permissions, permission):
-            return Decision(allowed=True)
-
-        return Decision(allowed=False, reason=f"lacks {permission}")
+        return _decision(permitted(context, permission), permission)
 
     async def check_catalog_access(
         self, context: AuthenticatedContext, target: Target, action: Action
     ) -> Decision:
         record = seen(self._snapshots.current, context, target)
-        return await self.check_permission(context, permission_for(record.kind, action))
+        permission = permission_for(record.kind, action)
+        return _decision(permitted(context, permission, record), permission)
 
     async def validate_session_binding(
         self, context: AuthenticatedContext, session_id: str
@@ -67,6 +65,10 @@ class AuthPolicy(AuthPolicyService):
             return Decision(allowed=False, reason="no such session of this caller")
 
         return Decision(allowed=True)
+
+
+def _decision(allowed: bool, permission: str) -> Decision:
+    return Decision(allowed=allowed, reason="" if allowed else f"lacks {permission}")
 
 
 def _headers(request: ResolveCallerRequest) -> dict[bytes, bytes]:

@@ -17,7 +17,7 @@ from spindle_llm.providers.openai import OpenAiAdapter
 from spindle_llm.routing.upstreams import Upstreams
 from spindle_llm.runtime import Runtime, State
 from spindle_llm.settings import LlmSettings
-from spindle_spi.policy import granted
+from spindle_spi.policy import permitted
 from tests.llm.chat.records import Tools
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class _Callers:
         return self.host.callers.is_current(subject)
 
     def permitted(self, context: AuthenticatedContext, permission: str) -> bool:
-        return granted(context.visibility_scope.permissions, permission)
+        return permitted(context, permission)
 
     def view_key(self, context: AuthenticatedContext) -> str:
         del context

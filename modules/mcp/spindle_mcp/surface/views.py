@@ -13,7 +13,7 @@ from mcp.shared.inbound import x_mcp_header_map
 from spindle_mcp.eras import fits
 from spindle_mcp.surface.arguments import ArgumentCheck
 from spindle_spi.errors import GatewayError
-from spindle_spi.policy import Action, granted, permission_for
+from spindle_spi.policy import Action, permission_for, permitted
 from spindle_spi.records import Kind, ServerSpec, Target, ToolSpec
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def _key(call: Call) -> tuple[str, str | None, bool]:
 
 
 def _may_list(call: Call) -> bool:
-    return granted(call.context.visibility_scope.permissions, _READ)
+    return permitted(call.context, _READ)
 
 
 def _definition(spec: ToolSpec) -> JsonObject:

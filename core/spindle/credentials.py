@@ -1,0 +1,16 @@
+"""What a credential is worth, as the request path needs it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spindle_spi.context import Subject, VisibilityScope
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """Who it stands for, what they see and may do, and when it ends (seconds since the epoch)."""
+
+    subject: Subject
+    scope: VisibilityScope
+    expires_at: float | None
