@@ -47,10 +47,46 @@ class ProviderSpec:
     """Seconds, for health checks and discovery."""
     long_timeout: float = 180.0
     """Seconds without a byte from the upstream before a completion is given up."""
+    timeout: float | None = None
+    """Seconds a completion may take altogether; None leaves it to `long_timeout`."""
+    max_retries: int = 0
+    """How often a model of this provider is asked again before the next alternative is."""
+    requests_per_minute: int | None = None
+    """What the provider takes from this gateway."""
+    tokens_per_minute: int | None = None
     verify_cert: bool = True
     enable_discovery: bool = False
+    api_version: str | None = None
+    api_key_env_var: str | None = None
+    """Where the configuration takes the key from, for people to read; `api_key` is to be used."""
+    default_model: str | None = None
+    """Upstream name of the model that stands for the provider."""
+    defaults: dict[str, Json] = field(default_factory=dict[str, Json])
+    """Request parameters for all its models, where neither request nor model gives them."""
     options: dict[str, Json] = field(default_factory=dict[str, Json])
     """Settings of the adapter itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What is known of a model's weights and of what runs it; nothing is decided by it."""
+
+    publisher: str | None = None
+    architecture: str | None = None
+    """qwen, llama3, gpt, …"""
+    quantization: str | None = None
+    size: int | None = None
+    """Bytes."""
+    parameters: int | None = None
+    runtime: str | None = None
+    """llama.cpp, MLX, ONNX, …"""
+    file_path: str | None = None
+    modified_at: int | None = None
+    """Seconds since the epoch."""
+    instructed: bool = False
+    coding: bool = False
+    is_mlx: bool = False
+    is_gguf: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +115,9 @@ class ModelSpec:
     """Seconds since the epoch, as `/v1/models` shows it."""
     state: str = "unknown"
     """Run-time state as its module published it: loaded, not_loaded, downloading, error, …"""
+    deprecated: bool = False
+    """Served, but shown as one not to be taken up."""
+    facts: ModelFacts = ModelFacts()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,9 +65,10 @@ NAMES = {
     ),
     "proto": "NUMBERS Numbered Numbers SERVICES generate main",
     "records": (
-        "CatalogRecord ExtensionSpec GatewaySpec Kind ModelSpec PromptSpec ProviderSpec "
-        "PublishedRecord RecordSpec ResourceSpec ResourceTemplateSpec SPEC_OF ServerSpec Target "
-        "ToolSpec ToolsetSpec Visibility backend_name is_shown_by other_names secret_of"
+        "CatalogRecord ExtensionSpec GatewaySpec Kind ModelFacts ModelSpec PromptSpec "
+        "ProviderSpec PublishedRecord RecordSpec ResourceSpec ResourceTemplateSpec SPEC_OF "
+        "ServerSpec Target ToolSpec ToolsetSpec Visibility backend_name is_shown_by "
+        "other_names secret_of"
     ),
     "secret": "Secret SecretRef",
     "services": "Services",
