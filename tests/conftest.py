@@ -5,7 +5,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ("pytester", "tests.plugins.strict_ci", "tests.plugins.traceability")
+pytest_plugins = (
+    "pytester",
+    "tests.plugins.strict_ci",
+    "tests.plugins.traceability",
+    "tests.support.databases",
+)
 
 # No deadlines on a machine that others use too, and the same examples in every run.
 settings.register_profile("suite", deadline=None, derandomize=True)

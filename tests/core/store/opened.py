@@ -19,9 +19,9 @@ def url_of(path: Path) -> str:
 
 
 @asynccontextmanager
-async def opened(path: Path) -> AsyncGenerator[Store, None]:
-    """Give the store of a directory."""
-    store = await Store.open(url_of(path))
+async def opened(place: Path | str) -> AsyncGenerator[Store, None]:
+    """Give the store of a directory, or at a URL."""
+    store = await Store.open(place if isinstance(place, str) else url_of(place))
 
     try:
         yield store

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,9 +26,6 @@ from spindle_spi.records import (
 from spindle_spi.secret import SecretRef
 from tests.core.store.opened import opened, provider
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 SPECS: list[RecordSpec] = [
     ProviderSpec(provider_type="openai", api_key=SecretRef(name="k"), options={"a": [1, None]}),
     ModelSpec(provider="p", upstream_name="m:8b", aliases=("x",), input_price=0.5),
@@ -45,7 +41,9 @@ SPECS: list[RecordSpec] = [
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-async def test_a_record_of_any_kind_comes_back_as_it_was_stored(tmp_path: Path, kind: Kind) -> None:
+async def test_a_record_of_any_kind_comes_back_as_it_was_stored(
+    database_url: str, kind: Kind
+) -> None:
     """Every field but the servers, which are derived, and the epoch, which the store sets."""
     spec = next(spec for spec in SPECS if type(spec) is SPEC_OF[kind])
     record = CatalogRecord(
@@ -64,16 +62,16 @@ async def test_a_record_of_any_kind_comes_back_as_it_was_stored(tmp_path: Path, 
         server_ids=("derived",),
     )
 
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         stored = await store.catalog.upsert(record)
 
         assert stored == replace(record, server_ids=(), epoch=1)
         assert await store.catalog.all() == (stored,)
 
 
-async def test_replacing_an_origin_touches_only_what_changed(tmp_path: Path) -> None:
+async def test_replacing_an_origin_touches_only_what_changed(database_url: str) -> None:
     """Unchanged rows keep their epoch; gone ones are deleted; other origins stay."""
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         await store.catalog.upsert(replace(provider("kept-by-api"), origin="api"))
         assert await store.catalog.replace("config", [provider("a"), provider("b")]) == 2
         before = {record.name: record for record in await store.catalog.all()}
@@ -89,9 +87,9 @@ async def test_replacing_an_origin_touches_only_what_changed(tmp_path: Path) -> 
         assert [record.name for record in await store.catalog.all()] == ["kept-by-api"]
 
 
-async def test_replacing_with_the_same_records_writes_nothing(tmp_path: Path) -> None:
+async def test_replacing_with_the_same_records_writes_nothing(database_url: str) -> None:
     """A restart with the same configuration is no change: the revision stays."""
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         await store.catalog.replace("config", [provider("a")])
         revision = await store.revision()
 
@@ -99,9 +97,9 @@ async def test_replacing_with_the_same_records_writes_nothing(tmp_path: Path) ->
         assert await store.revision() == revision
 
 
-async def test_a_record_taken_over_keeps_its_id(tmp_path: Path) -> None:
+async def test_a_record_taken_over_keeps_its_id(database_url: str) -> None:
     """What refers to the record by id goes on finding it when the configuration declares it."""
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         await store.catalog.upsert(replace(provider("a"), id="given-by-api", origin="api"))
         await store.catalog.replace("config", [provider("a")])
 
@@ -109,9 +107,9 @@ async def test_a_record_taken_over_keeps_its_id(tmp_path: Path) -> None:
         assert (record.id, record.origin) == ("given-by-api", "config")
 
 
-async def test_an_epoch_never_comes_back(tmp_path: Path) -> None:
+async def test_an_epoch_never_comes_back(database_url: str) -> None:
     """A record deleted and made again is not mistaken for the one before."""
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         first = await store.catalog.upsert(provider("a"))
         assert await store.catalog.upsert(provider("a")) == first
         assert await store.catalog.delete(Kind.PROVIDER, "a")
@@ -122,11 +120,11 @@ async def test_an_epoch_never_comes_back(tmp_path: Path) -> None:
         assert await store.revision() == again.epoch
 
 
-async def test_one_name_may_stand_once_in_each_kind(tmp_path: Path) -> None:
+async def test_one_name_may_stand_once_in_each_kind(database_url: str) -> None:
     """Kinds have names of their own."""
     gateway = CatalogRecord(id="2", kind=Kind.GATEWAY, name="a", spec=GatewaySpec())
 
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         await store.catalog.upsert(provider("a"))
         await store.catalog.upsert(gateway)
 

@@ -13,8 +13,6 @@ from spindle_spi.session_event import Session
 from tests.core.store.opened import opened
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from spindle.store import Store
     from spindle_spi.session_event import SessionEvent
 
@@ -32,11 +30,11 @@ def session(session_id: str = "s1", *, key: str | None = "k", life: float = 60.0
     )
 
 
-async def test_a_session_comes_back_as_it_was_stored(tmp_path: Path) -> None:
+async def test_a_session_comes_back_as_it_was_stored(database_url: str) -> None:
     """By id, and by owner, kind and key."""
     stored = session()
 
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         await store.sessions.create(stored, ttl=60)
 
         assert await store.sessions.get("s1") == stored
@@ -47,10 +45,10 @@ async def test_a_session_comes_back_as_it_was_stored(tmp_path: Path) -> None:
 
 
 async def test_a_new_session_replaces_that_of_the_same_key_with_its_events(
-    tmp_path: Path,
+    database_url: str,
 ) -> None:
     """Only the same owner's; sessions without a key stand side by side."""
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         await store.sessions.create(session("old"), ttl=60)
         await store.sessions.append("old", "said", {})
         await store.sessions.create(replace(session("theirs"), owner="user:other"), ttl=60)
@@ -65,9 +63,9 @@ async def test_a_new_session_replaces_that_of_the_same_key_with_its_events(
             assert await store.sessions.get(kept) is not None
 
 
-async def test_events_are_numbered_without_gaps_and_replayed_in_order(tmp_path: Path) -> None:
+async def test_events_are_numbered_without_gaps_and_replayed_in_order(database_url: str) -> None:
     """From any point, as many as asked for."""
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         await store.sessions.create(session(), ttl=60)
 
         for number in range(1, 6):
@@ -83,9 +81,9 @@ async def test_events_are_numbered_without_gaps_and_replayed_in_order(tmp_path: 
         assert found.last_sequence == 5
 
 
-async def test_appending_expects_the_last_event_when_asked_to(tmp_path: Path) -> None:
+async def test_appending_expects_the_last_event_when_asked_to(database_url: str) -> None:
     """Of two writers who saw the same last event, one is refused."""
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         await store.sessions.create(session(), ttl=60)
         outcomes: list[SessionEvent | None] = []
 
@@ -103,9 +101,9 @@ async def test_appending_expects_the_last_event_when_asked_to(tmp_path: Path) ->
         assert await store.sessions.append("nobody", "x", {}) is None
 
 
-async def test_an_event_extends_the_life_of_its_session(tmp_path: Path) -> None:
+async def test_an_event_extends_the_life_of_its_session(database_url: str) -> None:
     """The session lives its whole time again after the last event."""
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         await store.sessions.create(session(life=5), ttl=1000)
         await store.sessions.append("s1", "said", {})
 
@@ -118,9 +116,9 @@ async def expired(store: Store) -> None:
     await store.sessions.create(session(life=-1), ttl=60)
 
 
-async def test_an_expired_session_is_absent_and_takes_no_events(tmp_path: Path) -> None:
+async def test_an_expired_session_is_absent_and_takes_no_events(database_url: str) -> None:
     """It cannot be brought back to life."""
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         await expired(store)
 
         assert await store.sessions.get("s1") is None
@@ -128,9 +126,9 @@ async def test_an_expired_session_is_absent_and_takes_no_events(tmp_path: Path) 
         assert await store.sessions.append("s1", "said", {}) is None
 
 
-async def test_expired_sessions_are_removed_by_the_next_new_one(tmp_path: Path) -> None:
+async def test_expired_sessions_are_removed_by_the_next_new_one(database_url: str) -> None:
     """The table does not grow with the past."""
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         await expired(store)
         await store.sessions.create(session("s2", key="other"), ttl=60)
 
@@ -138,9 +136,9 @@ async def test_expired_sessions_are_removed_by_the_next_new_one(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("count", [0, 3])
-async def test_deleting_takes_the_events_along(tmp_path: Path, count: int) -> None:
+async def test_deleting_takes_the_events_along(database_url: str, count: int) -> None:
     """Nothing of a deleted session stays."""
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         await store.sessions.create(session(), ttl=60)
 
         for _ in range(count):

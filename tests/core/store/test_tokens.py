@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
 from spindle.store import TokenRow
 from spindle_spi.context import TimeWindow
 from tests.core.store.opened import opened, token
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 FULL = TokenRow(
     id="full",
@@ -34,18 +30,18 @@ FULL = TokenRow(
 
 
 @pytest.mark.parametrize("row", [FULL, replace(FULL, teams=()), replace(FULL, teams=("red",))])
-async def test_a_token_comes_back_as_it_was_stored(tmp_path: Path, row: TokenRow) -> None:
+async def test_a_token_comes_back_as_it_was_stored(database_url: str, row: TokenRow) -> None:
     """Every field, and the three kinds of teams kept apart."""
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         await store.tokens.create(row)
 
         assert await store.tokens.all() == (row,)
         assert await store.tokens.get("full") == row
 
 
-async def test_a_token_is_found_by_id_or_by_its_only_prefix(tmp_path: Path) -> None:
+async def test_a_token_is_found_by_id_or_by_its_only_prefix(database_url: str) -> None:
     """An id wins over a prefix; a prefix that two tokens share finds none."""
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         first, second = token("a"), token("b", created_at=2.0)
         await store.tokens.create(second)
         await store.tokens.create(first)
@@ -59,9 +55,9 @@ async def test_a_token_is_found_by_id_or_by_its_only_prefix(tmp_path: Path) -> N
         assert [row.name for row in await store.tokens.all()] == ["a", "c", "d", "b"]
 
 
-async def test_a_revoked_token_stays_listed_with_a_new_epoch(tmp_path: Path) -> None:
+async def test_a_revoked_token_stays_listed_with_a_new_epoch(database_url: str) -> None:
     """Revoking happens once; each change raises the revision."""
-    async with opened(tmp_path) as store:
+    async with opened(database_url) as store:
         await store.tokens.create(token("a"))
         assert await store.tokens.revoke("id-a", 5.0)
         assert not await store.tokens.revoke("id-a")
