@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from spindle.plugins import PluginRegistry
     from spindle.snapshot import Snapshot
     from spindle.snapshots import Snapshots
-    from spindle.telemetry.metrics import Metrics
+    from spindle.telemetry.calls import CallObserver
 
 
 @dataclass(slots=True)
@@ -77,13 +77,13 @@ class Admission:
         plugins: PluginRegistry,
         limits: RequestLimits,
         ledger: Ledger,
-        metrics: Metrics,
+        observer: CallObserver,
     ) -> None:
         self._snapshots = snapshots
         self._plugins = plugins
         self._limits = limits
         self._ledger = ledger
-        self._metrics = metrics
+        self._observer = observer
         self._open: dict[str, OpenPermit] = {}
         self._prefix = f"pm_{secrets.token_hex(8)}_"
         self._numbers = itertools.count(1)
@@ -204,17 +204,9 @@ class Admission:
         del self._open[permit_id]
         self.leases.detach(held.permit.lease_id, permit_id)
         usage = plausible(outcome.usage)
-        kind = held.permit.record.kind.value
-        self._metrics.count(
-            "spindle_calls_total", 1.0, {"kind": kind, "status": outcome.status.value}
-        )
-
-        if usage is not None:
-            labels = {"kind": kind}
-            self._metrics.count("spindle_input_tokens_total", usage.input_tokens, labels)
-            self._metrics.count("spindle_output_tokens_total", usage.output_tokens, labels)
-
-        await self._ledger.add(usage_row(held, outcome, usage or NO_USAGE))
+        row = usage_row(held, outcome, usage or NO_USAGE)
+        self._observer.observe(held, outcome, usage, row.cost_usd)
+        await self._ledger.add(row)
 
 
 def seen(snapshot: Snapshot, context: AuthenticatedContext, target: Target) -> CatalogRecord:

@@ -9,10 +9,12 @@ import anyio
 from spindle.admission import Admission
 from spindle.api.inventory import api_routes
 from spindle.audit import Audit
+from spindle.config.records import TELEMETRY_HEADERS
 from spindle.identity import Identity
 from spindle.invocations import Invoker
 from spindle.ledger import Ledger
 from spindle.limits import RequestLimits
+from spindle.master_key import MasterKeys
 from spindle.plugins import PluginRegistry
 from spindle.secrets import SecretStore
 from spindle.services.auth import AuthPolicy
@@ -23,7 +25,10 @@ from spindle.services.plugin import Plugins
 from spindle.services.session_event import SessionEvents
 from spindle.snapshots import Snapshots
 from spindle.store import Store
+from spindle.telemetry.calls import CallObserver
 from spindle.telemetry.metrics import Metrics
+from spindle.telemetry.setup import build_collector, build_tracing
+from spindle.vault import Vault
 from spindle_spi.services import Services
 
 if TYPE_CHECKING:
@@ -40,14 +45,22 @@ class Core:
         self.store = store
         self.metrics = Metrics()
         self.audit = Audit()
-        self.secrets = SecretStore.from_environment(settings.secret_sources)
+        self.vault = Vault(store, MasterKeys.of(settings))
+        self.secrets = SecretStore.from_environment(
+            settings.secret_sources, vault=self.vault.reveal
+        )
         self.plugins = PluginRegistry.load(settings.plugins, count=self.metrics.count)
+        named = settings.telemetry.otlp_headers_env_var is not None
+        headers = self.secrets.resolve(TELEMETRY_HEADERS) if named else None
+        self.collector = build_collector(settings.telemetry, headers, self.metrics)
+        self.tracing = build_tracing(settings.telemetry, self.collector)
         self.owners: dict[str, Module] = {}
         self.snapshots = Snapshots(
             store,
             overrides=settings.tool_overrides,
             poll_seconds=settings.store.revision_poll_seconds,
         )
+        self.snapshots.followers.append(self.vault)
         self.identity = Identity(self.snapshots)
         self.ledger = Ledger(
             store,
@@ -59,7 +72,7 @@ class Core:
             plugins=self.plugins,
             limits=RequestLimits(settings.limits.requests_per_minute),
             ledger=self.ledger,
-            metrics=self.metrics,
+            observer=CallObserver(self.metrics, self.tracing),
         )
         self.leases = self.admission.leases
         self.invoker = Invoker(admission=self.admission, plugins=self.plugins, owners=self.owners)
@@ -123,6 +136,9 @@ class Core:
                 group.start_soon(self.snapshots.run)
                 group.start_soon(self.ledger.run)
                 group.start_soon(self.leases.run)
+
+                if self.collector is not None:
+                    group.start_soon(self.collector.run)
         finally:
             self._work = None
             self._is_idle.set()
@@ -140,3 +156,6 @@ class Core:
                 await self.ledger.close()
             finally:
                 await self.store.close()
+
+                if self.collector is not None:
+                    await self.collector.close()

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from spindle.invocations import CallOwner
     from spindle.loader import LoadedModule
+    from spindle.telemetry.spans import Tracing
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.ingress import Call, IngressRoute
     from spindle_spi.invocation import Invocation, ProgressSink, Result
@@ -86,6 +87,11 @@ class CoreParts(Protocol):
     @property
     def metrics(self) -> Measures:
         """What is counted."""
+        ...
+
+    @property
+    def tracing(self) -> Tracing | None:
+        """What traces requests, if anything does."""
         ...
 
     @property
@@ -151,6 +157,7 @@ class Host:
             leases=core.leases,
             meter=core.metrics,
             settings=options.ingress,
+            tracing=core.tracing,
         )
         core.metrics.watch("spindle_http_requests_active", lambda: float(self.ingress.active))
 

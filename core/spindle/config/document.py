@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from spindle.config.audit import AuditSettings
+from spindle.config.auth import AuthSettings
 from spindle.config.catalog import LlmSection, McpSection, ModelToolEntry, ServerEntry
+from spindle.config.retention import RetentionSettings
+from spindle.config.secrets import SecretSettings
+from spindle.config.policy import PolicySettings
 from spindle.config.sections import (
     LimitSettings,
     LoggingSettings,
@@ -16,6 +21,7 @@ from spindle.config.sections import (
     StoreSettings,
     UsageSettings,
 )
+from spindle.config.telemetry import TelemetrySettings
 
 Environment = Literal["development", "production"]
 
@@ -33,6 +39,12 @@ class Document(Section):
     modules: ModuleSettings = ModuleSettings()
     logging: LoggingSettings = LoggingSettings()
     plugins: PluginSettings = PluginSettings()
+    auth: AuthSettings = AuthSettings()
+    policy: PolicySettings = PolicySettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    secrets: SecretSettings = SecretSettings()
+    audit: AuditSettings = AuditSettings()
+    retention: RetentionSettings = RetentionSettings()
     llm: LlmSection = LlmSection()
     mcp: McpSection = McpSection()
     servers: dict[str, ServerEntry] = {}

@@ -1,15 +1,16 @@
-"""Reads the configuration: file, environment, command line; all faults at once or frozen settings.
+"""Reads the configuration: files, environment, command line; all faults at once or frozen settings.
 
-Nothing else reads the environment or this file. The caller says where they are.
+Nothing else reads the environment or these files. The caller says where they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from spindle.config.checks import cross_faults, warnings_of
 from spindle.config.faults import Fault, render_fault
+from spindle.config.files import ConfigPath, as_paths
 from spindle.config.modules import Schemas, module_faults
 from spindle.config.parsing import module_sections, parse_document, section_faults
 from spindle.config.records import declared_records, secret_sources, tool_overrides
@@ -17,13 +18,14 @@ from spindle.config.settings import Settings
 from spindle.config.sources import Sources, merge_sources
 from spindle.redaction import REDACTOR
 from spindle_spi.errors import ConfigError
+from spindle_spi.secret import Secret
 from spindle_spi.types import Json
 
 _SQLITE = "sqlite+aiosqlite:///"
 
 
 def load_settings(
-    path: Path | None,
+    path: ConfigPath,
     *,
     home: Path,
     environ: Mapping[str, str],
@@ -31,6 +33,8 @@ def load_settings(
     schemas: Schemas | None = None,
 ) -> Settings:
     """Return the settings of this process.
+
+    A directory stands for its `*.yaml` in name order; of several files the later ones win.
 
     Raises:
         ConfigError: Something is wrong; carries every fault, with its path and what was expected.
@@ -51,10 +55,12 @@ def load_settings(
         raise ConfigError(_render(faults, sources))
 
     warnings = _render(warnings_of(document), sources)
-    base = home if path is None else path.parent
+    paths = as_paths(path)
+    base = _base(paths, home)
     return Settings(
         home=home,
-        path=path,
+        path=paths[0] if paths else None,
+        paths=paths,
         environment=document.environment,
         server=document.server,
         store=document.store,
@@ -66,12 +72,28 @@ def load_settings(
         modules=document.modules,
         logging=document.logging,
         plugins=document.plugins,
+        auth=document.auth,
+        policy=document.policy,
+        telemetry=document.telemetry,
+        audit=document.audit,
+        retention=document.retention,
+        secret_key=_secret_key(environ),
+        secret_key_file=_under(base, document.secrets.key_file),
         declared=declared_records(document),
         tool_overrides=tool_overrides(document),
-        secret_sources=secret_sources(document, base),
+        secret_sources=secret_sources(document, lambda key: sources.bases.get(key, base)),
         warnings=warnings,
+        notes=_render(sources.notes, sources),
         sections=sections,
     )
+
+
+def _base(paths: Sequence[Path], home: Path) -> Path:
+    """Return where relative files start that are named outside the configuration files."""
+    if not paths:
+        return home
+
+    return paths[0] if paths[0].is_dir() else paths[0].parent
 
 
 def _default_by_environment(sources: Sources) -> None:
@@ -87,6 +109,15 @@ def _new(faults: Iterable[Fault], before: Iterable[Fault]) -> list[Fault]:
     return [
         fault for fault in faults if fault.problem != "is missing" or fault.path not in taken_out
     ]
+
+
+def _secret_key(environ: Mapping[str, str]) -> Secret | None:
+    text = environ.get("SPINDLE_SECRET_KEY")
+    return Secret(text) if text else None
+
+
+def _under(base: Path, file: str | None) -> Path | None:
+    return None if file is None else base / file
 
 
 def _store_url(given: str | None, home: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from uuid import NAMESPACE_URL, uuid5
@@ -17,6 +17,7 @@ from spindle.config.catalog import (
     ToolEntry,
 )
 from spindle.config.document import Document
+from spindle.config.faults import Path
 from spindle.secrets import SecretSource
 from spindle_spi.records import (
     CatalogRecord,
@@ -33,6 +34,8 @@ from spindle_spi.secret import Secret, SecretRef
 from spindle_spi.types import Json
 
 ORIGIN = "config"
+TELEMETRY_HEADERS = SecretRef(name="telemetry/otlp_headers")
+"""Headers for the collector of traces and measures."""
 ADAPTERS = frozenset({"openai", "mock"})
 """Names of services that say by themselves which adapter they need."""
 BUILTIN_SERVICE = "mock"
@@ -107,8 +110,10 @@ def tool_overrides(document: Document) -> dict[tuple[str, str], ToolOverride]:
     }
 
 
-def secret_sources(document: Document, base: FilePath) -> dict[str, SecretSource]:
-    """Return where each declared secret may be found; relative files start at `base`."""
+def secret_sources(
+    document: Document, base_of: Callable[[Path], FilePath]
+) -> dict[str, SecretSource]:
+    """Return where each declared secret may be found; a relative file starts where its key says."""
     sources: dict[str, SecretSource] = {}
 
     for name, service in services_of(document).items():
@@ -117,7 +122,9 @@ def secret_sources(document: Document, base: FilePath) -> dict[str, SecretSource
         if ref is not None:
             sources[ref.name] = SecretSource(
                 env_var=service.api_key_env_var,
-                file=None if service.api_key_file is None else base / service.api_key_file,
+                file=_file(
+                    base_of, ("llm", "services", name, "api_key_file"), service.api_key_file
+                ),
                 inline=None if service.api_key is None else Secret(service.api_key),
             )
 
@@ -127,10 +134,21 @@ def secret_sources(document: Document, base: FilePath) -> dict[str, SecretSource
         if ref is not None:
             sources[ref.name] = SecretSource(
                 env_var=gateway.credential_env_var,
-                file=None if gateway.credential_file is None else base / gateway.credential_file,
+                file=_file(
+                    base_of, ("mcp", "gateways", name, "credential_file"), gateway.credential_file
+                ),
             )
 
+    if document.telemetry.otlp_headers_env_var is not None:
+        sources[TELEMETRY_HEADERS.name] = SecretSource(
+            env_var=document.telemetry.otlp_headers_env_var
+        )
+
     return sources
+
+
+def _file(base_of: Callable[[Path], FilePath], path: Path, name: str | None) -> FilePath | None:
+    return None if name is None else base_of(path) / name
 
 
 def _records(document: Document) -> Iterator[CatalogRecord]:

@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from spindle.config.audit import AuditSettings
+from spindle.config.auth import AuthSettings
 from spindle.config.document import Environment
+from spindle.config.policy import PolicySettings
 from spindle.config.records import ToolOverride
+from spindle.config.retention import RetentionSettings
 from spindle.config.sections import (
     LimitSettings,
     LoggingSettings,
@@ -19,8 +23,10 @@ from spindle.config.sections import (
     StoreSettings,
     UsageSettings,
 )
+from spindle.config.telemetry import TelemetrySettings
 from spindle.secrets import SecretSource
 from spindle_spi.records import CatalogRecord
+from spindle_spi.secret import Secret
 from spindle_spi.types import JsonObject
 
 
@@ -31,7 +37,7 @@ class Settings:
     home: Path
     """Directory of the gateway's own state."""
     path: Path | None
-    """The file it was read from, if there is one."""
+    """The first file or directory it was read from, if there is one."""
     environment: Environment
     server: ServerSettings
     store: StoreSettings
@@ -44,6 +50,15 @@ class Settings:
     modules: ModuleSettings
     logging: LoggingSettings
     plugins: PluginSettings
+    auth: AuthSettings
+    policy: PolicySettings
+    telemetry: TelemetrySettings
+    audit: AuditSettings
+    retention: RetentionSettings
+    secret_key: Secret | None
+    """The master key or keys the environment gives."""
+    secret_key_file: Path | None
+    """The file they are in otherwise."""
     declared: tuple[CatalogRecord, ...]
     """Records with the origin `config`."""
     tool_overrides: Mapping[tuple[str, str], ToolOverride]
@@ -52,6 +67,10 @@ class Settings:
     """By `SecretRef.name`."""
     warnings: tuple[str, ...]
     """What is allowed but should be known, one sentence each."""
+    paths: tuple[Path, ...] = ()
+    """Every file and directory it was read from, in order; later ones win."""
+    notes: tuple[str, ...] = ()
+    """What one file says over another, one sentence each."""
     sections: Mapping[str, JsonObject] = field(repr=False)
     """Modules' own keys by section name; read them by `section`."""
 

@@ -23,6 +23,8 @@ from spindle.ingress.requests import (
     read_headers,
     trace_of,
 )
+from spindle.telemetry import semconv
+from spindle.telemetry.spans import is_sampled
 from spindle_spi.context import AuthenticatedContext, Subject, TraceContext, VisibilityScope
 from spindle_spi.errors import (
     GatewayError,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     from spindle.ingress.requests import Headers
     from spindle.ingress.routes import Mount, RouteTable
+    from spindle.telemetry.spans import Tracing
     from spindle_spi.types import Receive, Scope, Send
 
 _LOG = structlog.get_logger("spindle.ingress")
@@ -126,11 +129,13 @@ class Ingress:
         leases: OpenLeases,
         meter: Meter,
         settings: IngressSettings,
+        tracing: Tracing | None = None,
     ) -> None:
         self.table = table
         self._callers = callers
         self._leases = leases
         self._meter = meter
+        self._tracing = tracing
         self._body_limit = settings.body_limit
         self._perimeter = Perimeter(hosts=settings.allowed_hosts, origins=settings.allowed_origins)
         self._active = 0
@@ -211,6 +216,10 @@ class Ingress:
     def _admit(self, scope: Scope, headers: Headers, exchange: Exchange, mount: Mount) -> Call:
         """Decide whether this request reaches its handler, in the order of cost."""
         trace = trace_of(headers, exchange.request_id)
+
+        if self._tracing is not None:
+            trace = self._begin_trace(self._tracing, trace, exchange)
+
         self._perimeter.check(headers)
 
         if b"*" in headers:
@@ -246,6 +255,16 @@ class Ingress:
             _check_length(headers[b"content-length"], limit)
 
         return call
+
+    def _begin_trace(
+        self, tracing: Tracing, trace: TraceContext, exchange: Exchange
+    ) -> TraceContext:
+        trace, exchange.parent_span = tracing.begin(trace)
+
+        if is_sampled(trace):
+            exchange.trace = trace
+
+        return trace
 
     def _check_permission(self, context: AuthenticatedContext, permission: str) -> None:
         if not self._callers.permitted(context, permission):
@@ -338,9 +357,36 @@ class Ingress:
                 "status": str(key[2]),
             }
 
+        if self._tracing is not None and exchange.trace is not None:
+            _end_trace(self._tracing, exchange.trace, exchange, labels, seconds)
+
         self._meter.count(REQUESTS, 1.0, labels)
         self._meter.observe(SECONDS, seconds, labels)
         self._meter.count(BYTES, exchange.sent, labels)
+
+
+def _end_trace(
+    tracing: Tracing,
+    trace: TraceContext,
+    exchange: Exchange,
+    labels: Mapping[str, str],
+    seconds: float,
+) -> None:
+    status = exchange.status or _CLIENT_LEFT
+    tracing.end_request(
+        trace,
+        exchange.parent_span,
+        name=f"{labels['method']} {labels['route']}",
+        seconds=seconds,
+        attributes={
+            semconv.HTTP_METHOD: labels["method"],
+            semconv.HTTP_ROUTE: labels["route"],
+            semconv.HTTP_STATUS: status,
+            semconv.GATEWAY_REQUEST: trace.request_id,
+        },
+        # By the conventions a server's span has failed for what the server did, not the client.
+        error=str(status) if status >= 500 else None,
+    )
 
 
 def _shutting_down() -> Unavailable:

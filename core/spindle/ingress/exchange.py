@@ -9,7 +9,7 @@ from spindle_spi.errors import GatewayError, Origin, PayloadTooLarge, Unauthenti
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from spindle_spi.context import Subject
+    from spindle_spi.context import Subject, TraceContext
     from spindle_spi.shapes import ErrorShape
     from spindle_spi.types import Message, Receive, Send
 
@@ -48,7 +48,9 @@ class Exchange:
         "request_id",
         "sent",
         "status",
+        "parent_span",
         "subject",
+        "trace",
     )
 
     def __init__(
@@ -60,6 +62,9 @@ class Exchange:
         self.errors = errors
         self.is_head = is_head
         self.body_limit = 0
+        self.trace: TraceContext | None = None
+        """Of a request that is traced."""
+        self.parent_span: str | None = None
         self.subject: Subject | None = None
         self.is_current: Callable[[Subject], bool] | None = None
         self.status = 0

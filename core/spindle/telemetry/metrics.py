@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
+
+from spindle.telemetry.semconv import BOUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,6 +32,17 @@ _BUCKETS: tuple[tuple[str, tuple[float, ...]], ...] = (
 )
 
 Labels = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One measure with all its label sets, for whoever sends it on."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    numbers: Sequence[tuple[Labels, float]] = ()
+    histograms: Sequence[tuple[Labels, Sequence[float], Sequence[int], float]] = ()
+    """Labels, bounds, counts by bucket (one more than bounds), and the sum."""
 
 
 class _Counter:
@@ -88,6 +102,24 @@ class Metrics:
         """Return everything as Prometheus text."""
         return "".join(f"{line}\n" for line in self._lines()).encode()
 
+    def series(self) -> Iterator[Series]:
+        """Yield every measure as data."""
+        for name, family in sorted(self._families.items()):
+            if family.counters:
+                values = [(labels, counter.value) for labels, counter in family.counters.items()]
+                yield Series(name=name, kind="counter", numbers=values)
+
+            if family.histograms:
+                shown = f"{name}_distribution" if family.counters else name
+                rows = [
+                    (labels, histogram.bounds, tuple(histogram.counts), histogram.total)
+                    for labels, histogram in family.histograms.items()
+                ]
+                yield Series(name=shown, kind="histogram", histograms=rows)
+
+        for name, read in sorted(self._gauges.items()):
+            yield Series(name=name, kind="gauge", numbers=[((), float(read()))])
+
     def _find_counter(self, key: tuple[str, Labels]) -> _Counter:
         family = self._family(key[0])
         labels = _bounded(family.counters, key[1])
@@ -105,8 +137,7 @@ class Metrics:
         histogram = family.histograms.get(labels)
 
         if histogram is None:
-            bounds = next(bounds for unit, bounds in _BUCKETS if name.endswith(unit))
-            histogram = family.histograms[labels] = _Histogram(bounds)
+            histogram = family.histograms[labels] = _Histogram(_bounds_of(name))
 
         if len(self._histograms) < _MAX_CACHED:
             self._histograms[key] = histogram
@@ -140,6 +171,15 @@ class Metrics:
         for name, read in sorted(self._gauges.items()):
             yield f"# TYPE {name} gauge"
             yield f"{name} {_number(read())}"
+
+
+def _bounds_of(name: str) -> tuple[float, ...]:
+    fixed = BOUNDS.get(name)
+
+    if fixed is not None:
+        return fixed
+
+    return next(bounds for unit, bounds in _BUCKETS if name.endswith(unit))
 
 
 def _bounded(series: Mapping[Labels, object], labels: Labels) -> Labels:
