@@ -1,4 +1,4 @@
-"""Turns references into secret values: environment, then file, then a value in the configuration.
+"""Turns references into secret values: environment, file, configuration, then the database.
 
 Values are looked up when they are used; a rotated file is read again without a restart.
 """
@@ -8,14 +8,14 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from spindle.redaction import REDACTOR, Redactor
 from spindle_spi.errors import FailedPrecondition
 from spindle_spi.secret import Secret, SecretRef
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 _MAX_FILE_BYTES = 65_536
 
@@ -27,6 +27,15 @@ class SecretSource:
     env_var: str | None = None
     file: Path | None = None
     inline: Secret | None = None
+
+
+Vault: TypeAlias = "Callable[[str], Secret | None]"
+"""Returns what is stored in the database under a name."""
+
+
+def _no_vault(name: str) -> Secret | None:
+    del name
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +52,12 @@ class SecretStore:
         sources: Mapping[str, SecretSource],
         environ: Mapping[str, str],
         redactor: Redactor = REDACTOR,
+        *,
+        vault: Vault = _no_vault,
     ) -> None:
         self._sources = sources
         self._environ = environ
+        self._vault = vault
         self._redactor = redactor
         self._files: dict[Path, _Read] = {}
         self._held: dict[str, Secret] = {}
@@ -56,15 +68,18 @@ class SecretStore:
                     redactor.register(secret)
 
     @classmethod
-    def from_environment(cls, sources: Mapping[str, SecretSource]) -> Self:
+    def from_environment(
+        cls, sources: Mapping[str, SecretSource], *, vault: Vault = _no_vault
+    ) -> Self:
         """Look in the environment of this process."""
-        return cls(sources, os.environ)
+        return cls(sources, os.environ, vault=vault)
 
     def resolve(self, ref: SecretRef) -> Secret:
         """Return the value a reference stands for.
 
         Raises:
-            FailedPrecondition: Nothing is there; says where it looked, never what it found.
+            FailedPrecondition: Nothing is there, or what is stored cannot be opened; says where
+                it looked, never what it found.
         """
         held = self._held.get(ref.name)
 
@@ -72,11 +87,17 @@ class SecretStore:
             return held
 
         source = self._sources.get(ref.name, _NOWHERE)
-        secret = self._from_environment(source) or self._from_file(source) or source.inline
+        secret = (
+            self._from_environment(source)
+            or self._from_file(source)
+            or source.inline
+            or self._vault(ref.name)
+        )
 
         if secret is None:
             raise FailedPrecondition(
-                f"The secret {ref.name!r} has no value; {_looked(source)}.",
+                f"The secret {ref.name!r} has no value; {_looked(source)} and nothing is stored "
+                f"under this name (`spindle secrets set {ref.name}` stores one).",
                 code="core.secret.missing",
             )
 
@@ -129,4 +150,4 @@ def _looked(source: SecretSource) -> str:
     if source.file is not None:
         places.append(f"the file {source.file} is missing, unreadable or empty")
 
-    return " and ".join(places) or "the configuration names no place to look"
+    return ", ".join(places) or "the configuration names no variable and no file"

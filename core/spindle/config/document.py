@@ -7,9 +7,9 @@ from typing import Literal
 from spindle.config.audit import AuditSettings
 from spindle.config.auth import AuthSettings
 from spindle.config.catalog import LlmSection, McpSection, ModelToolEntry, ServerEntry
+from spindle.config.policy import PolicySettings
 from spindle.config.retention import RetentionSettings
 from spindle.config.secrets import SecretSettings
-from spindle.config.policy import PolicySettings
 from spindle.config.sections import (
     LimitSettings,
     LoggingSettings,

@@ -11,6 +11,7 @@ from spindle.store.catalog import Catalog
 from spindle.store.database import Database, UnusableDatabase
 from spindle.store.rows import TokenRow, UsageRow
 from spindle.store.schema import prepare_schema
+from spindle.store.secrets import Secrets
 from spindle.store.sessions import Sessions
 from spindle.store.tokens import Tokens
 from spindle.store.usage import Usage
@@ -28,6 +29,7 @@ class Store:
         self.catalog = Catalog(database)
         self.sessions = Sessions(database)
         self.usage = Usage(database)
+        self.secrets = Secrets(database)
 
     @classmethod
     async def open(cls, url: str) -> Self:

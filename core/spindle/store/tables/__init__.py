@@ -5,7 +5,19 @@ Times are seconds since the epoch. Structures are JSON text: no engine queries i
 
 from __future__ import annotations
 
+from spindle.store.tables.audit import AUDIT
 from spindle.store.tables.core import CATALOG, EVENTS, REVISION, SESSIONS, TOKENS, USAGE
 from spindle.store.tables.metadata import METADATA
+from spindle.store.tables.secrets import SECRETS
 
-__all__ = ["CATALOG", "EVENTS", "METADATA", "REVISION", "SESSIONS", "TOKENS", "USAGE"]
+__all__ = [
+    "AUDIT",
+    "SECRETS",
+    "CATALOG",
+    "EVENTS",
+    "METADATA",
+    "REVISION",
+    "SESSIONS",
+    "TOKENS",
+    "USAGE",
+]
