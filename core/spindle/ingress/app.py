@@ -23,8 +23,7 @@ from spindle.ingress.requests import (
     read_headers,
     trace_of,
 )
-from spindle.telemetry import semconv
-from spindle.telemetry.spans import is_sampled
+from spindle.ingress.traced import begin_trace, end_trace
 from spindle_spi.context import AuthenticatedContext, Subject, TraceContext, VisibilityScope
 from spindle_spi.errors import (
     GatewayError,
@@ -218,7 +217,7 @@ class Ingress:
         trace = trace_of(headers, exchange.request_id)
 
         if self._tracing is not None:
-            trace = self._begin_trace(self._tracing, trace, exchange)
+            trace = begin_trace(self._tracing, trace, exchange)
 
         self._perimeter.check(headers)
 
@@ -255,16 +254,6 @@ class Ingress:
             _check_length(headers[b"content-length"], limit)
 
         return call
-
-    def _begin_trace(
-        self, tracing: Tracing, trace: TraceContext, exchange: Exchange
-    ) -> TraceContext:
-        trace, exchange.parent_span = tracing.begin(trace)
-
-        if is_sampled(trace):
-            exchange.trace = trace
-
-        return trace
 
     def _check_permission(self, context: AuthenticatedContext, permission: str) -> None:
         if not self._callers.permitted(context, permission):
@@ -358,35 +347,11 @@ class Ingress:
             }
 
         if self._tracing is not None and exchange.trace is not None:
-            _end_trace(self._tracing, exchange.trace, exchange, labels, seconds)
+            end_trace(self._tracing, exchange.trace, exchange, labels, seconds)
 
         self._meter.count(REQUESTS, 1.0, labels)
         self._meter.observe(SECONDS, seconds, labels)
         self._meter.count(BYTES, exchange.sent, labels)
-
-
-def _end_trace(
-    tracing: Tracing,
-    trace: TraceContext,
-    exchange: Exchange,
-    labels: Mapping[str, str],
-    seconds: float,
-) -> None:
-    status = exchange.status or _CLIENT_LEFT
-    tracing.end_request(
-        trace,
-        exchange.parent_span,
-        name=f"{labels['method']} {labels['route']}",
-        seconds=seconds,
-        attributes={
-            semconv.HTTP_METHOD: labels["method"],
-            semconv.HTTP_ROUTE: labels["route"],
-            semconv.HTTP_STATUS: status,
-            semconv.GATEWAY_REQUEST: trace.request_id,
-        },
-        # By the conventions a server's span has failed for what the server did, not the client.
-        error=str(status) if status >= 500 else None,
-    )
 
 
 def _shutting_down() -> Unavailable:
