@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from spindle.administrator import Administrator, ensure_administrator
-from spindle.config import Settings, load_settings
+from spindle.config import ConfigPath, Settings, load_settings
 from spindle.core import Core
 from spindle.host import Host, HostOptions
 from spindle.ingress.app import IngressSettings
@@ -46,7 +46,7 @@ class Sources:
     """Where the configuration comes from."""
 
     home: Path
-    config: Path | None
+    config: ConfigPath
     environ: Mapping[str, str]
     overrides: Mapping[str, Json]
 

@@ -11,7 +11,7 @@ import typer
 from spindle.cli.commands import SpindleGroup
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from spindle.cli.access import GatewayAccess
     from spindle.gateway import Sources
@@ -22,8 +22,12 @@ Home = Annotated[
     typer.Option("--home", envvar="SPINDLE_HOME", help="Where state is kept.", file_okay=False),
 ]
 Config = Annotated[
-    Path | None,
-    typer.Option("--config", envvar="SPINDLE_CONFIG", help="The YAML file.", dir_okay=False),
+    list[Path] | None,
+    typer.Option(
+        "--config",
+        envvar="SPINDLE_CONFIG",
+        help="A YAML file, or a directory of them; may be repeated, later ones win.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -165,13 +169,13 @@ def list_routes(as_json: AsJson = False, config: Config = None, home: Home = _HO
 
 
 def _sources(
-    home: Path, config: Path | None, overrides: Mapping[str, Json] | None = None
+    home: Path, config: Sequence[Path] | None, overrides: Mapping[str, Json] | None = None
 ) -> Sources:
     from spindle.gateway import Sources
 
     return Sources(
         home=home.expanduser().absolute(),
-        config=None if config is None else config.expanduser().absolute(),
+        config=tuple(path.expanduser().absolute() for path in config or ()),
         environ=os.environ,
         overrides=overrides or {},
     )
@@ -181,13 +185,16 @@ def _reach_gateway(home: Path | None = None, config: Path | None = None) -> Gate
     """Return what a module's command reaches a gateway with; None means the usual places."""
     from spindle.cli.access import GatewayAccess
 
-    said = os.environ.get("SPINDLE_CONFIG")
     return GatewayAccess(
         _sources(
             home or Path(os.environ.get("SPINDLE_HOME") or _HOME),
-            config or (Path(said) if said else None),
+            [config] if config else _split(os.environ.get("SPINDLE_CONFIG")),
         )
     )
+
+
+def _split(said: str | None) -> list[Path]:
+    return [Path(part) for part in (said or "").split(os.pathsep) if part]
 
 
 def _listening(host: str | None, port: int | None) -> dict[str, Json]:

@@ -36,6 +36,12 @@ def check_config(sources: Sources) -> None:
         f"declares     {', '.join(f'{n} {kind}' for kind, n in sorted(kinds.items())) or 'nothing'}"
     )
 
+    for warning in settings.warnings:
+        print(f"warning      {warning}")
+
+    for note in settings.notes:
+        print(f"note         {note}")
+
 
 def list_modules(*, as_json: bool) -> None:
     """List every installed module, broken ones with their faults."""

@@ -1,7 +1,8 @@
-"""The configuration: one YAML file, the environment over it, read once into frozen settings."""
+"""The configuration: YAML files in order, the environment over them, as frozen settings."""
 
 from __future__ import annotations
 
+from spindle.config.files import ConfigPath
 from spindle.config.load import load_settings
 from spindle.config.records import ToolOverride, record_id
 from spindle.config.sections import PluginEntry, PluginSettings, ServerSettings
@@ -9,6 +10,7 @@ from spindle.config.settings import Settings
 from spindle.secrets import SecretSource
 
 __all__ = [
+    "ConfigPath",
     "PluginEntry",
     "PluginSettings",
     "SecretSource",

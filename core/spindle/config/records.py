@@ -17,6 +17,7 @@ from spindle.config.catalog import (
     ToolEntry,
 )
 from spindle.config.document import Document
+from spindle.config.federation import federation_secrets
 from spindle.config.faults import Path
 from spindle.secrets import SecretSource
 from spindle_spi.records import (
@@ -144,6 +145,7 @@ def secret_sources(
             env_var=document.telemetry.otlp_headers_env_var
         )
 
+    sources.update(federation_secrets(document.auth, document.policy, base))
     return sources
 
 

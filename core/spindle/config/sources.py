@@ -1,4 +1,4 @@
-"""Merges the three sources: the YAML file, the environment over it, the command line over both."""
+"""Merges the sources: the YAML files in order, the environment over them, the command line."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 
 from spindle.config.faults import Fault, Path, describe_type, render_path
+from spindle.config.files import ConfigPath, as_paths, merge_files, nested
 from spindle_spi.types import Json, JsonObject
 
 _PREFIX = "SPINDLE__"
@@ -21,18 +22,36 @@ class Sources:
     texts: dict[Path, str] = field(default_factory=dict[Path, str])
     """What environment variables say before it is read as YAML."""
     faults: list[Fault] = field(default_factory=list[Fault])
+    notes: list[Fault] = field(default_factory=list[Fault])
+    """What is as the operator wants it, and still worth a look: a file that overrides another."""
+    bases: dict[Path, FilePath] = field(default_factory=dict[Path, FilePath])
+    """Directory of the file a value comes from."""
+
+    def forget(self, path: Path) -> None:
+        """Drop what is known of a value that is going to be replaced, and of what is in it."""
+        value: Json = self.data
+
+        for part in path:
+            value = value.get(str(part)) if isinstance(value, dict) else None
+
+        for inner in nested(value, path):
+            self.places.pop(inner, None)
+            self.bases.pop(inner, None)
 
 
 def merge_sources(
-    path: FilePath | None, environ: Mapping[str, str], overrides: Mapping[str, Json]
+    path: ConfigPath, environ: Mapping[str, str], overrides: Mapping[str, Json]
 ) -> Sources:
     """Read and merge; later sources replace single values, mappings are merged key by key."""
     sources = Sources()
     # An empty variable is how deployment tools spell an absent one.
     variables = {name: environ[name] for name in sorted(environ) if name.startswith(_PREFIX)}
 
-    if path is not None or any(variables.values()):
-        _read(sources, path, {name: text for name, text in variables.items() if text})
+    merge_files(sources, as_paths(path))
+
+    for name, text in variables.items():
+        if text:
+            _take_variable(sources, name, text)
 
     for inner, value in _leaves(overrides, ()):
         _place(sources, inner, value, "command line")
@@ -40,24 +59,8 @@ def merge_sources(
     return sources
 
 
-def _read(sources: Sources, path: FilePath | None, variables: Mapping[str, str]) -> None:
-    # Imported when there is something to read: a first start has nothing.
-    from spindle.config.yaml_source import UnreadableFile, read_yaml
-
-    if path is not None:
-        try:
-            found = read_yaml(path)
-        except UnreadableFile as exc:
-            sources.faults.append(exc.fault)
-        else:
-            sources.data, sources.places = found.data, found.places
-            sources.faults += found.faults
-
-    for name, text in variables.items():
-        _take_variable(sources, name, text)
-
-
 def _take_variable(sources: Sources, name: str, text: str) -> None:
+    # Imported when there is something to read: a first start has nothing.
     from spindle.config.yaml_source import read_value
 
     parts = [part.lower() for part in name.removeprefix(_PREFIX).split("__")]
@@ -111,6 +114,7 @@ def _place(sources: Sources, path: Path, value: Json, place: str) -> None:
 
         level = inner
 
+    sources.forget(path)
     level[str(path[-1])] = value
     sources.places[path] = place
 

@@ -7,9 +7,10 @@ keys, which YAML libraries silently resolve in favour of the last one.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path as FilePath
+from typing import TypeAlias
 
 import yaml
 
@@ -18,7 +19,9 @@ from spindle_spi.types import Json, JsonObject
 
 _MAX_BYTES = 4 * 1024 * 1024
 _MAX_NODES = 200_000
+_MAX_DEPTH = 64
 _TAG = "tag:yaml.org,2002:"
+_Pair: TypeAlias = tuple[yaml.Node, yaml.Node]
 _STRUCTURES = frozenset({f"{_TAG}map", f"{_TAG}seq"})
 _MERGE, _STRING = f"{_TAG}merge", f"{_TAG}str"
 
@@ -44,6 +47,32 @@ class _Loader(yaml.CSafeLoader):
     }
 
 
+class _TooDeep(Exception):
+    """Structures in structures, deeper than anybody means it."""
+
+
+def _compose(text: str) -> yaml.Node | None:
+    """Return the document's tree.
+
+    Raises:
+        YAMLError: It is none, or more than one.
+        _TooDeep: It is nested too deeply.
+    """
+    depth = 0
+
+    # Looked at before the tree is made: the library makes it by recursion, on the C stack.
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+
+        if depth > _MAX_DEPTH:
+            raise _TooDeep
+
+    return _Loader(text).get_single_node()
+
+
 class UnreadableFile(Exception):
     """A file of which nothing can be understood."""
 
@@ -61,8 +90,8 @@ class YamlFile:
     faults: list[Fault]
 
 
-def read_yaml(path: FilePath) -> YamlFile:
-    """Return a file's content and the place of each of its keys.
+def read_yaml(path: FilePath, label: str = "") -> YamlFile:
+    """Return a file's content and the place of each of its keys, under a label or its name.
 
     Raises:
         UnreadableFile: It cannot be read, is not YAML, or not a mapping.
@@ -75,6 +104,15 @@ def read_yaml(path: FilePath) -> YamlFile:
     except OSError as exc:
         raise _file_fault(name, f"cannot be read: {exc.strerror or exc}") from exc
 
+    return read_text(content, name, label or path.name)
+
+
+def read_text(content: bytes, name: str, label: str) -> YamlFile:
+    """Return the content of a YAML document, wherever it comes from.
+
+    Raises:
+        UnreadableFile: It is no YAML, not a mapping, or beyond the bounds.
+    """
     if len(content) > _MAX_BYTES:
         raise _file_fault(name, f"is longer than {_MAX_BYTES} bytes")
 
@@ -83,7 +121,7 @@ def read_yaml(path: FilePath) -> YamlFile:
     except UnicodeDecodeError as exc:
         raise _file_fault(name, f"is not UTF-8 (byte {exc.start})") from exc
 
-    reader = _Reader(path.name)
+    reader = _Reader(label)
     data = reader.read(text, name)
     return YamlFile(data=data, places=reader.places, faults=reader.faults)
 
@@ -99,10 +137,9 @@ def read_value(text: str) -> Json:
     reader = _Reader("")
 
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        plain = reader.build(loader, node, ()) if node is not None else None
-    except (yaml.YAMLError, ValueError) as exc:
+        node = _compose(text)
+        plain = reader.build(node, ()) if node is not None else None
+    except (yaml.YAMLError, _TooDeep, ValueError) as exc:
         if text.lstrip()[:1] in ("[", "{"):
             raise ValueError("is not a YAML list or mapping") from exc
 
@@ -122,14 +159,17 @@ class _Reader:
         self._name = name
         self._open: set[int] = set()
         self._checked: set[int] = set()
+        self._merging: set[int] = set()
+        self._merged: dict[int, list[_Pair]] = {}
         self._count = 0
         self._endless = False
 
     def read(self, text: str, name: str) -> JsonObject:
         """Return the document, which must be a mapping; an empty one is fine."""
         try:
-            loader = _Loader(text)
-            node = loader.get_single_node()
+            node = _compose(text)
+        except _TooDeep as exc:
+            raise _file_fault(name, f"is nested more than {_MAX_DEPTH} levels deep") from exc
         except yaml.MarkedYAMLError as exc:
             mark = exc.problem_mark or exc.context_mark
             where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -143,17 +183,14 @@ class _Reader:
         if not isinstance(node, yaml.MappingNode):
             raise _file_fault(name, "is not a mapping of sections", "`section: {key: value}`")
 
-        return self._mapping(loader, node, ())
+        return self._mapping(node, ())
 
-    def build(self, loader: _Loader, node: yaml.Node, path: Path) -> Json:
+    def build(self, node: yaml.Node, path: Path) -> Json:
         """Return a node's plain value."""
         self._count += 1
 
         if self._count > _MAX_NODES or id(node) in self._open:
-            if not self._endless:
-                self._endless = True
-                self._add(path, node, "repeats itself without end or is far too big")
-
+            self._refuse_endless(node, path)
             return None
 
         if not isinstance(node, yaml.ScalarNode) and node.tag not in _STRUCTURES:
@@ -163,32 +200,23 @@ class _Reader:
 
         try:
             if isinstance(node, yaml.MappingNode):
-                return self._mapping(loader, node, path)
+                return self._mapping(node, path)
 
             if isinstance(node, yaml.SequenceNode):
-                return [
-                    self.build(loader, entry, (*path, index))
-                    for index, entry in enumerate(node.value)
-                ]
+                return [self.build(entry, (*path, index)) for index, entry in enumerate(node.value)]
 
             return self._scalar(node, path)
         finally:
             self._open.discard(id(node))
 
-    def _mapping(self, loader: _Loader, node: yaml.MappingNode, path: Path) -> JsonObject:
+    def _mapping(self, node: yaml.MappingNode, path: Path) -> JsonObject:
         if id(node) not in self._checked:
             self._checked.add(id(node))
             self._refuse_duplicates(node, path)
 
-        try:
-            loader.flatten_mapping(node)
-        except yaml.YAMLError:
-            self._add(path, node, "merges something that is not a mapping")
-            return {}
-
         plain: JsonObject = {}
 
-        for key, value in node.value:
+        for key, value in self._pairs(node, path):
             name = str(key.value)
             inner = (*path, name)
 
@@ -196,9 +224,52 @@ class _Reader:
                 self._add(inner, key, "is not a text", "a key in quotes")
 
             self.places[inner] = self._place(key)
-            plain[name] = self.build(loader, value, inner)
+            plain[name] = self.build(value, inner)
 
         return plain
+
+    def _pairs(self, node: yaml.MappingNode, path: Path) -> list[_Pair]:
+        """Return a mapping's own keys over those it merges (`<<`), of which the first wins.
+
+        Each mapping is unfolded once: what is merged of what is merged grows without end.
+        """
+        known = self._merged.get(id(node))
+
+        if known is not None:
+            return known
+
+        found: dict[str, _Pair] = {}
+        self._merging.add(id(node))
+
+        for merged in self._merges(node, path):
+            for key, value in self._pairs(merged, path):
+                self._count += 1
+                found.setdefault(str(key.value), (key, value))
+
+        for key, value in node.value:
+            if key.tag != _MERGE:
+                found[str(key.value)] = (key, value)
+
+        self._merging.discard(id(node))
+        pairs = self._merged[id(node)] = list(found.values())
+        return pairs
+
+    def _merges(self, node: yaml.MappingNode, path: Path) -> Iterator[yaml.MappingNode]:
+        given = [value for key, value in node.value if key.tag == _MERGE]
+
+        for value in given:
+            for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                if not isinstance(merged, yaml.MappingNode):
+                    self._add(path, node, "merges something that is not a mapping")
+                elif id(merged) in self._merging or self._count > _MAX_NODES:
+                    self._refuse_endless(merged, path)
+                else:
+                    yield merged
+
+    def _refuse_endless(self, node: yaml.Node, path: Path) -> None:
+        if not self._endless:
+            self._endless = True
+            self._add(path, node, "repeats itself without end or is far too big")
 
     def _scalar(self, node: yaml.Node, path: Path) -> Json:
         text = str(node.value)

@@ -50,7 +50,6 @@ def test_a_file_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
 
     for path, words in (
         (tmp_path / "absent.yaml", "cannot be read: No such file"),
-        (tmp_path, "cannot be read: Is a directory"),
         (big, "is longer than"),
     ):
         with pytest.raises(ConfigError, match=words) as caught:
@@ -139,3 +138,41 @@ def test_a_bomb_of_aliases_is_refused() -> None:
 
     (found,) = faults("\n".join(lines), schemas={"other": {}})
     assert "far too big" in found
+
+
+def test_a_bomb_of_merges_is_harmless() -> None:
+    """Each mapping is unfolded once, however often it is merged; ten keys stay ten keys."""
+    lines = ["other:", f"  a0: &a0 {{{', '.join(f'k{n}: x' for n in range(10))}}}"]
+    lines += [f"  a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 10)}]}}" for n in range(1, 30)]
+    found = section("\n".join(lines))
+
+    assert isinstance(found, dict)
+    assert found["a29"] == found["a0"] == {f"k{n}": "x" for n in range(10)}
+
+
+def test_merges_of_many_large_mappings_are_stopped() -> None:
+    """What is merged counts, also where it changes nothing."""
+    large = f"  big: &big {{{', '.join(f'k{n}: x' for n in range(1000))}}}"
+    text = f"other:\n{large}\n  all: {{<<: [{', '.join(['*big'] * 300)}]}}"
+    (found,) = faults(text, schemas={"other": {}})
+
+    assert "far too big" in found
+
+
+@pytest.mark.parametrize(
+    "text", ["&a {<<: *a, b: 1}", "&a {b: {<<: *a}}", "&a {<<: [{<<: *a}], b: 1}"]
+)
+def test_a_mapping_that_merges_itself_is_refused(text: str) -> None:
+    """Directly, or over another."""
+    (found,) = faults(f"other: {text}", schemas={"other": {}})
+
+    assert "repeats itself without end" in found
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 70, "[" * 65 + "]" * 65])
+def test_deep_nesting_is_refused_before_it_is_read(text: str) -> None:
+    """A tree is made on the C stack: deep enough, it would end the process."""
+    (found,) = faults(f"other: {text}")
+
+    assert "is nested more than 64 levels deep" in found
+    assert faults(environ={"SPINDLE__SERVER__PORT": text})
