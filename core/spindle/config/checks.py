@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from spindle.config.catalog import GatewayEntry, ModelEntry, Owned, ServerEntry, ServiceEntry
 from spindle.config.document import Document
 from spindle.config.faults import Fault, Path, suggest
+from spindle.config.federation import auth_faults, policy_faults, policy_warnings
+from spindle.config.names import NAME, SLUG, TOOL, NameRule
 from spindle.config.records import (
     BUILTIN_GATEWAY,
     BUILTIN_SERVICE,
@@ -19,11 +21,7 @@ from spindle.config.records import (
 from spindle_spi.records import Visibility
 from spindle_spi.types import Json, JsonObject
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_TOOL = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_NAME_RULE = "letters, digits, '.', '_' and '-', at most 63"
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})
 
 
@@ -48,6 +46,8 @@ def cross_faults(document: Document, data: JsonObject) -> list[Fault]:
         *_model_tool_faults(document, known),
         *_plugin_faults(document),
         *_module_faults(document),
+        *auth_faults(document.auth),
+        *policy_faults(document.policy, document.environment),
     ]
 
 
@@ -81,6 +81,8 @@ def warnings_of(document: Document) -> list[Fault]:
         problem = f"other machines are refused until their name for this one is added to {hosts}"
         found.append(Fault(path=("server", "allowed_hosts"), problem=problem))
 
+    found.extend(policy_warnings(document.policy))
+
     return found
 
 
@@ -107,7 +109,7 @@ def _keys(value: Json | None) -> Collection[str]:
 def _service_faults(document: Document, known: _Known) -> Iterator[Fault]:
     for name, service in services_of(document).items():
         path: Path = ("llm", "services", name)
-        yield from _name_faults(path, name, _NAME, _NAME_RULE)
+        yield from _name_faults(path, name, NAME)
         yield from _owner_faults(path, service)
         yield from _variable_faults((*path, "api_key_env_var"), service.api_key_env_var)
 
@@ -171,7 +173,7 @@ def _alias_faults(document: Document) -> Iterator[Fault]:
 def _gateway_faults(document: Document) -> Iterator[Fault]:
     for name, gateway in gateways_of(document).items():
         path: Path = ("mcp", "gateways", name)
-        yield from _name_faults(path, name, _NAME, _NAME_RULE)
+        yield from _name_faults(path, name, NAME)
         yield from _owner_faults(path, gateway)
         yield from _variable_faults((*path, "credential_env_var"), gateway.credential_env_var)
         yield from _transport_faults(path, gateway)
@@ -199,8 +201,7 @@ def _server_faults(document: Document, known: _Known) -> Iterator[Fault]:
 
     for slug, server in document.servers.items():
         path: Path = ("servers", slug)
-        rule = "lower-case letters, digits, '_' and '-', at most 63"
-        yield from _name_faults(path, slug, _SLUG, rule)
+        yield from _name_faults(path, slug, SLUG)
         yield from _owner_faults(path, server)
         yield from _member_faults(path, server, known)
         owner = names.setdefault(server.name or slug, slug)
@@ -237,8 +238,7 @@ def _member_faults(path: Path, server: ServerEntry, known: _Known) -> Iterator[F
 def _model_tool_faults(document: Document, known: _Known) -> Iterator[Fault]:
     for name, tool in document.model_tools.items():
         path: Path = ("model_tools", name)
-        rule = "letters, digits, '_', '.' and '-', at most 128"
-        yield from _name_faults(path, name, _TOOL, rule)
+        yield from _name_faults(path, name, TOOL)
         yield from _owner_faults(path, tool)
         yield from _model_reference_faults((*path, "model"), tool.model, known)
 
@@ -282,9 +282,9 @@ def _unknown(path: Path, kind: str, name: str, known: Collection[str], expected:
     )
 
 
-def _name_faults(path: Path, name: str, rule: re.Pattern[str], words: str) -> Iterator[Fault]:
-    if not rule.fullmatch(name):
-        yield Fault(path=path, problem=f"{name!r} is not a name", expected=words)
+def _name_faults(path: Path, name: str, rule: NameRule) -> Iterator[Fault]:
+    if not rule.admits(name):
+        yield Fault(path=path, problem=f"{name!r} is not a name", expected=rule.words)
 
 
 def _variable_faults(path: Path, name: str | None) -> Iterator[Fault]:

@@ -17,8 +17,8 @@ from spindle.config.catalog import (
     ToolEntry,
 )
 from spindle.config.document import Document
-from spindle.config.federation import federation_secrets
 from spindle.config.faults import Path
+from spindle.config.federation import federation_secrets
 from spindle.secrets import SecretSource
 from spindle_spi.records import (
     CatalogRecord,
@@ -57,12 +57,14 @@ MODEL_TOOL_SCHEMA: dict[str, Json] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolOverride:
-    """What the operator wants of one upstream tool; None leaves what the gateway gives it."""
+    """What somebody wants of one published record; None leaves what its source gives it."""
 
     visibility: Visibility | None = None
     team: str | None = None
     owner: str | None = None
     enabled: bool | None = None
+    description: str | None = None
+    tags: tuple[str, ...] | None = None
 
     def apply(self, record: CatalogRecord) -> CatalogRecord:
         """Return the record as the operator wants it."""
@@ -72,6 +74,8 @@ class ToolOverride:
             team=record.team if self.team is None else self.team,
             owner=record.owner if self.owner is None else self.owner,
             enabled=record.enabled if self.enabled is None else self.enabled,
+            description=record.description if self.description is None else self.description,
+            tags=record.tags if self.tags is None else self.tags,
         )
 
 
@@ -145,7 +149,7 @@ def secret_sources(
             env_var=document.telemetry.otlp_headers_env_var
         )
 
-    sources.update(federation_secrets(document.auth, document.policy, base))
+    sources.update(federation_secrets(document.auth, document.policy, base_of))
     return sources
 
 
@@ -214,6 +218,7 @@ def _provider_spec(name: str, service: ServiceEntry) -> ProviderSpec:
         long_timeout=upstream.long_timeout_sec,
         verify_cert=upstream.verify_cert,
         enable_discovery=upstream.enable_discovery,
+        api_key_env_var=service.api_key_env_var,
         options=dict(service.options),
     )
 
