@@ -78,7 +78,9 @@ def load_settings(
         audit=document.audit,
         retention=document.retention,
         secret_key=_secret_key(environ),
-        secret_key_file=_under(base, document.secrets.key_file),
+        secret_key_file=_under(
+            sources.bases.get(("secrets", "key_file"), base), document.secrets.key_file
+        ),
         declared=declared_records(document),
         tool_overrides=tool_overrides(document),
         secret_sources=secret_sources(document, lambda key: sources.bases.get(key, base)),
