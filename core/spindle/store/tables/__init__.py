@@ -6,17 +6,27 @@ Times are seconds since the epoch. Structures are JSON text: no engine queries i
 from __future__ import annotations
 
 from spindle.store.tables.audit import AUDIT
-from spindle.store.tables.core import CATALOG, EVENTS, REVISION, SESSIONS, TOKENS, USAGE
+from spindle.store.tables.core import CATALOG, EVENTS, REVISION, SESSIONS, TOKENS
 from spindle.store.tables.metadata import METADATA
+from spindle.store.tables.people import INVITATIONS, MEMBERSHIPS, ROLES, TEAMS, USERS
 from spindle.store.tables.secrets import SECRETS
+from spindle.store.tables.usage import BUDGET_SPEND, BUDGETS, OUTBOX, RATE_LIMITS, USAGE
 
 __all__ = [
+    "USERS",
+    "TEAMS",
+    "ROLES",
+    "MEMBERSHIPS",
+    "INVITATIONS",
     "AUDIT",
     "SECRETS",
     "CATALOG",
     "EVENTS",
     "METADATA",
+    "OUTBOX",
+    "RATE_LIMITS",
     "REVISION",
+    "SECRETS",
     "SESSIONS",
     "TOKENS",
     "USAGE",

@@ -1,4 +1,4 @@
-"""Tokens, catalog records, sessions with their events, usage, and the revision."""
+"""Tokens, catalog records, sessions with their events, and the revision."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
-    Index,
     Integer,
     Table,
     Text,
@@ -36,6 +35,9 @@ TOKENS = Table(
     Column("expires_at", Double),
     Column("revoked_at", Double),
     Column("epoch", BigInteger, nullable=False),
+    Column("created_by", Text),
+    Column("last_used_at", Double),
+    Column("last_used_ip", Text),
 )
 
 CATALOG = Table(
@@ -80,36 +82,6 @@ EVENTS = Table(
     Column("type", Text, nullable=False),
     Column("at", Double, nullable=False),
     Column("data", Text, nullable=False),
-)
-
-USAGE = Table(
-    "usage",
-    METADATA,
-    Column("id", Text, primary_key=True),
-    Column("at", Double, nullable=False),
-    Column("request_id", Text, nullable=False),
-    Column("token_id", Text),
-    Column("user_email", Text),
-    Column("team", Text),
-    Column("kind", Text, nullable=False),
-    Column("record", Text, nullable=False),
-    Column("backend", Text),
-    Column("served_by", Text),
-    Column("action", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("stream", Boolean, nullable=False),
-    Column("input_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("cache_read_tokens", BigInteger, nullable=False),
-    Column("cache_write_tokens", BigInteger, nullable=False),
-    Column("reasoning_tokens", BigInteger, nullable=False),
-    Column("estimated", Boolean, nullable=False),
-    Column("cost_usd", Double),
-    Column("total_ms", Double, nullable=False),
-    Column("first_byte_ms", Double),
-    Column("error_code", Text),
-    Column("attempts", Text, nullable=False),
-    Index("ix_usage_at", "at"),
 )
 
 REVISION = Table(

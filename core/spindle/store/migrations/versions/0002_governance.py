@@ -15,10 +15,18 @@ def upgrade() -> None:
     """Apply."""
     _create_secrets()
     _create_audit()
+    _create_people()
+    _extend_tokens()
 
 
 def downgrade() -> None:
     """Take back."""
+    _change_usage_back()
+    _shorten_tokens()
+
+    for table in ("invitations", "roles", "memberships", "teams", "users"):
+        op.drop_table(table)
+
     op.drop_table("audit")
     op.drop_table("secrets")
 
@@ -57,3 +65,160 @@ def _create_audit() -> None:
     )
     op.create_index("ix_audit_at", "audit", ["at"])
     op.create_index("ix_audit_request_id", "audit", ["request_id"])
+
+
+def _create_people() -> None:
+    op.create_table(
+        "users",
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text()),
+        sa.Column("is_admin", sa.Boolean(), nullable=False),
+        sa.Column("is_service", sa.Boolean(), nullable=False),
+        sa.Column("disabled_at", sa.Double[float]()),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("issuer", sa.Text()),
+        sa.Column("subject", sa.Text()),
+        sa.Column("created_at", sa.Double[float](), nullable=False),
+        sa.Column("updated_at", sa.Double[float](), nullable=False),
+        sa.Column("authority", sa.BigInteger(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("email", name="pk_users"),
+        sa.UniqueConstraint("issuer", "subject", name="uq_users_issuer_subject"),
+    )
+    op.create_table(
+        "teams",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Double[float](), nullable=False),
+        sa.Column("updated_at", sa.Double[float](), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_teams"),
+    )
+    op.create_table(
+        "memberships",
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("team", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Double[float](), nullable=False),
+        sa.PrimaryKeyConstraint("email", "team", name="pk_memberships"),
+        sa.ForeignKeyConstraint(
+            ["email"], ["users.email"], name="fk_memberships_email", ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["team"], ["teams.name"], name="fk_memberships_team"),
+    )
+    op.create_index("ix_memberships_team", "memberships", ["team"])
+    op.create_table(
+        "roles",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("permissions", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Double[float](), nullable=False),
+        sa.Column("updated_at", sa.Double[float](), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_roles"),
+    )
+    op.create_table(
+        "invitations",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("team", sa.Text(), nullable=False),
+        sa.Column("role", sa.Text(), nullable=False),
+        sa.Column("platform_role", sa.Text()),
+        sa.Column("email", sa.Text()),
+        sa.Column("created_by", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Double[float](), nullable=False),
+        sa.Column("expires_at", sa.Double[float](), nullable=False),
+        sa.Column("revoked_at", sa.Double[float]()),
+        sa.Column("accepted_at", sa.Double[float]()),
+        sa.Column("accepted_by", sa.Text()),
+        sa.PrimaryKeyConstraint("id", name="pk_invitations"),
+        sa.UniqueConstraint("hash", name="uq_invitations_hash"),
+        sa.ForeignKeyConstraint(
+            ["team"], ["teams.name"], name="fk_invitations_team", ondelete="CASCADE"
+        ),
+    )
+
+
+def _extend_tokens() -> None:
+    op.add_column("api_tokens", sa.Column("created_by", sa.Text()))
+    op.add_column("api_tokens", sa.Column("last_used_at", sa.Double[float]()))
+    op.add_column("api_tokens", sa.Column("last_used_ip", sa.Text()))
+
+
+def _shorten_tokens() -> None:
+    for column in ("last_used_ip", "last_used_at", "created_by"):
+        op.drop_column("api_tokens", column)
+
+
+def _change_usage() -> None:
+    op.add_column("usage", sa.Column("caller_team", sa.Text()))
+    op.create_index("ix_usage_token_id_at", "usage", ["token_id", "at"])
+    op.create_index("ix_usage_user_email_at", "usage", ["user_email", "at"])
+    op.create_table(
+        "outbox",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("at", sa.Double[float](), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("claimed_by", sa.Text()),
+        sa.Column("claimed_until", sa.Double[float](), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_outbox"),
+    )
+    op.create_index("ix_outbox_at", "outbox", ["at", "id"])
+    op.create_table(
+        "rate_limits",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("requests_per_minute", sa.BigInteger()),
+        sa.Column("tokens_per_minute", sa.BigInteger()),
+        sa.Column("created_at", sa.Double[float](), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_rate_limits"),
+        sa.UniqueConstraint("scope", "name", name="uq_rate_limits_scope"),
+    )
+    _create_budgets()
+
+
+def _create_budgets() -> None:
+    op.create_table(
+        "budgets",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("scope", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("period", sa.Text(), nullable=False),
+        sa.Column("limit_usd", sa.Double[float]()),
+        sa.Column("limit_tokens", sa.BigInteger()),
+        sa.Column("is_hard", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.Double[float](), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_budgets"),
+        sa.UniqueConstraint("scope", "name", "period", name="uq_budgets_scope"),
+    )
+    op.create_table(
+        "budget_spend",
+        sa.Column("budget_id", sa.Text(), nullable=False),
+        sa.Column("holder", sa.Text(), nullable=False),
+        sa.Column("period_start", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("process", sa.Text(), nullable=False),
+        sa.Column("spent_nano", sa.BigInteger(), nullable=False),
+        sa.Column("spent_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("leased_nano", sa.BigInteger(), nullable=False),
+        sa.Column("leased_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.Double[float](), nullable=False),
+        sa.PrimaryKeyConstraint(
+            "budget_id", "holder", "period_start", "process", name="pk_budget_spend"
+        ),
+    )
+
+
+def _change_usage_back() -> None:
+    for table in ("budget_spend", "budgets", "rate_limits", "outbox"):
+        op.drop_table(table)
+
+    op.drop_index("ix_usage_user_email_at", "usage")
+    op.drop_index("ix_usage_token_id_at", "usage")
+    op.drop_column("usage", "caller_team")
