@@ -1,22 +1,68 @@
-"""Catalog records in the store."""
+"""Catalog records in the store, and overrides of published ones."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from sqlalchemy import RowMapping, delete, insert, select, update
 
 from spindle.store.database import Database, bump
-from spindle.store.tables import CATALOG
+from spindle.store.llm import project
+from spindle.store.tables import CATALOG, CATALOG_OVERRIDES, REVISION
 from spindle_spi.codec import decode, encode
 from spindle_spi.records import SPEC_OF, CatalogRecord, Kind, Visibility
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from spindle_spi.types import Json
+
+RecordKey: TypeAlias = tuple[Kind, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverrideRow:
+    """What somebody wants of one published record, against what its source gives it."""
+
+    kind: Kind
+    name: str
+    source: str
+    """The origin of the record; another source's record of the same name is another record."""
+    wanted: Mapping[str, Json]
+    """By field: visibility, team, owner, enabled, description, tags."""
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contents:
+    """All that the catalog's tables hold, at one moment."""
+
+    records: tuple[CatalogRecord, ...] = ()
+    overrides: tuple[OverrideRow, ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Amendment:
+    """What is to be written, all of it or nothing."""
+
+    records: dict[str, CatalogRecord] = field(default_factory=dict[str, CatalogRecord])
+    """Whole records by id: new ones, and ones in the place of what they were."""
+    deleted: set[str] = field(default_factory=set[str])
+    """Ids of records."""
+    overrides: dict[RecordKey, OverrideRow | None] = field(
+        default_factory=dict[RecordKey, "OverrideRow | None"]
+    )
+    """None takes one back."""
+    forgotten_sources: set[str] = field(default_factory=set[str])
+    """Sources of which every override goes."""
+
+
+Decide: TypeAlias = Callable[[Contents], Amendment]
 
 
 class Catalog:
@@ -40,6 +86,7 @@ class Catalog:
         and the revision stays when everything is as it was.
         """
         async with self._database.writing() as connection:
+            await _take_turn(connection)
             stored = {(record.kind, record.name): record for record in await _read(connection)}
             wanted = {
                 (record.kind, record.name): replace(record, origin=origin) for record in records
@@ -66,6 +113,7 @@ class Catalog:
     async def upsert(self, record: CatalogRecord) -> CatalogRecord:
         """Store one record, replacing that of the same kind and name; return it as stored."""
         async with self._database.writing() as connection:
+            await _take_turn(connection)
             before = await _find(connection, record.kind, record.name)
 
             if before is not None and not _differs(before, record):
@@ -77,6 +125,7 @@ class Catalog:
     async def delete(self, kind: Kind, name: str) -> bool:
         """Delete a record; False when there is none."""
         async with self._database.writing() as connection:
+            await _take_turn(connection)
             before = await _find(connection, kind, name)
 
             if before is None:
@@ -85,6 +134,85 @@ class Catalog:
             await _delete(connection, [before.id])
             await bump(connection)
             return True
+
+    async def contents(self) -> Contents:
+        """Return everything, as one moment."""
+        async with self._database.reading() as connection:
+            return await _contents(connection)
+
+    async def overrides(self) -> tuple[OverrideRow, ...]:
+        """Return every override of a published record, by kind and name."""
+        async with self._database.reading() as connection:
+            return await _overrides(connection)
+
+    async def amend(self, decide: Decide) -> int:
+        """Write what `decide` makes of the contents; return the epoch of what was written.
+
+        Nobody else writes between its look and its words, in no process: what it raises leaves
+        everything as it was.
+        """
+        async with self._database.writing() as connection:
+            await _take_turn(connection)
+            contents = await _contents(connection)
+            amendment = decide(contents)
+            stored = {record.id: record for record in contents.records}
+            epoch = await bump(connection)
+            await _delete(connection, amendment.deleted)
+            await _write(
+                connection,
+                [(stored.get(key), record) for key, record in amendment.records.items()],
+                epoch,
+            )
+            await _override(connection, amendment, epoch)
+            return epoch
+
+
+async def _take_turn(connection: AsyncConnection) -> None:
+    """Hold the revision's row: who decides by what is stored must be the only one who writes.
+
+    SQLite's writers hold the whole file already and ignore this.
+    """
+    await connection.execute(select(REVISION.c.value).with_for_update())
+
+
+async def _contents(connection: AsyncConnection) -> Contents:
+    return Contents(records=tuple(await _read(connection)), overrides=await _overrides(connection))
+
+
+async def _overrides(connection: AsyncConnection) -> tuple[OverrideRow, ...]:
+    table = CATALOG_OVERRIDES
+    found = await connection.execute(select(table).order_by(table.c.kind, table.c.name))
+    return tuple(
+        OverrideRow(
+            kind=Kind(row["kind"]),
+            name=row["name"],
+            source=row["source"],
+            wanted=json.loads(row["wanted"]),
+            epoch=row["epoch"],
+        )
+        for row in found.mappings()
+    )
+
+
+async def _override(connection: AsyncConnection, amendment: Amendment, epoch: int) -> None:
+    table = CATALOG_OVERRIDES
+
+    for source in amendment.forgotten_sources:
+        await connection.execute(delete(table).where(table.c.source == source))
+
+    for (kind, name), row in amendment.overrides.items():
+        is_it = (table.c.kind == kind.value) & (table.c.name == name)
+        await connection.execute(delete(table).where(is_it))
+
+        if row is not None:
+            columns = {
+                "kind": kind.value,
+                "name": name,
+                "source": row.source,
+                "wanted": json.dumps(dict(row.wanted)),
+                "epoch": epoch,
+            }
+            await connection.execute(insert(table).values(columns))
 
 
 async def _read(connection: AsyncConnection) -> list[CatalogRecord]:
@@ -122,6 +250,7 @@ async def _write(
                 update(CATALOG).where(CATALOG.c.id == before.id).values(columns)
             )
 
+        await project(connection, kept)
         written.append(kept)
 
     return written

@@ -82,6 +82,7 @@ def test_the_form_of_the_requirement_is_read_as_written() -> None:
         api_format="openai",
         urls=("https://api.openai.com",),
         api_key=SecretRef(name="llm.services.openai.api_key"),
+        api_key_env_var="OPENAI_API_KEY",
         short_timeout=10.0,
         long_timeout=300.0,
         verify_cert=True,

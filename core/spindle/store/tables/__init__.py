@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from spindle.store.tables.audit import AUDIT
 from spindle.store.tables.core import CATALOG, EVENTS, REVISION, SESSIONS, TOKENS
+from spindle.store.tables.llm import CATALOG_OVERRIDES, LLM_MODELS, LLM_SERVICE_CONFIGS
 from spindle.store.tables.metadata import METADATA
 from spindle.store.tables.people import INVITATIONS, MEMBERSHIPS, ROLES, TEAMS, USERS
 from spindle.store.tables.secrets import SECRETS
@@ -21,6 +22,9 @@ __all__ = [
     "AUDIT",
     "SECRETS",
     "CATALOG",
+    "CATALOG_OVERRIDES",
+    "LLM_MODELS",
+    "LLM_SERVICE_CONFIGS",
     "EVENTS",
     "METADATA",
     "OUTBOX",

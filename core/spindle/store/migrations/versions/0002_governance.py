@@ -17,10 +17,14 @@ def upgrade() -> None:
     _create_audit()
     _create_people()
     _extend_tokens()
+    _create_llm()
 
 
 def downgrade() -> None:
     """Take back."""
+    op.drop_table("catalog_overrides")
+    op.drop_table("llm_service_configs")
+    op.drop_table("llm_models")
     _change_usage_back()
     _shorten_tokens()
 
@@ -222,3 +226,68 @@ def _change_usage_back() -> None:
     op.drop_index("ix_usage_user_email_at", "usage")
     op.drop_index("ix_usage_token_id_at", "usage")
     op.drop_column("usage", "caller_team")
+
+
+def _create_llm() -> None:
+    op.create_table(
+        "llm_models",
+        sa.Column("record_id", sa.Text(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("publisher", sa.Text()),
+        sa.Column("modified_at", sa.BigInteger()),
+        sa.Column("architecture", sa.Text()),
+        sa.Column("quantization", sa.Text()),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("max_tokens", sa.Integer()),
+        sa.Column("size", sa.BigInteger()),
+        sa.Column("streaming", sa.Boolean(), nullable=False),
+        sa.Column("instructed", sa.Boolean(), nullable=False),
+        sa.Column("coding", sa.Boolean(), nullable=False),
+        sa.Column("tooling", sa.Boolean(), nullable=False),
+        sa.Column("is_mlx", sa.Boolean(), nullable=False),
+        sa.Column("is_gguf", sa.Boolean(), nullable=False),
+        sa.Column("parameters", sa.BigInteger()),
+        sa.Column("runtime_name", sa.Text()),
+        sa.Column("service", sa.Text(), nullable=False),
+        sa.Column("file_path", sa.Text()),
+        sa.PrimaryKeyConstraint("record_id", name="pk_llm_models"),
+        _of_record("llm_models"),
+    )
+    op.create_table(
+        "llm_service_configs",
+        sa.Column("record_id", sa.Text(), nullable=False),
+        sa.Column("service_name", sa.Text(), nullable=False),
+        sa.Column("api_format", sa.Text(), nullable=False),
+        sa.Column("api_key_env_var", sa.Text()),
+        sa.Column("urls", sa.JSON(), nullable=False),
+        sa.Column("short_timeout_sec", sa.Integer(), nullable=False),
+        sa.Column("long_timeout_sec", sa.Integer(), nullable=False),
+        sa.Column("verify_cert", sa.Boolean(), nullable=False),
+        sa.Column("enable_discovery", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("record_id", name="pk_llm_service_configs"),
+        _of_record("llm_service_configs"),
+    )
+    op.create_table(
+        "catalog_overrides",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("wanted", sa.Text(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "name", name="pk_catalog_overrides"),
+    )
+    op.create_index("ix_catalog_overrides_source", "catalog_overrides", ["source"])
+    # Until now every record came from the configuration: read again at the start, they are
+    # written again, and with them their rows in these tables.
+    op.execute("DELETE FROM catalog_records WHERE kind IN ('model', 'provider')")
+
+
+def _of_record(table: str) -> sa.ForeignKeyConstraint:
+    return sa.ForeignKeyConstraint(
+        ["record_id"],
+        ["catalog_records.id"],
+        name=f"fk_{table}_record_id",
+        ondelete="CASCADE",
+    )
