@@ -200,8 +200,6 @@ class McpModule(Module):
         progress: ProgressSink | None = None,
     ) -> Result:
         """Call one of our tools for somebody else, who has admitted it and runs its hooks."""
-        del context
-
         if invocation.permit is None:
             raise Internal("The call carries no permit.", code="mcp.invoke.unpermitted")
 
@@ -214,6 +212,7 @@ class McpModule(Module):
             invocation.arguments,
             deadline=invocation.deadline,
             progress=progress,
+            traceparent=context.trace.traceparent,
         )
         return Complete(payload=result)
 

@@ -150,6 +150,7 @@ class FastPath:
                     name=call.name,
                     arguments=call.arguments,
                     progress=None if call.token is None else _relay(answer, call.token),
+                    traceparent=call.traceparent,
                 ),
             )
             shown = self._written(version, result)

@@ -10,6 +10,7 @@ import anyio
 
 from spindle_mcp.eras import tool_result
 from spindle_mcp.surface.errors import unknown_tool
+from spindle_mcp.trace import traced
 from spindle_mcp.upstream.base import ToolCall
 from spindle_spi.admission import Attempt, Outcome, Permit, Status
 from spindle_spi.errors import FailedPrecondition, GatewayError, Internal, NotFound, PluginDenied
@@ -40,6 +41,8 @@ class ToolRequest:
     name: str
     arguments: JsonObject
     progress: ProgressSink | None = None
+    traceparent: str | None = None
+    """The trace that the message itself names."""
     outlives: bool = False
     """The call goes on when its HTTP exchange ends: so it is before 2026."""
 
@@ -73,6 +76,7 @@ class ToolCalls:
             raise unknown_tool(request.name)
 
         self.in_flight += 1
+        call = traced(call, request.traceparent)
 
         try:
             if not request.outlives:
@@ -150,7 +154,12 @@ class ToolCalls:
             progress = lease.renewing(progress)
 
         result = await call_upstream(
-            self._fleet, permit, arguments, deadline=call.deadline, progress=progress
+            self._fleet,
+            permit,
+            arguments,
+            deadline=call.deadline,
+            progress=progress,
+            traceparent=call.context.trace.traceparent,
         )
 
         if permit.hooks.answer:
@@ -227,6 +236,7 @@ async def call_upstream(
     *,
     deadline: float | None,
     progress: ProgressSink | None,
+    traceparent: str | None = None,
 ) -> JsonObject:
     """Call the tool of a permit at its gateway; what follows admission and hooks.
 
@@ -246,6 +256,7 @@ async def call_upstream(
             silence=_silence(permit),
             deadline=deadline,
             progress=progress,
+            traceparent=traceparent,
         ),
     )
 

@@ -25,6 +25,7 @@ from starlette.requests import Request
 
 from spindle_mcp.eras import MODERN
 from spindle_mcp.text import decode, encode
+from spindle_mcp.trace import TRACE_KEYS, traceparent_in
 from spindle_spi.types import JsonObject
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _METHODS: Final = frozenset({_CALL.encode(), _LIST.encode()})
 _MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
 _NEEDED: Final = _MEMBERS - {"params"}
 _PARAMS: Final = frozenset({"name", "arguments", "_meta"})
+_SESSION_META: Final = frozenset({"progressToken", *TRACE_KEYS})
 _OLDER: Final = frozenset(version.encode() for version in HANDSHAKE_PROTOCOL_VERSIONS)
 
 
@@ -53,6 +55,7 @@ class PlainCall:
     arguments: JsonObject
     token: str | int | None
     """The client's token for progress."""
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,15 +153,16 @@ def _plain(head: Head, message: JsonObject) -> PlainCall | PlainList | None:
 
     match message["method"]:
         case "tools/call":
-            return _plain_call(identity, params, meta.get("progressToken"))
+            return _plain_call(identity, params, meta)
         case "tools/list" if params.keys() <= {"_meta"}:
             return PlainList(identity)
         case _:
             return None
 
 
-def _plain_call(identity: str | int, params: JsonObject, token: Json) -> PlainCall | None:
+def _plain_call(identity: str | int, params: JsonObject, meta: JsonObject) -> PlainCall | None:
     name, arguments = params.get("name"), params.get("arguments", {})
+    token = meta.get("progressToken")
 
     if not params.keys() <= _PARAMS or not isinstance(name, str):
         return None
@@ -166,7 +170,13 @@ def _plain_call(identity: str | int, params: JsonObject, token: Json) -> PlainCa
     if not isinstance(arguments, dict) or not isinstance(token, str | int | None):
         return None
 
-    return PlainCall(id=identity, name=name, arguments=arguments, token=token)
+    return PlainCall(
+        id=identity,
+        name=name,
+        arguments=arguments,
+        token=token,
+        traceparent=traceparent_in(meta),
+    )
 
 
 def _is_meta_fit(head: Head, message: JsonObject, meta: JsonObject) -> bool:
@@ -175,8 +185,11 @@ def _is_meta_fit(head: Head, message: JsonObject, meta: JsonObject) -> bool:
     if not isinstance(token, str | int) or isinstance(token, bool):
         return False
 
+    if any(not isinstance(meta.get(key, ""), str) for key in TRACE_KEYS):
+        return False
+
     if head.session_id is not None:
-        return meta.keys() <= {"progressToken"}
+        return meta.keys() <= _SESSION_META
 
     name = head.values.get(_NAME)
     headers = {
@@ -188,7 +201,8 @@ def _is_meta_fit(head: Head, message: JsonObject, meta: JsonObject) -> bool:
     if not isinstance(classify_inbound_request(message, headers=headers), InboundModernRoute):
         return False
 
-    rest: JsonObject = {key: value for key, value in meta.items() if key != "progressToken"}
+    # What differs from call to call is left out, or the check below would never be a look-up.
+    rest: JsonObject = {key: value for key, value in meta.items() if key not in _SESSION_META}
     return _is_envelope(encode(rest))
 
 

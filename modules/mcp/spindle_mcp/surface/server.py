@@ -18,6 +18,7 @@ from spindle_mcp.surface.calls import ToolRequest
 from spindle_mcp.surface.errors import rpc_error
 from spindle_mcp.surface.exchange import CURRENT, Asked, take
 from spindle_mcp.surface.sessions import owner_of
+from spindle_mcp.trace import traceparent_in
 from spindle_spi.errors import GatewayError, Internal
 from spindle_spi.observability import Level
 
@@ -202,6 +203,7 @@ class Surface:
                 name=params.name,
                 arguments=params.arguments or {},
                 progress=_relay(ctx) if wants_progress else None,
+                traceparent=traceparent_in(ctx.meta),
                 outlives=ctx.protocol_version != MODERN,
             ),
         )

@@ -42,6 +42,8 @@ class ToolCall:
     deadline: float | None = None
     """On the monotonic clock."""
     progress: ProgressSink | None = None
+    traceparent: str | None = None
+    """W3C trace context to hand on in `_meta`."""
 
 
 class Upstream(ABC):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
 import httpx2
@@ -20,6 +20,7 @@ from mcp_types.jsonrpc import CONNECTION_CLOSED, INVALID_REQUEST
 from pydantic import ValidationError
 
 from spindle_mcp.text import encode
+from spindle_mcp.trace import TRACEPARENT
 from spindle_mcp.upstream.base import CLIENT_NAME, Endpoint, ToolCall, Upstream
 from spindle_mcp.upstream.faults import (
     RpcRefused,
@@ -119,7 +120,9 @@ class LegacyUpstream(Upstream):
     async def call_tool(self, call: ToolCall) -> JsonObject:
         """See `Upstream`."""
         request = types.CallToolRequest(
-            params=types.CallToolRequestParams(name=call.name, arguments=call.arguments)
+            params=types.CallToolRequestParams(
+                name=call.name, arguments=call.arguments, _meta=_meta_of(call)
+            )
         )
 
         with anyio.move_on_after(_seconds(call)) as scope:
@@ -261,6 +264,14 @@ async def open_legacy(endpoint: Endpoint) -> AsyncGenerator[LegacyUpstream]:
             yield upstream
     finally:
         upstream.close()
+
+
+def _meta_of(call: ToolCall) -> types.RequestParamsMeta | None:
+    if call.traceparent is None:
+        return None
+
+    # The SDK's type names the keys it knows itself; a message may carry others.
+    return cast("types.RequestParamsMeta", {TRACEPARENT: call.traceparent})
 
 
 def _seconds(call: ToolCall) -> float:

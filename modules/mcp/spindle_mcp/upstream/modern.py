@@ -30,6 +30,7 @@ from mcp_types import (
 
 from spindle_mcp.eras import MODERN
 from spindle_mcp.text import decode, encode
+from spindle_mcp.trace import TRACEPARENT
 from spindle_mcp.upstream.base import CLIENT_NAME, Endpoint, ToolCall, Upstream
 from spindle_mcp.upstream.faults import (
     RpcRefused,
@@ -134,7 +135,7 @@ class ModernUpstream(Upstream):
         try:
             return await self._exchange(
                 "tools/call",
-                {"name": call.name, "arguments": call.arguments},
+                _params_of(call),
                 seconds=seconds,
                 headers=headers,
                 relay=None if call.progress is None else _Relay(call.progress, call),
@@ -164,6 +165,11 @@ class ModernUpstream(Upstream):
     ) -> JsonObject:
         request_id = next(self._ids)
         meta = self._meta if relay is None else {**self._meta, "progressToken": request_id}
+        named = params.get("_meta")
+
+        if isinstance(named, dict):
+            meta = {**meta, **named}
+
         body = _encoded(
             {
                 "jsonrpc": "2.0",
@@ -289,6 +295,15 @@ class ModernUpstream(Upstream):
     def _refused(self, response: aiohttp.ClientResponse) -> Exception:
         retry_after = response.headers.get("retry-after")
         return refused_by_status(self._gateway, response.status, retry_after)
+
+
+def _params_of(call: ToolCall) -> JsonObject:
+    params: JsonObject = {"name": call.name, "arguments": call.arguments}
+
+    if call.traceparent is not None:
+        params["_meta"] = {TRACEPARENT: call.traceparent}
+
+    return params
 
 
 class _Relay:
