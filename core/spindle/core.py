@@ -16,6 +16,7 @@ from spindle.ledger import Ledger
 from spindle.limits import RequestLimits
 from spindle.master_key import MasterKeys
 from spindle.plugins import PluginRegistry
+from spindle.retention import Janitor, core_rules
 from spindle.secrets import SecretStore
 from spindle.services.auth import AuthPolicy
 from spindle.services.catalog import Catalog
@@ -44,7 +45,9 @@ class Core:
         self.settings = settings
         self.store = store
         self.metrics = Metrics()
-        self.audit = Audit()
+        self.audit = Audit(store, settings.audit, count=self.metrics.count)
+        self.retention = Janitor(store.database, settings.retention, count=self.metrics.count)
+        self.retention.add(*core_rules(settings.retention))
         self.vault = Vault(store, MasterKeys.of(settings))
         self.secrets = SecretStore.from_environment(
             settings.secret_sources, vault=self.vault.reveal
@@ -136,6 +139,8 @@ class Core:
                 group.start_soon(self.snapshots.run)
                 group.start_soon(self.ledger.run)
                 group.start_soon(self.leases.run)
+                group.start_soon(self.audit.run)
+                group.start_soon(self.retention.run)
 
                 if self.collector is not None:
                     group.start_soon(self.collector.run)
@@ -154,6 +159,7 @@ class Core:
             try:
                 await self.leases.close()
                 await self.ledger.close()
+                await self.audit.close()
             finally:
                 await self.store.close()
 

@@ -150,4 +150,4 @@ def _looked(source: SecretSource) -> str:
     if source.file is not None:
         places.append(f"the file {source.file} is missing, unreadable or empty")
 
-    return ", ".join(places) or "the configuration names no variable and no file"
+    return ", ".join(places) or "the configuration names no place to look"
