@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 import httpx2
+import msgspec
 import structlog
 
 from spindle.breaker import Breaker
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from spindle_spi.policy import Action
     from spindle_spi.records import CatalogRecord
     from spindle_spi.secret import Secret
-    from spindle_spi.types import JsonObject
+    from spindle_spi.types import Json, JsonObject
 
 _LOG = structlog.get_logger("spindle.decision_point")
 
@@ -287,27 +288,17 @@ def question(context: AuthenticatedContext, record: CatalogRecord, action: Actio
 
 
 def _decision_in(text: bytes) -> bool:
-    import msgspec
-
     try:
-        answer: object = msgspec.json.decode(text)
+        answer: Json = msgspec.json.decode(text)
     except (ValueError, RecursionError) as exc:
         raise _Unanswered("the answer is not JSON") from exc
 
-    decision = _field(answer, "decision")
+    decision = answer.get("decision") if isinstance(answer, dict) else None
 
     if not isinstance(decision, bool):
         raise _Unanswered("the answer has no decision")
 
     return decision
-
-
-def _field(value: object, name: str) -> object:
-    if not isinstance(value, dict):
-        return None
-
-    fields: dict[object, object] = value  # pyright: ignore[reportUnknownVariableType]
-    return fields.get(name)
 
 
 def _no_decision(retry_after: float) -> Unavailable:
