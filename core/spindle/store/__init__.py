@@ -7,17 +7,17 @@ from typing import Self
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from spindle.store.budgets import Budgets
 from spindle.store.audit import AuditLog
+from spindle.store.budgets import Budgets
 from spindle.store.catalog import Catalog
 from spindle.store.database import Database, UnusableDatabase
+from spindle.store.invitations import Invitations
 from spindle.store.limits import RateLimits
 from spindle.store.outage import StoreUnavailable
 from spindle.store.outbox import Outbox
-from spindle.store.invitations import Invitations
 from spindle.store.people import Users
-from spindle.store.roles import Roles
 from spindle.store.plugins import StoredPlugins
+from spindle.store.roles import Roles
 from spindle.store.rows import TokenRow, UsageRow
 from spindle.store.schema import prepare_schema
 from spindle.store.secrets import Secrets

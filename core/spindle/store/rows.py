@@ -1,4 +1,4 @@
-"""What the store keeps that the contract gives no type for: tokens and usage."""
+"""What the store keeps that the contract gives no type for: people, tokens and usage."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class TokenRow:
     teams: tuple[str, ...] | None = ()
     """None means teams explicitly null; `()` means public records only."""
     permissions: tuple[str, ...] = ()
-    """What the role grants, narrowed by the token's own subset."""
+    """Of the role's or the person's permissions, those it has: `*` for all of them.
+
+    Without a role and a person they are the token's own.
+    """
     role: str = ""
     server_id: str | None = None
     ip_restrictions: tuple[str, ...] = ()
@@ -32,6 +35,91 @@ class TokenRow:
     expires_at: float | None = None
     revoked_at: float | None = None
     epoch: int = 1
+    created_by: str | None = None
+    """Who made it: an e-mail, or `token:<id>`; None for one that a start of the gateway made."""
+    last_used_at: float | None = None
+    last_used_ip: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRow:
+    """A user or a service account."""
+
+    email: str
+    """In lower case."""
+    name: str = ""
+    role: str | None = None
+    """Platform-wide role."""
+    is_admin: bool = False
+    is_service: bool = False
+    disabled_at: float | None = None
+    origin: str = "api"
+    """Who keeps it: api, oidc or config."""
+    issuer: str | None = None
+    subject: str | None = None
+    """With `issuer`, who they are at an identity provider."""
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    authority: int = 0
+    """Rises when something changes that their credentials are worth."""
+    epoch: int = 0
+    """Rises with every change."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamRow:
+    """A team."""
+
+    name: str
+    description: str = ""
+    origin: str = "api"
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembershipRow:
+    """Who belongs to a team, in what role."""
+
+    email: str
+    team: str
+    role: str
+    origin: str = "api"
+    """Who keeps it: api, or oidc when groups of an identity provider do."""
+    created_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoleRow:
+    """A custom role."""
+
+    name: str
+    description: str = ""
+    permissions: tuple[str, ...] = ()
+    created_at: float = 0.0
+    updated_at: float = 0.0
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvitationRow:
+    """An invitation to a team: everything but the text of its link."""
+
+    id: str
+    hash: str
+    """SHA-256 of the text, in hex."""
+    team: str
+    role: str
+    platform_role: str | None = None
+    email: str | None = None
+    """Whom it is for; None for whoever holds the link."""
+    created_by: str
+    created_at: float
+    expires_at: float
+    revoked_at: float | None = None
+    accepted_at: float | None = None
+    accepted_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,3 +151,40 @@ class UsageRow:
     first_byte_ms: float | None
     error_code: str | None
     attempts: tuple[Attempt, ...] = ()
+    caller_team: str | None = None
+    """The one team of the caller that the call is charged to; `team` is the record's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpendRow:
+    """What one call spent of one budget."""
+
+    budget_id: str
+    holder: str
+    """Whose spending it is: a budget named `*` is one for each holder."""
+    period_start: int
+    process: str
+    nano: int
+    """Billionths of a US dollar."""
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutboxRow:
+    """An event that is to be published."""
+
+    id: str
+    at: float
+    type: str
+    body: str
+    """The whole CloudEvent, as JSON."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Companion:
+    """What is written together with a usage row, once."""
+
+    id: str
+    """The usage row's."""
+    spends: tuple[SpendRow, ...] = ()
+    event: OutboxRow | None = None

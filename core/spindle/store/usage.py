@@ -11,6 +11,8 @@ import msgspec
 from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from spindle.store.budgets import add_spends
+from spindle.store.outbox import add_events
 from spindle.store.rows import UsageRow
 from spindle.store.tables import USAGE
 from spindle_spi.admission import Attempt
@@ -22,11 +24,13 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
     from spindle.store.database import Database
+    from spindle.store.rows import Companion
 
 _NAMES = tuple(field.name for field in fields(UsageRow))
 _INT_MAX = 2**63 - 1
 _JSON = msgspec.json.Encoder()
-_plain = attrgetter(*_NAMES[:-1])
+_plain = attrgetter(*_NAMES[:-2])
+_LOOKED_UP = 500
 
 _Value: TypeAlias = str | int | float | bool | None
 
@@ -38,16 +42,26 @@ class Usage:
         self._database = database
         self._insert = insert_statement(database.engine.dialect)
 
-    async def add_many(self, rows: Sequence[UsageRow]) -> None:
-        """Write a batch in one transaction: all of it or nothing."""
+    async def add_many(
+        self, rows: Sequence[UsageRow], companions: Sequence[Companion] = (), *, again: bool = False
+    ) -> None:
+        """Write a batch in one transaction: all of it, with what belongs to the rows, or nothing.
+
+        `again` says that an earlier try may have been committed: such a row's companion is left
+        out.
+        """
         if not rows:
             return
 
         try:
-            await self._write([(*_plain(row), _attempts(row)) for row in rows])
+            await self._write(
+                [(*_plain(row), _attempts(row), row.caller_team) for row in rows],
+                companions,
+                again=again,
+            )
         except (UnicodeEncodeError, OverflowError, IntegrityError):
             # One row with a lone surrogate or an absurd figure must not hold up the others.
-            await self._write([_made_to_fit(row) for row in rows])
+            await self._write([_made_to_fit(row) for row in rows], companions, again=again)
 
     async def count(self) -> int:
         """Return how many rows there are."""
@@ -55,9 +69,24 @@ class Usage:
             found = await connection.execute(select(func.count()).select_from(USAGE))
             return int(found.scalar_one())
 
-    async def _write(self, rows: list[tuple[_Value, ...]]) -> None:
+    async def _write(
+        self, rows: list[tuple[_Value, ...]], companions: Sequence[Companion], *, again: bool
+    ) -> None:
         async with self._database.writing() as connection:
+            known: set[str] = set()
+
+            if again and companions:
+                ids = [companion.id for companion in companions]
+
+                for start in range(0, len(ids), _LOOKED_UP):
+                    part = ids[start : start + _LOOKED_UP]
+                    found = await connection.execute(select(USAGE.c.id).where(USAGE.c.id.in_(part)))
+                    known.update(found.scalars())
+
             await connection.exec_driver_sql(self._insert, rows)
+            fresh = [companion for companion in companions if companion.id not in known]
+            await add_spends(connection, [spend for one in fresh for spend in one.spends])
+            await add_events(connection, [one.event for one in fresh if one.event is not None])
 
 
 def insert_statement(dialect: Dialect) -> str:
@@ -72,7 +101,8 @@ def _attempts(row: UsageRow) -> str:
 
 def _made_to_fit(row: UsageRow) -> tuple[_Value, ...]:
     # This codec escapes what is not ASCII, so it takes any text.
-    return (*map(_fit, _plain(row)), encode(row.attempts, tuple[Attempt, ...]).decode())
+    attempts = encode(row.attempts, tuple[Attempt, ...]).decode()
+    return (*map(_fit, _plain(row)), attempts, _fit(row.caller_team))
 
 
 def _fit(value: _Value) -> _Value:

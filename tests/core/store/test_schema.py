@@ -47,7 +47,10 @@ def shape(path: Path) -> dict[str, object]:
     ]
     pragmas = ("table_info", "foreign_key_list", "index_list")
     found: dict[str, object] = {
-        f"{table}.{pragma}": sorted(map(str, execute(path, f"PRAGMA {pragma}({table})")))
+        # The first column of an index list is its position: the order indexes were made in.
+        f"{table}.{pragma}": sorted(
+            str(row[pragma == "index_list" :]) for row in execute(path, f"PRAGMA {pragma}({table})")
+        )
         for table in tables
         for pragma in pragmas
     }

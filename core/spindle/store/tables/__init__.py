@@ -10,28 +10,31 @@ from spindle.store.tables.core import CATALOG, EVENTS, REVISION, SESSIONS, TOKEN
 from spindle.store.tables.llm import CATALOG_OVERRIDES, LLM_MODELS, LLM_SERVICE_CONFIGS
 from spindle.store.tables.metadata import METADATA
 from spindle.store.tables.people import INVITATIONS, MEMBERSHIPS, ROLES, TEAMS, USERS
+from spindle.store.tables.plugins import PLUGINS
 from spindle.store.tables.secrets import SECRETS
 from spindle.store.tables.usage import BUDGET_SPEND, BUDGETS, OUTBOX, RATE_LIMITS, USAGE
 
 __all__ = [
-    "USERS",
-    "TEAMS",
-    "ROLES",
-    "MEMBERSHIPS",
-    "INVITATIONS",
     "AUDIT",
-    "SECRETS",
+    "BUDGETS",
+    "BUDGET_SPEND",
     "CATALOG",
     "CATALOG_OVERRIDES",
+    "EVENTS",
+    "INVITATIONS",
     "LLM_MODELS",
     "LLM_SERVICE_CONFIGS",
-    "EVENTS",
+    "MEMBERSHIPS",
     "METADATA",
     "OUTBOX",
+    "PLUGINS",
     "RATE_LIMITS",
     "REVISION",
+    "ROLES",
     "SECRETS",
     "SESSIONS",
+    "TEAMS",
     "TOKENS",
     "USAGE",
+    "USERS",
 ]

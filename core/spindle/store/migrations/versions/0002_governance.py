@@ -13,15 +13,18 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
+    _create_plugins()
     _create_secrets()
     _create_audit()
     _create_people()
     _extend_tokens()
     _create_llm()
+    _change_usage()
 
 
 def downgrade() -> None:
     """Take back."""
+    op.drop_table("plugins")
     op.drop_table("catalog_overrides")
     op.drop_table("llm_service_configs")
     op.drop_table("llm_models")
@@ -182,7 +185,7 @@ def _change_usage() -> None:
         sa.Column("created_at", sa.Double[float](), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_rate_limits"),
-        sa.UniqueConstraint("scope", "name", name="uq_rate_limits_scope"),
+        sa.UniqueConstraint("scope", "name", name="uq_rate_limits_scope_name"),
     )
     _create_budgets()
 
@@ -200,7 +203,7 @@ def _create_budgets() -> None:
         sa.Column("created_at", sa.Double[float](), nullable=False),
         sa.Column("epoch", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_budgets"),
-        sa.UniqueConstraint("scope", "name", "period", name="uq_budgets_scope"),
+        sa.UniqueConstraint("scope", "name", "period", name="uq_budgets_scope_name_period"),
     )
     op.create_table(
         "budget_spend",
@@ -290,4 +293,17 @@ def _of_record(table: str) -> sa.ForeignKeyConstraint:
         ["catalog_records.id"],
         name=f"fk_{table}_record_id",
         ondelete="CASCADE",
+    )
+
+
+def _create_plugins() -> None:
+    op.create_table(
+        "plugins",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("entry", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Double[float](), nullable=False),
+        sa.Column("updated_at", sa.Double[float](), nullable=False),
+        sa.Column("updated_by", sa.Text(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_plugins"),
     )
