@@ -7,11 +7,16 @@ edits, and a disabled account, are in force with the next snapshot.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from spindle.credentials import Credential
 from spindle_spi.context import Subject, TeamGrant, VisibilityScope
 from spindle_spi.policy import ROLES, granted, narrow, narrow_grants
+
+if TYPE_CHECKING:
+    from spindle.store import TokenRow
+    from spindle.store.people import PeopleRows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +88,81 @@ def credential_of(
         ),
         scope=VisibilityScope(permissions=everywhere, team_grants=_added(grants, everywhere)),
         expires_at=expires_at,
+    )
+
+
+def credential_of_token(token: TokenRow, people: People) -> Credential | None:
+    """Return what a token is worth now; None while its person is disabled.
+
+    Without a person it has its role by name, narrowed by what it keeps of it.
+    """
+    kept = token.permissions
+
+    if token.role:
+        kept = narrow(people.permissions_of(token.role), kept)
+
+    person = None if token.user_email is None else people.users.get(token.user_email.lower())
+
+    if person is None:
+        subject = Subject(
+            user_email=token.user_email,
+            is_admin=token.is_admin,
+            token_teams=token.teams,
+            token_id=token.id,
+            token_epoch=token.epoch,
+        )
+        scope = VisibilityScope(permissions=kept)
+    elif person.is_disabled:
+        return None
+    else:
+        whole = credential_of(
+            person,
+            people,
+            token_id=token.id,
+            claimed_teams=token.teams,
+            permissions=kept,
+            expires_at=token.expires_at,
+        )
+        # Both only ever rise, and so does their sum.
+        subject = replace(whole.subject, token_epoch=token.epoch + person.epoch)
+        scope = whole.scope
+
+    return Credential(
+        subject=subject,
+        scope=replace(
+            scope,
+            server_id=token.server_id,
+            ip_restrictions=token.ip_restrictions,
+            time_restrictions=token.time_restrictions,
+        ),
+        expires_at=token.expires_at,
+    )
+
+
+def compile_people(rows: PeopleRows) -> People:
+    """Return everybody as the request path needs them."""
+    memberships: dict[str, dict[str, str]] = {}
+
+    for row in rows.memberships:
+        memberships.setdefault(row.email, {})[row.team] = row.role
+
+    return People(
+        users={
+            user.email: Person(
+                email=user.email,
+                name=user.name,
+                role=user.role,
+                is_admin=user.is_admin,
+                is_service=user.is_service,
+                is_disabled=user.disabled_at is not None,
+                memberships=memberships.get(user.email, {}),
+                epoch=user.authority,
+            )
+            for user in rows.users
+        },
+        teams=frozenset(team.name for team in rows.teams),
+        # A custom role never shadows a built-in one.
+        roles={role.name: role.permissions for role in rows.roles} | ROLES,
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spindle.credentials import Credential
-from spindle_spi.context import AuthenticatedContext, Subject, VisibilityScope
+from spindle.people import NOBODY, People, credential_of_token
 from spindle_spi.policy import visible
 from spindle_spi.records import (
     CatalogRecord,
@@ -26,6 +26,7 @@ from spindle_spi.records import (
 
 if TYPE_CHECKING:
     from spindle.store import TokenRow
+    from spindle_spi.context import AuthenticatedContext
 
 _MAX_VIEWS = 4096
 """Distinct views kept per snapshot; beyond it they are computed again."""
@@ -53,9 +54,10 @@ class Snapshot:
     credentials: Mapping[str, Credential]
     """By the token's hash."""
     epochs: Mapping[str, int]
-    """Epoch of every credential that is not revoked, by token id."""
+    """Epoch of every token that is not revoked, and whose person is enabled, by token id."""
     expiries: Mapping[str, float]
     """When credentials end that end by themselves, by token id."""
+    people: People
     _views: dict[tuple[object, ...], View] = field(default_factory=dict[tuple[object, ...], View])
 
     def see(self, context: AuthenticatedContext, target: Target) -> CatalogRecord | None:
@@ -108,7 +110,10 @@ class Snapshot:
 
 
 def compile_snapshot(
-    revision: int, records: Iterable[CatalogRecord], tokens: Iterable[TokenRow]
+    revision: int,
+    records: Iterable[CatalogRecord],
+    tokens: Iterable[TokenRow],
+    people: People = NOBODY,
 ) -> Snapshot:
     """Derive the look-up tables and the servers each record belongs to."""
     placed = _with_servers(tuple(records))
@@ -119,16 +124,27 @@ def compile_snapshot(
         for kind in Kind
     }
     ordered = [record for kind in Kind for record in by_kind[kind]]
-    live = [token for token in tokens if token.revoked_at is None]
+    live = [
+        (token.hash, credential)
+        for token in tokens
+        if token.revoked_at is None
+        and (credential := credential_of_token(token, people)) is not None
+    ]
+    subjects = [credential.subject for _, credential in live]
     return Snapshot(
         revision=revision,
         by_kind=by_kind,
         by_id={record.id: record for record in placed},
         by_name={(record.kind, record.name): record for record in ordered},
         aliases=_aliases(ordered),
-        credentials={token.hash: _credential(token) for token in live},
-        epochs={token.id: token.epoch for token in live},
-        expiries={token.id: token.expires_at for token in live if token.expires_at is not None},
+        credentials=dict(live),
+        epochs={subject.token_id: subject.token_epoch for subject in subjects if subject.token_id},
+        expiries={
+            credential.subject.token_id: credential.expires_at
+            for _, credential in live
+            if credential.expires_at is not None and credential.subject.token_id
+        },
+        people=people,
     )
 
 
@@ -157,25 +173,6 @@ def _with_servers(records: tuple[CatalogRecord, ...]) -> list[CatalogRecord]:
         placed.append(record if record.server_ids == ids else replace(record, server_ids=ids))
 
     return placed
-
-
-def _credential(token: TokenRow) -> Credential:
-    return Credential(
-        subject=Subject(
-            user_email=token.user_email,
-            is_admin=token.is_admin,
-            token_teams=token.teams,
-            token_id=token.id,
-            token_epoch=token.epoch,
-        ),
-        scope=VisibilityScope(
-            server_id=token.server_id,
-            permissions=token.permissions,
-            ip_restrictions=token.ip_restrictions,
-            time_restrictions=token.time_restrictions,
-        ),
-        expires_at=token.expires_at,
-    )
 
 
 def _compile_view(

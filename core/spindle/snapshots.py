@@ -8,13 +8,14 @@ import anyio
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from spindle.people import NOBODY, compile_people
 from spindle.publications import Publications
 from spindle.snapshot import Snapshot, compile_snapshot
 from spindle_spi.catalog import ChangeKind, RecordChange
 from spindle_spi.errors import GatewayError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from spindle.changes import Listener
     from spindle.config import ToolOverride
@@ -49,10 +50,12 @@ class Snapshots:
         self._poll_seconds = poll_seconds
         self._stored: tuple[CatalogRecord, ...] = ()
         self._tokens: tuple[TokenRow, ...] = ()
+        self._people = NOBODY
         self._published = Publications(overrides)
         self._ephemeral: dict[str, CatalogRecord] = {}
         self._listeners: list[Listener] = []
         self._refreshing = anyio.Lock()
+        self._woken = anyio.Event()
         self.followers: list[Follower] = []
         """Read with every refresh: before the first one, whoever follows is in here."""
         self.current: Snapshot = compile_snapshot(-1, (), ())
@@ -61,17 +64,48 @@ class Snapshots:
         """Read the store again and swap the snapshot."""
         # One at a time: who read first must not swap last.
         async with self._refreshing:
-            # The revision is read first: a write in between is picked up by the next poll.
-            revision = await self._store.revision()
-            stored = tuple(await self._store.catalog.all())
-            tokens = tuple(await self._store.tokens.all())
-            puts = [await follower.read() for follower in self.followers]
-            self._stored, self._tokens = stored, tokens
+            (await self._read())()
+
+    async def change(self, write: Callable[[], Awaitable[object]], put: Callable[[], None]) -> None:
+        """Write to the store, then put something in force in one step with what was written.
+
+        When the write fails nothing is put. When the store goes away right after the write, it is
+        put alone, and the written part follows with the next poll.
+        """
+        async with self._refreshing:
+            await write()
+            swap = _nothing
+
+            try:
+                swap = await self._read()
+            except _UNREADABLE as exc:
+                _LOG.error("store not read after a change", kind=type(exc).__name__)
+
+            put()
+            swap()
+
+    def wake(self) -> None:
+        """Look at the store now: somebody heard of a change."""
+        self._woken.set()
+
+    async def _read(self) -> Callable[[], None]:
+        """Read the store; return what puts it in force."""
+        # The revision is read first: a write in between is picked up by the next poll.
+        revision = await self._store.revision()
+        stored = tuple(await self._store.catalog.all())
+        tokens = tuple(await self._store.tokens.all())
+        people = compile_people(await self._store.users.everybody())
+        puts = [await follower.read() for follower in self.followers]
+
+        def swap() -> None:
+            self._stored, self._tokens, self._people = stored, tokens, people
 
             for put in puts:
                 put()
 
             self._swap(revision)
+
+        return swap
 
     async def run(self) -> None:
         """Follow the store until cancelled; what another process writes is seen in a poll.
@@ -81,7 +115,10 @@ class Snapshots:
         is_failing = False
 
         while True:
-            await anyio.sleep(self._poll_seconds)
+            with anyio.move_on_after(self._poll_seconds):
+                await self._woken.wait()
+
+            self._woken = anyio.Event()
 
             try:
                 if await self._store.revision() != self.current.revision:
@@ -135,13 +172,17 @@ class Snapshots:
         base = [*self._stored, *self._ephemeral.values()]
         before = self.current
         self.current = compile_snapshot(
-            revision, [*base, *self._published.place(base)], self._tokens
+            revision, [*base, *self._published.place(base)], self._tokens, self._people
         )
         changes = tuple(_changes(before, self.current))
 
         if changes:
             for listener in tuple(self._listeners):
                 listener(changes)
+
+
+def _nothing() -> None:
+    """Put nothing in force."""
 
 
 def _changes(before: Snapshot, after: Snapshot) -> Iterable[RecordChange]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import RowMapping, insert, or_, select, update
 
+from spindle.store.administrators import guarded
 from spindle.store.database import Database, bump
 from spindle.store.rows import TokenRow
 from spindle.store.tables import TOKENS
@@ -16,6 +18,8 @@ from spindle_spi.context import TimeWindow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 _Windows = tuple[TimeWindow, ...]
 _Names = tuple[str, ...]
@@ -52,17 +56,58 @@ class Tokens:
 
     async def revoke(self, token_id: str, at: float | None = None) -> bool:
         """Revoke a token for good; False when there is none in force."""
-        in_force = (TOKENS.c.id == token_id) & TOKENS.c.revoked_at.is_(None)
-        ended = {"revoked_at": time.time() if at is None else at, "epoch": TOKENS.c.epoch + 1}
-
         async with self._database.writing() as connection:
-            changed = await connection.execute(update(TOKENS).where(in_force).values(ended))
-
-            if changed.rowcount == 0:
+            if not await _revoke(connection, token_id, time.time() if at is None else at):
                 return False
 
             await bump(connection)
             return True
+
+    async def revoke_guarded(self, token_id: str) -> bool:
+        """Revoke a token unless it is the last that can administer the gateway.
+
+        Raises:
+            Conflict: It is; it stays in force.
+        """
+        async with guarded(self._database) as (connection, _):
+            return await _revoke(connection, token_id, time.time())
+
+    async def change(self, before: TokenRow, after: TokenRow) -> TokenRow | None:
+        """Change a token in force that is still as `before`; None when it is not.
+
+        Raises:
+            Conflict: It would leave nobody who can administer the gateway.
+        """
+        same = (TOKENS.c.id == before.id) & (TOKENS.c.epoch == before.epoch)
+        in_force = same & TOKENS.c.revoked_at.is_(None)
+        changed = replace(after, id=before.id, epoch=before.epoch + 1)
+        columns = {
+            name: value
+            for name, value in _columns(changed).items()
+            if name not in ("last_used_at", "last_used_ip")
+        }
+
+        async with guarded(self._database) as (connection, _):
+            done = await connection.execute(update(TOKENS).where(in_force).values(columns))
+            return changed if done.rowcount == 1 else None
+
+    async def note_uses(self, uses: Mapping[str, tuple[float, str | None]]) -> None:
+        """Keep when and from where tokens were used last, by id; no change anybody must see."""
+        async with self._database.writing() as connection:
+            for token_id, (at, client_ip) in uses.items():
+                is_newer = TOKENS.c.last_used_at.is_(None) | (TOKENS.c.last_used_at < at)
+                await connection.execute(
+                    update(TOKENS)
+                    .where((TOKENS.c.id == token_id) & is_newer)
+                    .values(last_used_at=at, last_used_ip=client_ip)
+                )
+
+
+async def _revoke(connection: AsyncConnection, token_id: str, at: float) -> bool:
+    in_force = (TOKENS.c.id == token_id) & TOKENS.c.revoked_at.is_(None)
+    ended = {"revoked_at": at, "epoch": TOKENS.c.epoch + 1}
+    done = await connection.execute(update(TOKENS).where(in_force).values(ended))
+    return done.rowcount == 1
 
 
 def _columns(token: TokenRow) -> Mapping[str, object]:
@@ -83,6 +128,9 @@ def _columns(token: TokenRow) -> Mapping[str, object]:
         "expires_at": token.expires_at,
         "revoked_at": token.revoked_at,
         "epoch": token.epoch,
+        "created_by": token.created_by,
+        "last_used_at": token.last_used_at,
+        "last_used_ip": token.last_used_ip,
     }
 
 
@@ -105,4 +153,7 @@ def _token(row: RowMapping) -> TokenRow:
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
         epoch=row["epoch"],
+        created_by=row["created_by"],
+        last_used_at=row["last_used_at"],
+        last_used_ip=row["last_used_ip"],
     )

@@ -1,0 +1,115 @@
+"""Custom roles in the store. The built-in ones are `spindle_spi.policy.ROLES` and never here."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+from sqlalchemy import RowMapping, delete, func, insert, select, update
+
+from spindle.store.database import Database, bump
+from spindle.store.rows import RoleRow
+from spindle.store.tables import INVITATIONS, MEMBERSHIPS, ROLES, TOKENS, USERS
+from spindle_spi.codec import decode
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+_Names = tuple[str, ...]
+
+
+class Roles:
+    """Keeps custom roles by name; every change raises the revision, which is its epoch."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> tuple[RoleRow, ...]:
+        """Return every custom role, by name."""
+        async with self._database.reading() as connection:
+            return tuple(await read_roles(connection))
+
+    async def create(self, name: str, description: str, permissions: tuple[str, ...]) -> bool:
+        """Store a new role; False when the name is taken."""
+        async with self._database.writing() as connection:
+            found = await connection.execute(select(ROLES.c.name).where(ROLES.c.name == name))
+
+            if found.first() is not None:
+                return False
+
+            now = time.time()
+            columns = {
+                "name": name,
+                "description": description,
+                "permissions": json.dumps(permissions),
+                "created_at": now,
+                "updated_at": now,
+                "epoch": await bump(connection),
+            }
+            await connection.execute(insert(ROLES).values(columns))
+            return True
+
+    async def update(
+        self, name: str, description: str, permissions: tuple[str, ...], *, epoch: int
+    ) -> bool:
+        """Change a role that is still as it was at `epoch`; False when it is not."""
+        async with self._database.writing() as connection:
+            columns = {
+                "description": description,
+                "permissions": json.dumps(permissions),
+                "updated_at": time.time(),
+                "epoch": await bump(connection),
+            }
+            same = (ROLES.c.name == name) & (ROLES.c.epoch == epoch)
+            changed = await connection.execute(update(ROLES).where(same).values(columns))
+            return changed.rowcount == 1
+
+    async def delete(self, name: str) -> tuple[str, ...]:
+        """Delete a role nobody has; else return who has it and leave it."""
+        async with self._database.writing() as connection:
+            used = await _users_of(connection, name)
+
+            if not used:
+                await connection.execute(delete(ROLES).where(ROLES.c.name == name))
+                await bump(connection)
+
+            return used
+
+
+async def read_roles(connection: AsyncConnection) -> list[RoleRow]:
+    """Return every custom role, by name."""
+    rows = await connection.execute(select(ROLES).order_by(ROLES.c.name))
+    return [_role(row) for row in rows.mappings()]
+
+
+async def _users_of(connection: AsyncConnection, name: str) -> tuple[str, ...]:
+    users = select(USERS.c.email).where(USERS.c.role == name)
+    members = select(MEMBERSHIPS.c.email, MEMBERSHIPS.c.team).where(MEMBERSHIPS.c.role == name)
+    valid = TOKENS.c.revoked_at.is_(None) & (TOKENS.c.role == name)
+    tokens = select(TOKENS.c.name).where(valid)
+    open_ones = INVITATIONS.c.revoked_at.is_(None) & INVITATIONS.c.accepted_at.is_(None)
+    named = (INVITATIONS.c.role == name) | (INVITATIONS.c.platform_role == name)
+    running = INVITATIONS.c.expires_at > time.time()
+    invited = select(func.count()).select_from(INVITATIONS).where(open_ones, named, running)
+    found = [
+        *(f"the user {email}" for (email,) in await connection.execute(users)),
+        *(f"the member {email} of {team}" for email, team in await connection.execute(members)),
+        *(f"the token {token!r}" for (token,) in await connection.execute(tokens)),
+    ]
+
+    if (await connection.execute(invited)).scalar_one():
+        found.append("an open invitation")
+
+    return tuple(found)
+
+
+def _role(row: RowMapping) -> RoleRow:
+    return RoleRow(
+        name=row["name"],
+        description=row["description"],
+        permissions=decode(row["permissions"], _Names),
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        epoch=row["epoch"],
+    )
