@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from spindle.accounting import NO_USAGE, plausible, usage_row
 from spindle.leases import Leases
+from spindle.plugins.host import JUDGING
+from spindle.refusals import call_refused, unheard
 from spindle_spi.admission import (
     Estimate,
     Outcome,
@@ -22,7 +24,7 @@ from spindle_spi.admission import (
     limits_of,
 )
 from spindle_spi.context import AuthenticatedContext
-from spindle_spi.errors import ContractViolation, NotFound, Unavailable
+from spindle_spi.errors import ContractViolation, NotFound, PermissionDenied, Unavailable
 from spindle_spi.plugin import HookPhase
 from spindle_spi.policy import (
     Action,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from spindle.ledger import Ledger
     from spindle.limits import RequestLimits
     from spindle.plugins import PluginRegistry
+    from spindle.plugins.policy import PluginPolicy
+    from spindle.refusals import Refusals
     from spindle.snapshot import Snapshot
     from spindle.snapshots import Snapshots
     from spindle.telemetry.calls import CallObserver
@@ -54,6 +58,8 @@ class OpenPermit:
     started: float
     holder: str
     """Id of the module that admitted it and alone may settle it; empty for the core."""
+    plugins: PluginRegistry
+    """What it was admitted under: its plan names these, whatever is in force by now."""
     receipts: set[HookPhase] = field(default_factory=set[HookPhase])
 
 
@@ -74,7 +80,7 @@ class Admission:
         self,
         *,
         snapshots: Snapshots,
-        plugins: PluginRegistry,
+        plugins: PluginPolicy,
         limits: RequestLimits,
         ledger: Ledger,
         observer: CallObserver,
@@ -90,6 +96,8 @@ class Admission:
         self.leases = Leases(self._lose)
         self.gates: list[Gate] = []
         """Asked in order before `admit`; none by default, so that nothing is awaited."""
+        self.refusals: Refusals = unheard
+        """Told of calls that are refused for who asks."""
 
     async def pass_gates(
         self, context: AuthenticatedContext, target: Target, action: Action
@@ -99,11 +107,14 @@ class Admission:
         Raises:
             GatewayError: As `admit` does, or as a gate does.
         """
-        record = seen(self._snapshots.current, context, target)
-        allow(context, permission_for(record.kind, action), record)
+        record = self._decide(self._snapshots.current, context, target, action)
 
-        for gate in self.gates:
-            await gate.check(context, record, action)
+        try:
+            for gate in self.gates:
+                await gate.check(context, record, action)
+        except PermissionDenied as error:
+            self.refusals(call_refused(context, target, action, error))
+            raise
 
     def admit(
         self,
@@ -118,8 +129,7 @@ class Admission:
         """Decide one call for a holder; see `CatalogService.admit`."""
         del estimate
         snapshot = self._snapshots.current
-        record = seen(snapshot, context, target)
-        allow(context, permission_for(record.kind, action), record)
+        record = self._decide(snapshot, context, target, action)
         backend = usable_backend(record, snapshot.backend_of(record))
 
         if self._ledger.is_stuck():
@@ -127,7 +137,12 @@ class Admission:
                 "Usage cannot be recorded at the moment.", code="core.usage.unavailable"
             )
 
-        self._limits.take(context.subject)
+        plugins = self._plugins.current
+
+        if not JUDGING.get():
+            # What a plugin asks is part of the call it judges, which was counted.
+            self._limits.take(context.subject)
+
         others, other_backends = _alternatives(snapshot, context, record)
         secret = None if backend is None else secret_of(backend.spec)
         permit_id = f"{self._prefix}{next(self._numbers):x}"
@@ -137,15 +152,27 @@ class Admission:
             record=record,
             backend=backend,
             secrets=() if secret is None else (secret,),
-            hooks=self._plugins.plan(record, context),
+            hooks=plugins.plan(record, context, others, snapshot.by_id),
             limits=limits_of(backend, 1 + len(others)),
             alternatives=others,
             alternative_backends=other_backends,
         )
         self._open[permit_id] = OpenPermit(
-            permit, context, action, time.time(), time.perf_counter(), holder
+            permit, context, action, time.time(), time.perf_counter(), holder, plugins
         )
         return permit
+
+    def _decide(
+        self, snapshot: Snapshot, context: AuthenticatedContext, target: Target, action: Action
+    ) -> CatalogRecord:
+        try:
+            record = seen(snapshot, context, target)
+            allow(context, permission_for(record.kind, action), record)
+        except (NotFound, PermissionDenied) as error:
+            self.refusals(call_refused(context, target, action, error))
+            raise
+
+        return record
 
     def open_permit(self, context: AuthenticatedContext, permit_id: str) -> OpenPermit:
         """Return an unsettled permit of this caller.

@@ -21,14 +21,17 @@ from spindle.config.audit import AuditSettings
 from spindle.redaction import REDACTOR, Redactor
 from spindle.store.audit import AuditRow
 from spindle_spi.context import Subject
-from spindle_spi.errors import GatewayError, Unavailable
+from spindle_spi.errors import Unavailable
+from spindle_spi.policy import Action, permission_for
 from spindle_spi.types import Json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from spindle.refusals import Refusal
     from spindle.store import Store
     from spindle_spi.context import AuthenticatedContext
+    from spindle_spi.records import CatalogRecord
 
 _LOG = structlog.get_logger("spindle.audit")
 
@@ -65,20 +68,6 @@ class AuditEntry:
     """What it was, without secrets; None where there was nothing."""
     after: Json = None
     target_kind: str | None = None
-    client_ip: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
-    """A request that was refused: what was wanted, of whom, and by which error."""
-
-    action: str
-    """The permission that was needed, or `request` before that is known."""
-    target: str
-    target_kind: str
-    error: GatewayError
-    request_id: str
-    subject: Subject | None = None
     client_ip: str | None = None
 
 
@@ -261,3 +250,23 @@ def audit_id_at(at: float) -> str:
 def _told(row: AuditRow) -> dict[str, object]:
     names = ("action", "target", "decision", "reason", "actor", "token_id", "request_id")
     return {name: getattr(row, name) for name in names}
+
+
+class AuditedCalls:
+    """The gate that notes every call about to be admitted; there only when `audit.calls` is on."""
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+
+    async def check(
+        self, context: AuthenticatedContext, record: CatalogRecord, action: Action
+    ) -> None:
+        """Note the call; refuse none."""
+        self._audit.note(
+            context,
+            AuditEntry(
+                action=permission_for(record.kind, action),
+                target=record.name,
+                target_kind=record.kind.value,
+            ),
+        )

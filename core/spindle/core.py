@@ -8,14 +8,15 @@ import anyio
 
 from spindle.admission import Admission
 from spindle.api.inventory import api_routes
-from spindle.audit import Audit
+from spindle.audit import Audit, AuditedCalls
 from spindle.config.records import TELEMETRY_HEADERS
 from spindle.identity import Identity
 from spindle.invocations import Invoker
 from spindle.ledger import Ledger
 from spindle.limits import RequestLimits
 from spindle.master_key import MasterKeys
-from spindle.plugins import PluginRegistry
+from spindle.plugins.host import Offer
+from spindle.plugins.policy import PluginPolicy
 from spindle.retention import Janitor, core_rules
 from spindle.secrets import SecretStore
 from spindle.services.auth import AuthPolicy
@@ -34,7 +35,9 @@ from spindle_spi.services import Services
 
 if TYPE_CHECKING:
     from spindle.config import Settings
+    from spindle_spi.context import AuthenticatedContext
     from spindle_spi.ingress import IngressRoute
+    from spindle_spi.invocation import Invocation, Result
     from spindle_spi.module import Module
 
 
@@ -52,7 +55,12 @@ class Core:
         self.secrets = SecretStore.from_environment(
             settings.secret_sources, vault=self.vault.reveal
         )
-        self.plugins = PluginRegistry.load(settings.plugins, count=self.metrics.count)
+        self.plugins = PluginPolicy(
+            settings.plugins,
+            store.plugins,
+            meter=self.metrics,
+            offer=Offer(secrets=self.secrets, invoke=self._invoke),
+        )
         named = settings.telemetry.otlp_headers_env_var is not None
         headers = self.secrets.resolve(TELEMETRY_HEADERS) if named else None
         self.collector = build_collector(settings.telemetry, headers, self.metrics)
@@ -64,6 +72,7 @@ class Core:
             poll_seconds=settings.store.revision_poll_seconds,
         )
         self.snapshots.followers.append(self.vault)
+        self.snapshots.followers.append(self.plugins)
         self.identity = Identity(self.snapshots)
         self.ledger = Ledger(
             store,
@@ -77,8 +86,13 @@ class Core:
             ledger=self.ledger,
             observer=CallObserver(self.metrics, self.tracing),
         )
+        self.refusals = self.admission.refusals = self.audit.refused
+
+        if settings.audit.calls:
+            self.admission.gates.append(AuditedCalls(self.audit))
+
         self.leases = self.admission.leases
-        self.invoker = Invoker(admission=self.admission, plugins=self.plugins, owners=self.owners)
+        self.invoker = Invoker(admission=self.admission, owners=self.owners)
         self.sessions = SessionEvents(store)
         self._work: anyio.CancelScope | None = None
         self._is_idle = anyio.Event()
@@ -113,7 +127,7 @@ class Core:
                 invoker=self.invoker,
                 secrets_held=self.secrets,
             ),
-            plugin=Plugins(admission=self.admission, registry=self.plugins),
+            plugin=Plugins(admission=self.admission),
             session_event=self.sessions,
             config_secrets=ConfigSecrets(
                 module_id=module_id,
@@ -124,6 +138,10 @@ class Core:
             ),
             observability=Observability(module_id=module_id, metrics=self.metrics),
         )
+
+    async def _invoke(self, context: AuthenticatedContext, invocation: Invocation) -> Result:
+        # The plugins are built before what they call.
+        return await self.invoker.invoke(context, invocation)
 
     def routes(self) -> tuple[IngressRoute, ...]:
         """Return the routes of the control plane over this core."""

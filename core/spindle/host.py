@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from spindle.invocations import CallOwner
     from spindle.loader import LoadedModule
+    from spindle.refusals import Refusals
     from spindle.telemetry.spans import Tracing
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.ingress import Call, IngressRoute
@@ -95,6 +96,11 @@ class CoreParts(Protocol):
         ...
 
     @property
+    def refusals(self) -> Refusals:
+        """Who hears of refused requests."""
+        ...
+
+    @property
     def invoker(self) -> OwnerCalls:
         """How owners are reached."""
         ...
@@ -159,6 +165,7 @@ class Host:
             settings=options.ingress,
             tracing=core.tracing,
         )
+        self.ingress.refusals = core.refusals
         core.metrics.watch("spindle_http_requests_active", lambda: float(self.ingress.active))
 
         if options.is_loopback:

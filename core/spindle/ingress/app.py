@@ -24,6 +24,7 @@ from spindle.ingress.requests import (
     trace_of,
 )
 from spindle.ingress.traced import begin_trace, end_trace
+from spindle.refusals import Refusal, unheard
 from spindle_spi.context import AuthenticatedContext, Subject, TraceContext, VisibilityScope
 from spindle_spi.errors import (
     GatewayError,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from spindle.ingress.requests import Headers
     from spindle.ingress.routes import Mount, RouteTable
+    from spindle.refusals import Refusals
     from spindle.telemetry.spans import Tracing
     from spindle_spi.types import Receive, Scope, Send
 
@@ -49,6 +51,7 @@ _NOBODY = Subject()
 _NOTHING = VisibilityScope()
 _CLIENT_LEFT = 499
 """Status in the metrics of a request whose client left before an answer began."""
+_REFUSED = (401, 403)
 _RETRY_SECONDS = 2.0
 _LAST_WORD_SECONDS = 1.0
 
@@ -137,6 +140,8 @@ class Ingress:
         self._tracing = tracing
         self._body_limit = settings.body_limit
         self._perimeter = Perimeter(hosts=settings.allowed_hosts, origins=settings.allowed_origins)
+        self.refusals: Refusals = unheard
+        """Told of requests that are refused for who asks."""
         self._active = 0
         self._is_draining = False
         self._idle = anyio.Event()
@@ -185,6 +190,9 @@ class Ingress:
             if not exchange.is_complete:
                 await self._conclude(exchange, None)
         except GatewayError as error:
+            if mount is not None and error.http_status in _REFUSED:
+                self._tell(scope, exchange, mount, error)
+
             await self._conclude(exchange, error)
         except Exception as error:  # noqa: BLE001 - the request boundary
             await self._report(exchange, error, mount)
@@ -240,6 +248,8 @@ class Ingress:
                 server_slug=slug,
             )
 
+            exchange.subject = context.subject
+
             if mount.permission:
                 self._check_permission(context, mount.permission)
 
@@ -254,6 +264,19 @@ class Ingress:
             _check_length(headers[b"content-length"], limit)
 
         return call
+
+    def _tell(self, scope: Scope, exchange: Exchange, mount: Mount, error: GatewayError) -> None:
+        self.refusals(
+            Refusal(
+                action=mount.permission or "request",
+                target=f"{scope['method']} {mount.path}",
+                target_kind="route",
+                error=error,
+                request_id=exchange.request_id,
+                subject=exchange.subject,
+                client_ip=client_ip_of(scope),
+            )
+        )
 
     def _check_permission(self, context: AuthenticatedContext, permission: str) -> None:
         if not self._callers.permitted(context, permission):
