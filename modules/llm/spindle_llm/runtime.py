@@ -21,7 +21,7 @@ from spindle_llm.relay.reading import (
 )
 from spindle_llm.relay.usage import estimated_usage, told_usage
 from spindle_llm.routing.attempts import Ask, open_first
-from spindle_llm.routing.defaults import missing_defaults
+from spindle_llm.routing.defaults import defaults_for, missing_defaults
 from spindle_llm.routing.upstreams import Upstreams
 from spindle_llm.settings import LlmSettings
 from spindle_spi.admission import Attempt, Permit, TokenUsage
@@ -32,7 +32,7 @@ from spindle_spi.types import JsonObject
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from spindle_llm.providers.base import Adapter
+    from spindle_llm.routing.upstreams import Upstream
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.records import ModelSpec
 
@@ -103,7 +103,7 @@ async def complete(
         UpstreamError: The upstream failed.
     """
     journal = Journal() if journal is None else journal
-    ask = _ask(context, body, stream=False, deadline=deadline)
+    ask = _ask(runtime, context, body, stream=False, deadline=deadline)
     opened = await open_first(runtime.upstreams, permit, ask, journal)
 
     try:
@@ -145,7 +145,7 @@ async def stream(
         UpstreamError: The upstream failed, or cut its answer.
     """
     journal = Journal(stream=True) if journal is None else journal
-    ask = _ask(context, body, stream=True, deadline=deadline)
+    ask = _ask(runtime, context, body, stream=True, deadline=deadline)
     opened = await open_first(runtime.upstreams, permit, ask, journal)
     rules = StreamRules(
         model=opened.record.name, fallback_id=f"chatcmpl-{context.trace.request_id}"
@@ -178,16 +178,19 @@ async def stream(
 
 
 def _ask(
-    context: AuthenticatedContext, body: JsonObject, *, stream: bool, deadline: float | None
+    runtime: Runtime,
+    context: AuthenticatedContext,
+    body: JsonObject,
+    *,
+    stream: bool,
+    deadline: float | None,
 ) -> Ask:
-    def encode(spec: ModelSpec, adapter: Adapter) -> bytes:
-        return adapter.encode(_with_defaults(body, spec), stream=stream)
+    def encode(spec: ModelSpec, upstream: Upstream) -> bytes:
+        defaults = defaults_for(spec, upstream.spec, runtime.settings)
+        # Under the upstream's model name, with what the operator set.
+        request = {**missing_defaults(defaults, body), **body, "model": spec.upstream_name}
+        return upstream.adapter.encode(request, stream=stream)
 
     traceparent = context.trace.traceparent
     headers = {} if traceparent is None else {"traceparent": traceparent}
     return Ask(encode=encode, stream=stream, headers=headers, deadline=deadline)
-
-
-def _with_defaults(body: JsonObject, spec: ModelSpec) -> JsonObject:
-    """Return a request under the upstream's model name, with what the operator set for it."""
-    return {**missing_defaults(spec.defaults, body), **body, "model": spec.upstream_name}

@@ -18,7 +18,7 @@ SCHEMA: Mapping[str, Json] = {
         "default_service": {
             "type": "string",
             "minLength": 1,
-            "description": "Service whose models are meant by names without a service.",
+            "description": "Service in which names without a service are looked for first.",
         },
         "default_model": {
             "type": "string",
@@ -29,12 +29,12 @@ SCHEMA: Mapping[str, Json] = {
             "type": "number",
             "minimum": 0,
             "maximum": 2,
-            "description": "Temperature of chats the module itself conducts.",
+            "description": "Temperature of requests that give none, for models that take it.",
         },
         "max_tokens": {
             "type": "integer",
             "minimum": 1,
-            "description": "Most tokens of an answer in chats the module itself conducts.",
+            "description": "Most tokens of an answer where a request does not say.",
         },
         "keep_alive_seconds": {
             "type": "number",
@@ -62,6 +62,11 @@ class LlmSettings:
     keep_alive_seconds: float = 15.0
     answer_limit_bytes: int = 64 * 1024 * 1024
     chat: JsonObject = field(default_factory=dict[str, Json])
+
+    @property
+    def has_defaults(self) -> bool:
+        """Whether requests to any model may get a parameter they do not give."""
+        return self.temperature is not None or self.max_tokens is not None
 
     @classmethod
     def of(cls, section: JsonObject) -> LlmSettings:

@@ -122,6 +122,7 @@ async def chats(
     records: Sequence[CatalogRecord],
     callers: Sequence[AuthenticatedContext],
     settings: JsonObject | None = None,
+    section: JsonObject | None = None,
 ) -> AsyncGenerator[World]:
     """Serve session chats; a caller's credential is their e-mail, or their token's id."""
     contexts = {
@@ -132,7 +133,9 @@ async def chats(
     services = host.services_for("llm")
     upstreams = Upstreams(services, {"openai": OpenAiAdapter()})
     runtime = Runtime(
-        services=services, settings=LlmSettings(chat=settings or {}), upstreams=upstreams
+        services=services,
+        settings=LlmSettings.of({**(section or {}), "chat": settings or {}}),
+        upstreams=upstreams,
     )
     state = State()
     state.set(runtime)

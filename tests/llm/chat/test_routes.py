@@ -96,6 +96,25 @@ async def test_temperature_and_length_go_to_the_model(upstream: Upstream) -> Non
     assert (seen["body"]["temperature"], seen["body"]["max_tokens"]) == (0.5, 9)
 
 
+@pytest.mark.requirement("001-config-global")
+async def test_the_modules_own_defaults_hold_for_session_chats_too(upstream: Upstream) -> None:
+    """As they are at the turn; a name without service is of the default service."""
+    section: JsonObject = {"temperature": 0.7, "max_tokens": 64, "default_service": "sim"}
+
+    async with chats([provider(upstream.url), model("plain")], [ADA], section=section) as world:
+        await world.connect("ada@x", "plain")
+        unknown = _connect("ada@x")
+        unknown["llm"] = {"model": "nothing"}
+        refused = await world.ask("ada@x", "POST", "/llmchat/connect", unknown)
+        await upstream.reset()
+        await world.say("ada@x", "hi")
+        (seen,) = await upstream.log()
+
+    assert refused.status_code == 404
+    assert isinstance(seen["body"], dict)
+    assert (seen["body"]["temperature"], seen["body"]["max_tokens"]) == (0.7, 64)
+
+
 @pytest.mark.requirement("000-llmchat-disconnect")
 async def test_disconnecting_is_idempotent_and_forgets(upstream: Upstream) -> None:
     """The second time there is nothing left; chatting needs a new connection."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from spindle_conformance.upstreams.openai import answer
 from spindle_conformance.upstreams.plays import script_for
 from spindle_spi.admission import Status
 from spindle_spi.errors import ContractViolation, NotFound, PermissionDenied, RateLimited
-from spindle_spi.records import Visibility
+from spindle_spi.records import ModelSpec, Visibility
 from tests.llm.relay.test_folding import without_nulls
 from tests.llm.support.gateway import SAID, Client, gateway
 from tests.llm.support.records import model
@@ -175,15 +177,26 @@ async def test_a_request_without_model_takes_the_default() -> None:
     assert (client.status, client.error["code"]) == (400, "llm.model.missing")
 
 
+@pytest.mark.requirement("001-config-global")
 async def test_a_name_without_service_is_looked_for_in_the_default_service() -> None:
-    """After the name as it stands."""
-    async with gateway(answer, model("plain"), section={"default_service": "up"}) as up:
+    """Before the name as it stands, which may be another model's alias."""
+    other = model("echo")
+    assert isinstance(other.spec, ModelSpec)
+    other = replace(other, spec=replace(other.spec, aliases=("plain", "alias")))
+
+    async with gateway(answer, model("plain"), other, section={"default_service": "up"}) as up:
         client = await up.chat("plain")
+        alias = await up.chat("alias")
         unknown = await up.chat("nothing")
+        shown = await up.ask(path="/v1/models/plain", method="GET")
+        absent = await up.ask(path="/v1/models/nothing", method="GET")
 
     assert client.json["model"] == "up~plain"
+    assert alias.json["model"] == "up~echo"
     assert unknown.status == 404
     assert "'nothing'" in str(unknown.error["message"])
+    assert shown.json["id"] == "up~plain"
+    assert absent.status == 404
 
 
 async def test_nothing_is_left_in_flight() -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from spindle_conformance.upstreams.openai import answer
+from spindle_llm.routing.defaults import defaults_for, missing_defaults
+from spindle_llm.settings import LlmSettings
 from spindle_spi.errors import FailedPrecondition
+from spindle_spi.records import ModelSpec
 from spindle_spi.secret import SecretRef
 from tests.llm.support.gateway import SAID, gateway
 from tests.llm.support.records import CONTEXT, REQUEST, SPEC, Word, model
+
+if TYPE_CHECKING:
+    from spindle_spi.types import JsonObject
 
 pytestmark = pytest.mark.anyio
 
@@ -74,6 +81,88 @@ async def test_the_operators_defaults_fill_what_a_request_leaves_out(hooked: boo
     sent = up.received
     assert (sent["temperature"], sent["top_p"]) == (0, 1)
     assert "max_tokens" not in sent
+
+
+@pytest.mark.requirement("001-config-global")
+@pytest.mark.parametrize("hooked", [False, True])
+async def test_a_request_wins_over_the_model_and_the_model_over_the_section(hooked: bool) -> None:
+    """What nobody says is not sent; with plugins and without."""
+    section: JsonObject = {"temperature": 0.7, "max_tokens": 4096}
+    models = (model("plain"), model("own", temperature=0.1), model("not", temperature=None))
+
+    async with gateway(answer, *models, section=section) as up:
+        if hooked:
+            up.host.plugins.append(Word("", None, REQUEST))
+
+        sent: list[JsonObject] = []
+
+        for name, said in (
+            ("plain", {}),
+            ("plain", {"temperature": None, "max_completion_tokens": 5}),
+            ("own", {"max_tokens": 7}),
+            ("not", {}),
+        ):
+            await up.chat(f"up~{name}", stream=hooked, **said)
+            sent.append(up.received)
+
+    said_of = [(one.get("temperature", "-"), one.get("max_tokens", "-")) for one in sent]
+    assert said_of == [(0.7, 4096), (None, "-"), (0.1, 7), ("-", 4096)]
+    assert sent[1]["max_completion_tokens"] == 5
+
+
+@pytest.mark.requirement("001-config-global")
+async def test_without_them_in_the_section_nothing_is_added() -> None:
+    """No value is built in: a request passes as it came."""
+    async with gateway(answer, model("plain")) as up:
+        await up.chat("up~plain")
+
+    assert up.received.keys() == {"model", "messages", "stream"}
+
+
+@pytest.mark.requirement("001-config-global")
+@pytest.mark.parametrize(
+    ("name", "changes", "added"),
+    [
+        ("plain", {"max_output_tokens": 100}, {"temperature": 0.7, "max_tokens": 100}),
+        ("plain", {"max_output_tokens": 9000}, {"temperature": 0.7, "max_tokens": 4096}),
+        ("plain", {"supports": ("embedding",)}, {}),
+        ("o3-mini", {}, {"max_completion_tokens": 4096}),
+        ("openai/gpt-5.1", {}, {"max_completion_tokens": 4096}),
+        ("o3-mini", {"defaults": {"max_tokens": 3}}, {"max_tokens": 3}),
+        ("gpt-5-chat-latest", {}, {"temperature": 0.7, "max_tokens": 4096}),
+        ("o1ga", {}, {"temperature": 0.7, "max_tokens": 4096}),
+    ],
+)
+def test_a_model_gets_what_it_takes(
+    name: str, changes: dict[str, Any], added: dict[str, object]
+) -> None:
+    """No more tokens than it has, none for what does not chat, none it is known to refuse."""
+    settings = LlmSettings(temperature=0.7, max_tokens=4096)
+    spec = replace(ModelSpec(provider="up", upstream_name=name), **changes)
+
+    assert missing_defaults(defaults_for(spec, SPEC, settings), ()) == added
+
+
+@pytest.mark.requirement("001-config-global")
+@pytest.mark.parametrize("hooked", [False, True])
+async def test_a_provider_stands_between_its_models_and_the_section(hooked: bool) -> None:
+    """A null of a model or a provider ends the search for everybody behind it."""
+    spec = replace(SPEC, defaults={"temperature": 0.3, "top_p": 0.9, "max_tokens": None})
+    models = (model("plain"), model("own", temperature=0.1, top_p=None))
+    section: JsonObject = {"temperature": 0.7, "max_tokens": 4096}
+    sent: list[JsonObject] = []
+
+    async with gateway(answer, *models, spec=spec, section=section) as up:
+        if hooked:
+            up.host.plugins.append(Word("", None, REQUEST))
+
+        for name in ("plain", "own"):
+            await up.chat(f"up~{name}")
+            sent.append({**up.received})
+
+    keys = ("temperature", "top_p", "max_tokens")
+    assert [[one.get(key) for key in keys] for one in sent] == [[0.3, 0.9, None], [0.1, None, None]]
+    assert "max_tokens" not in sent[0]
 
 
 async def test_a_provider_without_its_key_cannot_be_used() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
@@ -24,6 +25,7 @@ from spindle_llm.chat.wire import (
     LlmChoice,
     parse,
 )
+from spindle_llm.routing.names import model_names
 from spindle_llm.surfaces.body import ClientGone, read_body
 from spindle_spi.errors import (
     FailedPrecondition,
@@ -139,13 +141,13 @@ async def _connect(request: _Request) -> JsonObject:
     if model is None:
         raise InvalidArgument("llm.model names no model.", param="llm.model")
 
-    provider = await _provider_of(request, model)
+    model, provider = await _chosen(request, model)
     server = await choose_server(services, request.context, wanted.server)
     tools = await open_tools(services, request.context, server, timeout=settings.connect_timeout)
     data: JsonObject = {
         "model": model,
         "server": server,
-        "options": _options(request.runtime, wanted.llm),
+        "options": _options(wanted.llm),
     }
     await sessions.create(services, request.context, wanted.user_id, settings, data)
     names: list[Json] = list(tools.records)
@@ -257,6 +259,22 @@ def _refuse_streaming(streaming: bool) -> None:
         )
 
 
+async def _chosen(request: _Request, name: str) -> tuple[str, str | None]:
+    """Return the model a word stands for, and its provider.
+
+    Raises:
+        NotFound: Absent or hidden, whatever it may stand for.
+        PermissionDenied: Visible, not permitted.
+    """
+    *others, last = model_names(name, request.runtime.settings)
+
+    for other in others:
+        with suppress(NotFound):
+            return other, await _provider_of(request, other)
+
+    return last, await _provider_of(request, last)
+
+
 async def _provider_of(request: _Request, model: str) -> str | None:
     """Check that the caller may ask the model; return its provider if they may read that.
 
@@ -279,18 +297,15 @@ async def _provider_of(request: _Request, model: str) -> str | None:
     return record.spec.provider if isinstance(record.spec, ModelSpec) else None
 
 
-def _options(runtime: Runtime, choice: LlmChoice) -> JsonObject:
+def _options(choice: LlmChoice) -> JsonObject:
     """Return what every request of the session says beside its messages."""
-    defaults = runtime.settings
-    temperature = defaults.temperature if choice.temperature is None else choice.temperature
-    max_tokens = choice.max_tokens or defaults.max_tokens
     options: JsonObject = {}
 
-    if temperature is not None:
-        options["temperature"] = temperature
+    if choice.temperature is not None:
+        options["temperature"] = choice.temperature
 
-    if max_tokens is not None:
-        options["max_tokens"] = max_tokens
+    if choice.max_tokens is not None:
+        options["max_tokens"] = choice.max_tokens
 
     return options
 

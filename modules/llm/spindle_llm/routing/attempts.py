@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
-from spindle_llm.providers.base import Adapter
 from spindle_llm.relay.transport import UpstreamRequest, UpstreamResponse
 from spindle_spi.admission import Attempt, Permit
 from spindle_spi.errors import FailedPrecondition, GatewayError, InvalidArgument, UpstreamError
 from spindle_spi.records import CatalogRecord, ModelSpec
 
 if TYPE_CHECKING:
+    from spindle_llm.providers.base import Adapter
     from spindle_llm.relay.journal import Journal
     from spindle_llm.routing.upstreams import Upstream, Upstreams
 
@@ -25,7 +25,7 @@ _ERROR_BODY_LIMIT = 64 * 1024
 _FORWARDED = frozenset({"openai-processing-ms", "openai-version"})
 _RATE_LIMITS = "x-ratelimit-"
 
-Encode: TypeAlias = Callable[[ModelSpec, Adapter], bytes]
+Encode: TypeAlias = Callable[[ModelSpec, "Upstream"], bytes]
 """Writes the request for one candidate."""
 
 
@@ -131,7 +131,7 @@ async def _open(
 
     upstream = await upstreams.get(backend)
     adapter = upstream.adapter
-    body = ask.encode(spec, adapter)
+    body = ask.encode(spec, upstream)
     headers = upstream.headers[ask.stream]
     request = UpstreamRequest(
         url=upstream.chat_url(),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from spindle_llm.relay.journal import Journal
+from spindle_llm.routing.names import model_names
 from spindle_llm.surfaces.body import ClientGone, parse_chat, read_body
 from spindle_llm.surfaces.chat_parsed import carry_answer, carry_stream
 from spindle_llm.surfaces.chat_raw import relay_answer, relay_stream
@@ -118,12 +119,7 @@ async def _admitted(runtime: Runtime, call: Call, request: ChatRequest) -> Permi
             "The request names no model.", code="llm.model.missing", param="model"
         )
 
-    names = [name]
-
-    if settings.default_service is not None and "~" not in name:
-        names.append(f"{settings.default_service}~{name}")
-
-    for candidate in names:
+    for candidate in model_names(name, settings):
         try:
             return await runtime.services.catalog.admit(
                 call.context,

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 from spindle_llm.relay.invariants import StreamRules
 from spindle_llm.relay.reading import CLOSING_PATIENCE, note_stream, read_all, require_events
 from spindle_llm.routing.attempts import Ask, open_first
+from spindle_llm.routing.defaults import defaults_for
 from spindle_llm.surfaces.answer_egress import outgoing_answer
 from spindle_llm.surfaces.egress import StreamEgress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from spindle_llm.providers.base import Adapter
     from spindle_llm.routing.attempts import Opened
+    from spindle_llm.routing.upstreams import Upstream
     from spindle_llm.surfaces.exchange import Exchange
     from spindle_spi.records import ModelSpec
 
@@ -83,11 +84,10 @@ async def relay_stream(exchange: Exchange, headers: Mapping[str, str]) -> None:
 
 
 async def _open(exchange: Exchange, headers: Mapping[str, str]) -> Opened:
-    request = exchange.request
+    request, settings = exchange.request, exchange.runtime.settings
 
-    def encode(spec: ModelSpec, adapter: Adapter) -> bytes:
-        del adapter
-        return request.encoded(spec.upstream_name, spec.defaults)
+    def encode(spec: ModelSpec, upstream: Upstream) -> bytes:
+        return request.encoded(spec.upstream_name, defaults_for(spec, upstream.spec, settings))
 
     ask = Ask(
         encode=encode, stream=request.stream, headers=headers, deadline=exchange.call.deadline

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from spindle_llm.relay.wire_json import encode
+from spindle_llm.routing.names import model_names
 from spindle_llm.surfaces.errors import model_not_found, send_error, send_json
 from spindle_spi.errors import GatewayError, NotFound
 from spindle_spi.records import Kind, ModelSpec, Target
@@ -43,10 +45,9 @@ class Models:
         """Answer with one model; its id is all that follows `/models/`."""
         del receive
         _, _, name = scope["path"].partition("/models/")
-        catalog = self._state.runtime.services.catalog
 
         try:
-            record = await catalog.fetch(call.context, Target(kind=Kind.MODEL, name=name))
+            record = await self._fetched(call, name)
         except NotFound:
             await send_error(send, model_not_found(name), call.request_id)
             return
@@ -55,6 +56,19 @@ class Models:
             return
 
         await send_json(send, encode(_shown(record)), call.request_id)
+
+    async def _fetched(self, call: Call, name: str) -> CatalogRecord:
+        runtime = self._state.runtime
+        *others, last = model_names(name, runtime.settings)
+
+        for other in others:
+            with suppress(NotFound):
+                target = Target(kind=Kind.MODEL, name=other)
+                return await runtime.services.catalog.fetch(call.context, target)
+
+        return await runtime.services.catalog.fetch(
+            call.context, Target(kind=Kind.MODEL, name=last)
+        )
 
     async def _listed(self, call: Call) -> bytes:
         catalog = self._state.runtime.services.catalog
