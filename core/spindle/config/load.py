@@ -6,9 +6,12 @@ Nothing else reads the environment or these files. The caller says where they ar
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from spindle.config.checks import cross_faults, warnings_of
+from spindle.config.document import Document
 from spindle.config.faults import Fault, render_fault
 from spindle.config.files import ConfigPath, as_paths
 from spindle.config.modules import Schemas, module_faults
@@ -19,9 +22,19 @@ from spindle.config.sources import Sources, merge_sources
 from spindle.redaction import REDACTOR
 from spindle_spi.errors import ConfigError
 from spindle_spi.secret import Secret
-from spindle_spi.types import Json
+from spindle_spi.types import Json, JsonObject
 
+_IN_PRODUCTION: Final[JsonObject] = {"unhandled": "deny", "allow_fail_open": False}
 _SQLITE = "sqlite+aiosqlite:///"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Understood:
+    """A configuration without faults."""
+
+    sources: Sources
+    document: Document
+    sections: Mapping[str, JsonObject]
 
 
 def load_settings(
@@ -39,21 +52,8 @@ def load_settings(
     Raises:
         ConfigError: Something is wrong; carries every fault, with its path and what was expected.
     """
-    sources = merge_sources(path, environ, overrides or {})
-    _default_by_environment(sources)
-    document = parse_document(sources)
-    sections = module_sections(sources.data)
-    known = schemas or {}
-    faults = [
-        *sources.faults,
-        *section_faults(sources.data, known),
-        *module_faults(sections, known),
-        *_new(cross_faults(document, sources.data), sources.faults),
-    ]
-
-    if faults:
-        raise ConfigError(_render(faults, sources))
-
+    understood = understand(path, environ=environ, overrides=overrides, schemas=schemas)
+    sources, document = understood.sources, understood.document
     warnings = _render(warnings_of(document), sources)
     paths = as_paths(path)
     base = _base(paths, home)
@@ -86,8 +86,38 @@ def load_settings(
         secret_sources=secret_sources(document, lambda key: sources.bases.get(key, base)),
         warnings=warnings,
         notes=_render(sources.notes, sources),
-        sections=sections,
+        sections=understood.sections,
     )
+
+
+def understand(
+    path: ConfigPath,
+    *,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, Json] | None = None,
+    schemas: Schemas | None = None,
+) -> Understood:
+    """Return the configuration as it is written, checked as a whole.
+
+    Raises:
+        ConfigError: Something is wrong; carries every fault.
+    """
+    sources = merge_sources(path, environ, overrides or {})
+    _default_by_environment(sources)
+    document = parse_document(sources)
+    sections = module_sections(sources.data)
+    known = schemas or {}
+    faults = [
+        *sources.faults,
+        *section_faults(sources.data, known),
+        *module_faults(sections, known),
+        *_new(cross_faults(document, sources.data), sources.faults),
+    ]
+
+    if faults:
+        raise ConfigError(_render(faults, sources))
+
+    return Understood(sources=sources, document=document, sections=sections)
 
 
 def _base(paths: Sequence[Path], home: Path) -> Path:
@@ -102,7 +132,10 @@ def _default_by_environment(sources: Sources) -> None:
     plugins = sources.data.setdefault("plugins", {})
 
     if sources.data.get("environment") == "production" and isinstance(plugins, dict):
-        plugins.setdefault("unhandled", "deny")
+        for key, value in _IN_PRODUCTION.items():
+            if key not in plugins:
+                plugins[key] = value
+                sources.places["plugins", key] = "default in production"
 
 
 def _new(faults: Iterable[Fault], before: Iterable[Fault]) -> list[Fault]:
