@@ -13,6 +13,7 @@ from spindle.store.catalog import Catalog
 from spindle.store.database import Database, UnusableDatabase
 from spindle.store.invitations import Invitations
 from spindle.store.limits import RateLimits
+from spindle.store.logins import Logins
 from spindle.store.outage import StoreUnavailable
 from spindle.store.outbox import Outbox
 from spindle.store.people import Users
@@ -40,6 +41,7 @@ class Store:
         self.teams = Teams(database)
         self.roles = Roles(database)
         self.invitations = Invitations(database)
+        self.logins = Logins(database)
         self.catalog = Catalog(database)
         self.sessions = Sessions(database)
         self.usage = Usage(database)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from spindle.store.tables.audit import AUDIT
 from spindle.store.tables.core import CATALOG, EVENTS, REVISION, SESSIONS, TOKENS
 from spindle.store.tables.llm import CATALOG_OVERRIDES, LLM_MODELS, LLM_SERVICE_CONFIGS
+from spindle.store.tables.logins import LOGIN_SESSIONS
 from spindle.store.tables.metadata import METADATA
 from spindle.store.tables.people import INVITATIONS, MEMBERSHIPS, ROLES, TEAMS, USERS
 from spindle.store.tables.plugins import PLUGINS
@@ -24,6 +25,7 @@ __all__ = [
     "INVITATIONS",
     "LLM_MODELS",
     "LLM_SERVICE_CONFIGS",
+    "LOGIN_SESSIONS",
     "MEMBERSHIPS",
     "METADATA",
     "OUTBOX",

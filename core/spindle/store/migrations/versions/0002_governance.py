@@ -20,10 +20,12 @@ def upgrade() -> None:
     _extend_tokens()
     _create_llm()
     _change_usage()
+    _create_logins()
 
 
 def downgrade() -> None:
     """Take back."""
+    op.drop_table("login_sessions")
     op.drop_table("plugins")
     op.drop_table("catalog_overrides")
     op.drop_table("llm_service_configs")
@@ -36,6 +38,29 @@ def downgrade() -> None:
 
     op.drop_table("audit")
     op.drop_table("secrets")
+
+
+def _create_logins() -> None:
+    op.create_table(
+        "login_sessions",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("hash", sa.Text(), nullable=False),
+        sa.Column("user_email", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.Double[float](), nullable=False),
+        sa.Column("seen_at", sa.Double[float](), nullable=False),
+        sa.Column("expires_at", sa.Double[float](), nullable=False),
+        sa.Column("revoked_at", sa.Double[float]()),
+        sa.PrimaryKeyConstraint("id", name="pk_login_sessions"),
+        sa.UniqueConstraint("hash", name="uq_login_sessions_hash"),
+        sa.ForeignKeyConstraint(
+            ["user_email"],
+            ["users.email"],
+            name="fk_login_sessions_user_email",
+            ondelete="CASCADE",
+        ),
+    )
+    op.create_index("ix_login_sessions_user_email", "login_sessions", ["user_email"])
+    op.create_index("ix_login_sessions_expires_at", "login_sessions", ["expires_at"])
 
 
 def _create_secrets() -> None:
