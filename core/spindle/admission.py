@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from spindle.accounting import NO_USAGE, plausible, usage_row
 from spindle.leases import Leases
+from spindle.plugins import PluginRegistry
 from spindle.plugins.host import JUDGING
 from spindle.refusals import call_refused, unheard
 from spindle_spi.admission import (
@@ -39,7 +40,6 @@ from spindle_spi.records import CatalogRecord, Kind, ModelSpec, Target, secret_o
 if TYPE_CHECKING:
     from spindle.ledger import Ledger
     from spindle.limits import RequestLimits
-    from spindle.plugins import PluginRegistry
     from spindle.plugins.policy import PluginPolicy
     from spindle.refusals import Refusals
     from spindle.snapshot import Snapshot

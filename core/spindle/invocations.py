@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 import structlog
 
-from spindle.plugins import PluginRegistry, run_phase
+from spindle.plugins import run_phase
 from spindle.streams import SettledStream
 from spindle_spi.admission import Outcome, Permit, Status
 from spindle_spi.context import AuthenticatedContext
@@ -81,11 +81,8 @@ async def call_directly(
 class Invoker:
     """Carries out `CatalogService.invoke`."""
 
-    def __init__(
-        self, *, admission: Admission, plugins: PluginRegistry, owners: Mapping[str, Module]
-    ) -> None:
+    def __init__(self, *, admission: Admission, owners: Mapping[str, Module]) -> None:
         self._admission = admission
-        self._plugins = plugins
         self._owners = owners
         self.call_owner: CallOwner = call_directly
         """How an owner is reached; the host replaces it for another transport."""
@@ -216,8 +213,9 @@ class Invoker:
             target_name=permit.record.name,
             phase=phase,
         )
-        after = await run_phase(self._plugins, names, call, before)
-        self._admission.open_permit(context, permit.id).receipts.add(phase)
+        held = self._admission.open_permit(context, permit.id)
+        after = await run_phase(held.plugins, names, call, before)
+        held.receipts.add(phase)
         return write_back(payload, before, after)
 
     async def _at_owner(

@@ -10,6 +10,7 @@ from enum import StrEnum
 from spindle_spi.context import AuthenticatedContext
 from spindle_spi.errors import ContractViolation, Origin, PluginDenied
 from spindle_spi.records import Kind
+from spindle_spi.secret import Secret
 from spindle_spi.types import Json, JsonObject
 
 
@@ -186,6 +187,43 @@ class PluginInput:
     phase: HookPhase
 
 
+class PluginHost(ABC):
+    """What the gateway offers to one plugin; `Plugin.bind` gets it when the plugin is built."""
+
+    @property
+    @abstractmethod
+    def budget_seconds(self) -> float:
+        """How long `inspect` may take; what is slower counts as failed."""
+
+    @abstractmethod
+    async def invoke(self, call: PluginInput, model: str, request: JsonObject) -> JsonObject:
+        """Call a model of the catalog while judging `call`; returns the whole answer.
+
+        Request and answer are chats in OpenAI's form. The call is the plugin's own: it has a
+        usage row of its own, and the plugin does not judge it.
+
+        Raises:
+            GatewayError: The model is not there, or its call failed.
+        """
+
+    @abstractmethod
+    def secret(self, reference: str) -> Secret:
+        """Return the value behind `env:NAME`, `file:PATH` or `vault:NAME`; do not keep it.
+
+        Raises:
+            InvalidArgument: It is no such reference.
+            FailedPrecondition: There is no value.
+        """
+
+    @abstractmethod
+    async def address_of(self, url: str) -> str:
+        """Return the one address to connect to for an http(s) URL.
+
+        Raises:
+            InvalidArgument: No such URL, or the operator does not allow that host.
+        """
+
+
 class Plugin(ABC):
     """A content plugin; third parties subclass it (entry-point group `spindle.plugins`).
 
@@ -201,10 +239,16 @@ class Plugin(ABC):
     lookbehind: int = 1
     """Characters before a finding it may depend on."""
     config_schema: Mapping[str, Json] = {"type": "object"}
+    host: PluginHost | None = None
+    """The gateway around it, once it is bound."""
 
     def __init__(self, config: JsonObject | None = None) -> None:
         self.config: JsonObject = config or {}
         """Its entry's `config`, valid under `config_schema`; the host calls the class with it."""
+
+    def bind(self, host: PluginHost) -> None:
+        """Take the gateway around it; called once, before the first content."""
+        self.host = host
 
     def scan(self, text: str, start: int) -> Sequence[Finding]:
         """Return the findings at or after `start`, leftmost first, not overlapping.

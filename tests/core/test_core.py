@@ -38,7 +38,7 @@ async def test_a_core_that_does_not_open_closes_its_store(
         await real(store)
 
     monkeypatch.setattr(Store, "close", close)
-    monkeypatch.setattr("spindle.core.PluginRegistry.load", fail)
+    monkeypatch.setattr("spindle.core.PluginPolicy", fail)
 
     with pytest.raises(Defect):
         await Core.open(load_settings(None, home=tmp_path, environ={}))

@@ -55,7 +55,7 @@ NAMES = {
         "lift_tool_result write_back"
     ),
     "plugin": (
-        "Finding HookPhase HookPlan Lane Plugin PluginInput PluginMode PluginService "
+        "Finding HookPhase HookPlan Lane Plugin PluginHost PluginInput PluginMode PluginService "
         "REQUEST_PHASES Segment SegmentKind StreamGuard apply_findings phases_of refusal"
     ),
     "policy": (

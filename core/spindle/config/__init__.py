@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from spindle.config.files import ConfigPath
 from spindle.config.load import load_settings
+from spindle.config.plugins import PluginEntry, PluginSettings
 from spindle.config.records import ToolOverride, record_id
-from spindle.config.sections import PluginEntry, PluginSettings, ServerSettings
+from spindle.config.sections import ServerSettings
 from spindle.config.settings import Settings
 from spindle.secrets import SecretSource
 

@@ -7,6 +7,7 @@ from typing import Literal
 from spindle.config.audit import AuditSettings
 from spindle.config.auth import AuthSettings
 from spindle.config.catalog import LlmSection, McpSection, ModelToolEntry, ServerEntry
+from spindle.config.plugins import PluginSettings
 from spindle.config.policy import PolicySettings
 from spindle.config.retention import RetentionSettings
 from spindle.config.secrets import SecretSettings
@@ -14,7 +15,6 @@ from spindle.config.sections import (
     LimitSettings,
     LoggingSettings,
     ModuleSettings,
-    PluginSettings,
     Section,
     ServerSettings,
     SpiSettings,

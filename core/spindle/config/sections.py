@@ -8,10 +8,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
-
-from spindle_spi.plugin import HookPhase, PluginMode
 
 Level = Literal["debug", "info", "warning", "error"]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -158,23 +156,3 @@ class LoggingSettings(Section):
     """`logging`."""
 
     main: LoggerSettings = LoggerSettings()
-
-
-class PluginEntry(Section):
-    """One of `plugins.entries`."""
-
-    plugin: Text
-    name: Text = Field(default_factory=lambda data: str(data.get("plugin", "")))
-    mode: PluginMode = PluginMode.ENFORCE
-    priority: int = 100
-    phases: tuple[HookPhase, ...] | None = None
-    """None means the phases the plugin itself names."""
-    config: dict[str, JsonValue] = {}
-
-
-class PluginSettings(Section):
-    """`plugins`: content policy."""
-
-    unhandled: Literal["allow", "deny"] = "allow"
-    """Set by the environment when the file does not: `deny` in production."""
-    entries: tuple[PluginEntry, ...] = ()

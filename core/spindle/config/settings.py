@@ -10,6 +10,7 @@ from pathlib import Path
 from spindle.config.audit import AuditSettings
 from spindle.config.auth import AuthSettings
 from spindle.config.document import Environment
+from spindle.config.plugins import PluginSettings
 from spindle.config.policy import PolicySettings
 from spindle.config.records import ToolOverride
 from spindle.config.retention import RetentionSettings
@@ -17,7 +18,6 @@ from spindle.config.sections import (
     LimitSettings,
     LoggingSettings,
     ModuleSettings,
-    PluginSettings,
     ServerSettings,
     SpiSettings,
     StoreSettings,

@@ -5,6 +5,7 @@ Whole pieces (tool arguments) go through the same `PhaseRun` as unary answers.
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from io import StringIO
@@ -122,6 +123,10 @@ class _Judge(Protocol):
 
     async def close(self) -> str: ...
 
+    def pending(self) -> str:
+        """Return the text that was taken and not released, as it came."""
+        ...
+
 
 class _LaneText:
     """One lane: a stage per plugin, each fed with what the one before released."""
@@ -165,11 +170,16 @@ class _LaneText:
 
 
 class _Stage:
-    """One plugin in the chain of a lane. A permissive one judges a copy; its faults end here."""
+    """One plugin in the chain of a lane.
+
+    A permissive one judges a copy; its faults end here. One that fails open lets the text that it
+    has not judged pass as it came.
+    """
 
     def __init__(self, run: PhaseRun, active: ActivePlugin, segment: Segment) -> None:
         self._run = run
         self._active = active
+        self._seconds = 0.0
         self._judge: _Judge | None
 
         if active.is_scanning:
@@ -179,24 +189,51 @@ class _Stage:
 
     def push(self, text: str) -> str:
         judge, self._judge = self._judge, None
-        released = ""
 
-        if judge is not None:
-            with self._run.verdict(self._active):
-                released = judge.push(text)
-                self._judge = judge
+        if judge is None:
+            return text
 
-        return released if self._active.is_enforced else text
+        released: list[str] = []
+
+        with self._run.verdict(self._active), self._timed():
+            released.append(judge.push(text))
+            self._judge = judge
+
+        if not self._active.is_enforced:
+            return text
+
+        return released[0] if released else judge.pending()
 
     async def close(self) -> str:
         judge, self._judge = self._judge, None
-        released = ""
+        released: list[str] = []
 
-        if judge is not None:
-            with self._run.verdict(self._active):
-                released = await judge.close()
+        if judge is None:
+            return ""
 
-        return released if self._active.is_enforced else ""
+        with self._run.verdict(self._active), self._timed():
+            released.append(await judge.close())
+
+        if released:
+            self._run.tally.judged(self._active, self._seconds)
+
+        if not self._active.is_enforced:
+            return ""
+
+        return released[0] if released else judge.pending()
+
+    @contextmanager
+    def _timed(self) -> Generator[None]:
+        started = time.perf_counter()
+
+        try:
+            yield
+        except BaseException:
+            # The last look at this lane: one that is refused is never closed.
+            self._run.tally.judged(self._active, self._seconds + time.perf_counter() - started)
+            raise
+
+        self._seconds += time.perf_counter() - started
 
 
 class _Scanning:
@@ -211,6 +248,9 @@ class _Scanning:
     async def close(self) -> str:
         return self._scanner.close()
 
+    def pending(self) -> str:
+        return self._scanner.pending()
+
 
 class _Holding:
     """A plugin without a span: the lane is held to its end."""
@@ -221,6 +261,9 @@ class _Holding:
         self._segment = segment
         self._held = StringIO()
 
+        if active.is_enforced:
+            run.tally.held(active)
+
     def push(self, text: str) -> str:
         self._run.hold(self._active, len(text))
         self._held.write(text)
@@ -230,3 +273,6 @@ class _Holding:
         whole = replace(self._segment, text=self._held.getvalue())
         judged = await self._run.inspect(self._active, (whole,))
         return judged[0].text
+
+    def pending(self) -> str:
+        return self._held.getvalue()

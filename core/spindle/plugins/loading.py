@@ -10,13 +10,15 @@ from spindle.config.faults import render_fault
 from spindle.config.schema import schema_faults
 from spindle.plugins.active import ActivePlugin
 from spindle.plugins.builtin import BUILTIN
+from spindle.plugins.conditions import conditions_of
 from spindle.plugins.edge import plugin_edge
 from spindle_spi.errors import GatewayError
-from spindle_spi.plugin import HookPhase, Plugin, PluginMode, SegmentKind
+from spindle_spi.plugin import HookPhase, Plugin, PluginHost, PluginMode, SegmentKind
 
 if TYPE_CHECKING:
     from enum import StrEnum
 
+    from spindle.plugins.conditions import ConditionLists
     from spindle_spi.types import Json
 
 ENTRY_POINT_GROUP = "spindle.plugins"
@@ -51,6 +53,21 @@ class PluginEntry(Protocol):
         ...
 
     @property
+    def conditions(self) -> ConditionLists:
+        """Which calls it is for."""
+        ...
+
+    @property
+    def budget_seconds(self) -> float | None:
+        """How long `inspect` may take; None means the usual time."""
+        ...
+
+    @property
+    def on_error(self) -> str:
+        """`deny` or `allow`: what becomes of content when the plugin fails."""
+        ...
+
+    @property
     def config(self) -> Mapping[str, Json]:
         """Its own configuration."""
         ...
@@ -70,6 +87,11 @@ class Discovered(Protocol):
 
 
 Find = Callable[[], Iterable[Discovered]]
+MakeHost = Callable[[str, float], PluginHost]
+"""Makes the host of one plugin, from the entry's name and its time budget in seconds."""
+
+BUDGET_SECONDS = 5.0
+"""How long a plugin may take to inspect, where its entry does not say."""
 
 
 def find_installed() -> Iterable[Discovered]:
@@ -80,9 +102,17 @@ def find_installed() -> Iterable[Discovered]:
 class Loader:
     """Builds plugins one entry at a time and keeps the faults of all of them."""
 
-    def __init__(self, find: Find) -> None:
+    def __init__(
+        self,
+        find: Find,
+        *,
+        make_host: MakeHost | None = None,
+        allows_fail_open: bool = True,
+    ) -> None:
         self.faults: list[str] = []
         self._find = find
+        self._make_host = make_host
+        self._allows_fail_open = allows_fail_open
         self._installed: list[Discovered] | None = None
         self._names: set[str] = set()
 
@@ -93,12 +123,13 @@ class Loader:
 
         if mode is None:
             expected = ", ".join(PluginMode)
-            self._fault(f"{path}.mode", f"expected one of {expected}")
+            self._fault(_at(path, "mode"), f"expected one of {expected}")
 
         if not entry.name or entry.name in self._names:
-            self._fault(f"{path}.name", "expected a name that no other entry has")
+            self._fault(_at(path, "name"), "expected a name that no other entry has")
 
         self._names.add(entry.name)
+        self._check_failing(entry, path)
         kind = self._load_class(entry.plugin, path)
         plugin = None if kind is None else self._create(kind, entry, path)
 
@@ -107,10 +138,50 @@ class Loader:
 
         phases = self._choose_phases(plugin, entry, path)
 
+        if entry.budget_seconds is not None and plugin.span is not None:
+            problem = f"the plugin {entry.plugin!r} decides at once; only one that waits has a time"
+            self._fault(_at(path, "budget_seconds"), problem)
+
         if len(self.faults) > before:
             return None
 
-        return ActivePlugin(name=entry.name, plugin=plugin, mode=mode, phases=phases)
+        return ActivePlugin(
+            name=entry.name,
+            plugin=plugin,
+            mode=mode,
+            phases=phases,
+            conditions=conditions_of(entry.conditions),
+            budget_seconds=entry.budget_seconds,
+            fails_open=entry.on_error == "allow",
+        )
+
+    def offers(self) -> list[tuple[str, str, type[Plugin] | None]]:
+        """Return what can be configured: name, `builtin` or `installed`, and its class.
+
+        The class is None where it cannot be used; why is among the faults.
+        """
+        installed = self._discover()
+        names = sorted({*BUILTIN, *(offer.name for offer in installed)})
+        return [
+            (name, "builtin" if name in BUILTIN else "installed", self._load_class(name, name))
+            for name in names
+        ]
+
+    def _check_failing(self, entry: PluginEntry, path: str) -> None:
+        if entry.on_error not in ("deny", "allow"):
+            self._fault(_at(path, "on_error"), "expected one of deny, allow")
+
+        if entry.on_error == "allow" and not self._allows_fail_open:
+            self._fault(
+                _at(path, "on_error"),
+                "content that was not judged may pass only where `plugins.allow_fail_open` is true",
+            )
+
+    def _discover(self) -> list[Discovered]:
+        if self._installed is None:
+            self._installed = list(self._find())
+
+        return self._installed
 
     def _fault(self, path: str, text: str) -> None:
         self.faults.append(f"{path}: {text}")
@@ -128,11 +199,13 @@ class Loader:
             loaded, reason = None, "see the log"
 
         if reason is not None:
-            self._fault(f"{path}.plugin", f"the plugin {name!r} cannot be imported: {reason}")
+            self._fault(_at(path, "plugin"), f"the plugin {name!r} cannot be imported: {reason}")
             return None
 
         if not isinstance(loaded, type) or not issubclass(loaded, Plugin):
-            self._fault(f"{path}.plugin", f"{name!r} is no subclass of spindle_spi.plugin.Plugin")
+            self._fault(
+                _at(path, "plugin"), f"{name!r} is no subclass of spindle_spi.plugin.Plugin"
+            )
             return None
 
         return loaded
@@ -143,18 +216,18 @@ class Loader:
         if builtin is not None:
             return EntryPoint(name=name, value=builtin, group=ENTRY_POINT_GROUP)
 
-        if self._installed is None:
-            self._installed = list(self._find())
-
-        offers = [offer for offer in self._installed if offer.name == name]
+        installed = self._discover()
+        offers = [offer for offer in installed if offer.name == name]
 
         if not offers:
-            known = ", ".join(sorted({*BUILTIN, *(offer.name for offer in self._installed)}))
-            self._fault(f"{path}.plugin", f"unknown plugin {name!r}; expected one of {known}")
+            known = ", ".join(sorted({*BUILTIN, *(offer.name for offer in installed)}))
+            self._fault(_at(path, "plugin"), f"unknown plugin {name!r}; expected one of {known}")
             return None
 
         if len(offers) > 1:
-            self._fault(f"{path}.plugin", f"{len(offers)} installed distributions offer {name!r}")
+            self._fault(
+                _at(path, "plugin"), f"{len(offers)} installed distributions offer {name!r}"
+            )
             return None
 
         return offers[0]
@@ -169,15 +242,22 @@ class Loader:
 
                 if not problems and entry.mode != PluginMode.DISABLED:
                     plugin = kind(dict(entry.config))
+                    self._bind(plugin, entry)
                     problems = [
-                        f"{path}.plugin: the plugin {entry.plugin!r} {problem}"
+                        f"{_at(path, 'plugin')}: the plugin {entry.plugin!r} {problem}"
                         for problem in find_problems(plugin)
                     ]
         except GatewayError:
-            problems = [f"{path}: the plugin {entry.plugin!r} cannot be created: see the log"]
+            problems = [
+                f"{path or 'plugin'}: the plugin {entry.plugin!r} cannot be created: see the log"
+            ]
 
         self.faults += problems
         return plugin
+
+    def _bind(self, plugin: Plugin, entry: PluginEntry) -> None:
+        if self._make_host is not None:
+            plugin.bind(self._make_host(entry.name, entry.budget_seconds or BUDGET_SECONDS))
 
     def _choose_phases(self, plugin: Plugin, entry: PluginEntry, path: str) -> frozenset[HookPhase]:
         if not entry.phases:
@@ -187,7 +267,7 @@ class Loader:
 
         for index, name in enumerate(entry.phases):
             if name not in offered:
-                self._fault(f"{path}.phases[{index}]", f"expected one of {', '.join(offered)}")
+                self._fault(_at(path, f"phases[{index}]"), f"expected one of {', '.join(offered)}")
 
         return frozenset(phase for phase in plugin.phases if phase.value in entry.phases)
 
@@ -244,4 +324,9 @@ def _config_problems(kind: type[Plugin], entry: PluginEntry, path: str) -> list[
     faults = schema_faults(
         ("config",), entry.config, kind.config_schema, f"the plugin {entry.plugin!r}"
     )
-    return [f"{path}.{render_fault(fault, {})}" for fault in faults]
+    return [_at(path, render_fault(fault, {})) for fault in faults]
+
+
+def _at(path: str, key: str) -> str:
+    """Return the path of a key of an entry; an entry that stands alone has no path of its own."""
+    return f"{path}.{key}" if path else key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -37,9 +38,9 @@ class PhaseRun:
     """The plugins of one phase at work on one call; `run_phase` and `Guard` both judge with it."""
 
     def __init__(self, registry: PluginRegistry, names: tuple[str, ...], call: PluginInput) -> None:
-        self.plugins = registry.resolve(names)
         self.call = call
-        self.tally = Tally(call, registry.count)
+        self.tally = Tally(call, registry.meter)
+        self.plugins = self._usable(registry.resolve(names))
         self._budget_seconds = registry.budget_seconds
         self._held_limit = registry.held_limit
         self._held: dict[str, int] = {}
@@ -50,6 +51,23 @@ class PhaseRun:
             self._handled = frozenset[SegmentKind]().union(
                 *(active.plugin.kinds for active in enforced)
             )
+
+    def _usable(self, plugins: Sequence[ActivePlugin]) -> tuple[ActivePlugin, ...]:
+        usable: list[ActivePlugin] = []
+
+        for active in plugins:
+            if not active.is_unusable:
+                usable.append(active)
+                continue
+
+            with self.verdict(active):
+                raise Internal(
+                    f"The plugin {active.name} cannot be used: an administrator has to mend it.",
+                    code="plugin.unusable",
+                    origin=Origin.PLUGIN,
+                )
+
+        return tuple(usable)
 
     async def run(self, segments: Sequence[Segment]) -> tuple[Segment, ...]:
         """Judge whole segments.
@@ -110,16 +128,20 @@ class PhaseRun:
 
     @contextmanager
     def verdict(self, active: ActivePlugin) -> Generator[None]:
-        """Record a failure of the plugin; what a permissive plugin raises ends here."""
+        """Record how a plugin ends a call.
+
+        What a permissive plugin raises ends here, and so does a failure of one that fails open.
+        """
         try:
             yield
         except Internal as error:
-            self.tally.add(active, error.code, "failed")
+            self.tally.failed(active, error.code)
 
-            if active.is_enforced:
+            if active.is_enforced and not active.fails_open:
                 raise
         except PluginDenied:
             if active.is_enforced:
+                self.tally.denied(active)
                 raise
 
     async def inspect(
@@ -149,7 +171,7 @@ class PhaseRun:
     ) -> tuple[Segment, ...]:
         judged = segments
 
-        with self.verdict(active):
+        with self.verdict(active), self._timed(active):
             if active.is_scanning:
                 judged = tuple(self._scan(active, segment) for segment in segments)
             else:
@@ -159,6 +181,15 @@ class PhaseRun:
                 judged = await self.inspect(active, segments)
 
         return judged if active.is_enforced else segments
+
+    @contextmanager
+    def _timed(self, active: ActivePlugin) -> Generator[None]:
+        started = time.perf_counter()
+
+        try:
+            yield
+        finally:
+            self.tally.judged(active, time.perf_counter() - started)
 
     def _scan(self, active: ActivePlugin, segment: Segment) -> Segment:
         scanner = Scanner(active, self.tally)
@@ -171,12 +202,15 @@ class PhaseRun:
         name = active.plugin.name
         judged: tuple[Segment, ...] | None = None
         denied: PluginDenied | None = None
+        budget = active.budget_seconds or self._budget_seconds
 
-        with anyio.move_on_after(self._budget_seconds) as scope, plugin_edge(name):
+        with anyio.move_on_after(budget) as scope, plugin_edge(name):
             try:
                 judged = tuple(await active.plugin.inspect(self.call, segments))
             except PluginDenied as refusal:
                 denied = refusal
+            except TimeoutError:
+                judged = None
 
         if denied is not None:
             self.tally.add(active, denied.code, "denied")
@@ -184,7 +218,7 @@ class PhaseRun:
 
         if judged is None or scope.cancel_called:
             raise Internal(
-                f"The plugin {name} did not decide within {self._budget_seconds:g} seconds.",
+                f"The plugin {name} did not decide within {budget:g} seconds.",
                 code="plugin.timed_out",
                 origin=Origin.PLUGIN,
             )

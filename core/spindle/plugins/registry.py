@@ -1,31 +1,43 @@
-"""The plugins in force: loaded once from the configuration, asked on every call."""
+"""The plugins of one moment: built once, asked on every call, never changed."""
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Protocol, Self
 
 import structlog
 
-from spindle.plugins.loading import Find, Loader, PluginEntry, find_installed
+from spindle.plugins.conditions import Facts, facts_of
+from spindle.plugins.host import JUDGING
+from spindle.plugins.loading import (
+    BUDGET_SECONDS,
+    Find,
+    Loader,
+    MakeHost,
+    PluginEntry,
+    find_installed,
+)
 from spindle_spi.errors import ConfigError, ContractViolation, Origin
 from spindle_spi.plugin import HookPhase, HookPlan, phases_of
 from spindle_spi.records import CatalogRecord, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from spindle.plugins.active import ActivePlugin
-    from spindle.plugins.tally import Count
+    from spindle.plugins.tally import Meter
     from spindle_spi.context import AuthenticatedContext
 
 EMPTY = HookPlan()
 """The plan of every call that no plugin looks at."""
 
-BUDGET_SECONDS = 5.0
-"""How long a plugin may take to inspect."""
-
 HELD_LIMIT = 4 * 1024 * 1024
 """Characters of one answer that are held whole for one plugin."""
+
+_MAX_PLANS = 4096
+"""Plans kept of calls that differ for some condition; beyond it they are made again."""
+
+_NO_RECORDS: Mapping[str, CatalogRecord] = {}
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -36,6 +48,11 @@ class PluginSettings(Protocol):
     @property
     def unhandled(self) -> str:
         """`allow` or `deny`: content of kinds that no enforcing plugin of a phase handles."""
+        ...
+
+    @property
+    def allow_fail_open(self) -> bool:
+        """Whether an entry may let content pass that its plugin failed to judge."""
         ...
 
     @property
@@ -52,52 +69,79 @@ class PluginRegistry:
         plugins: Sequence[ActivePlugin] = (),
         *,
         refuses_unhandled: bool = False,
-        count: Count | None = None,
+        meter: Meter | None = None,
         budget_seconds: float = BUDGET_SECONDS,
         held_limit: int = HELD_LIMIT,
     ) -> None:
         self.refuses_unhandled = refuses_unhandled
-        self.count = count
+        self.meter = meter
         self.budget_seconds = budget_seconds
         self.held_limit = held_limit
         self.active = tuple(plugins)
         self._plugins = {active.name: active for active in plugins}
+        # Of every plugin, whatever its conditions: where this is empty, so is what applies.
         self._plans = {kind: self._make_plan(kind) for kind in Kind}
+        self._has_conditions = any(active.conditions for active in plugins)
+        self._asks_teams = any(active.conditions.teams for active in plugins)
+        self._asks_servers = any(active.conditions.servers for active in plugins)
+        self._chosen: dict[Facts, HookPlan] = {}
 
     @classmethod
     def load(
-        cls, settings: PluginSettings, find: Find = find_installed, *, count: Count | None = None
+        cls,
+        settings: PluginSettings,
+        find: Find = find_installed,
+        *,
+        meter: Meter | None = None,
+        make_host: MakeHost | None = None,
     ) -> Self:
         """Build every configured plugin.
 
         Raises:
             ConfigError: Something is wrong; it says every fault with its path.
         """
-        loader = Loader(find)
+        loader = Loader(find, make_host=make_host, allows_fail_open=settings.allow_fail_open)
 
         if settings.unhandled not in ("allow", "deny"):
             loader.faults.append("plugins.unhandled: expected one of allow, deny")
 
-        built: list[tuple[int, ActivePlugin]] = []
-
-        for index, entry in enumerate(settings.entries):
-            active = loader.build(entry, f"plugins.entries[{index}]")
-
-            if active is not None:
-                built.append((entry.priority, active))
+        built = [
+            (entry.priority, loader.build(entry, f"plugins.entries[{index}]"))
+            for index, entry in enumerate(settings.entries)
+        ]
 
         if loader.faults:
             raise ConfigError(loader.faults)
 
-        # The sort is stable: of equal priorities, the first in the file runs first.
-        plugins = [active for _, active in sorted(built, key=lambda pair: pair[0])]
-        _warn_of_holding(plugins)
-        return cls(plugins, refuses_unhandled=settings.unhandled == "deny", count=count)
+        plugins = in_order((priority, active) for priority, active in built if active is not None)
+        warn_of_holding(plugins)
+        return cls(plugins, refuses_unhandled=settings.unhandled == "deny", meter=meter)
 
-    def plan(self, record: CatalogRecord, context: AuthenticatedContext) -> HookPlan:
-        """Return which plugins look at a call of `record`; `EMPTY` when none does."""
-        del context
-        return self._plans[record.kind]
+    def plan(
+        self,
+        record: CatalogRecord,
+        context: AuthenticatedContext,
+        others: Sequence[CatalogRecord] = (),
+        by_id: Mapping[str, CatalogRecord] = _NO_RECORDS,
+    ) -> HookPlan:
+        """Return which plugins look at a call of `record`; `EMPTY` when none does.
+
+        `others` are the call's fallbacks, `by_id` where its virtual server is found.
+        """
+        plan = self._plans[record.kind]
+
+        if not plan:
+            return plan
+
+        if self._has_conditions:
+            plan = self._choose(plan, facts_of(record, others, context, by_id))
+
+        judging = JUDGING.get()
+        return without(plan, judging) if judging else plan
+
+    def plans_kept(self) -> int:
+        """Return how many plans are kept that conditions chose."""
+        return len(self._chosen)
 
     def resolve(self, names: Sequence[str]) -> tuple[ActivePlugin, ...]:
         """Return the plugins that a plan names.
@@ -112,6 +156,25 @@ class PluginRegistry:
                 "A plan names a plugin that is not active.", origin=Origin.CORE
             ) from exc
 
+    def _choose(self, plan: HookPlan, facts: Facts) -> HookPlan:
+        # What no condition asks about makes no difference: one plan serves all of it.
+        facts = Facts(
+            facts.kind,
+            facts.names,
+            facts.server if self._asks_servers else None,
+            facts.teams if self._asks_teams else None,
+        )
+        chosen = self._chosen.get(facts)
+
+        if chosen is None:
+            if len(self._chosen) >= _MAX_PLANS:
+                self._chosen.clear()
+
+            absent = [active.name for active in self.active if not active.conditions.hold(facts)]
+            chosen = self._chosen[facts] = without(plan, absent)
+
+        return chosen
+
     def _make_plan(self, kind: Kind) -> HookPlan:
         phases = phases_of(kind)
 
@@ -125,7 +188,20 @@ class PluginRegistry:
         return tuple(active.name for active in self._plugins.values() if phase in active.phases)
 
 
-def _warn_of_holding(plugins: Sequence[ActivePlugin]) -> None:
+def without(plan: HookPlan, names: Sequence[str]) -> HookPlan:
+    """Return a plan without some plugins; `EMPTY` when nothing is left."""
+    request = tuple(name for name in plan.request if name not in names)
+    answer = tuple(name for name in plan.answer if name not in names)
+    return HookPlan(request=request, answer=answer) if request or answer else EMPTY
+
+
+def in_order(built: Iterable[tuple[int, ActivePlugin]]) -> list[ActivePlugin]:
+    """Return plugins by their priorities; of equal ones, the first runs first."""
+    return [active for _, active in sorted(built, key=itemgetter(0))]
+
+
+def warn_of_holding(plugins: Iterable[ActivePlugin]) -> None:
+    """Say which plugins hold streamed answers to their end."""
     for active in plugins:
         if active.is_enforced and not active.is_scanning and HookPhase.POST_INVOKE in active.phases:
             _log.warning(

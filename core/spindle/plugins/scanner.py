@@ -67,6 +67,10 @@ class Scanner:
         """
         return self._advance(len(self._buffer))
 
+    def pending(self) -> str:
+        """Return the text that is not decided, as it came."""
+        return self._buffer[self._position :]
+
     def _advance(self, frontier: int) -> str:
         text = self._buffer
         pieces: list[str] = []

@@ -1,4 +1,4 @@
-"""What plugins found during one call: counted each time, logged once per rule. Never the text."""
+"""What plugins do, counted; what they find in one call, logged once per rule. Never the text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,12 @@ if TYPE_CHECKING:
 
 Verdict: TypeAlias = Literal["replaced", "denied", "failed"]
 
-METRIC = "spindle_plugin_findings_total"
+CALLS = "spindle_plugin_calls_total"
+FINDINGS = "spindle_plugin_findings_total"
+DENIALS = "spindle_plugin_denials_total"
+FAILURES = "spindle_plugin_failures_total"
+SECONDS = "spindle_plugin_seconds"
+HELD = "spindle_plugin_held_streams_total"
 
 _MAX_RULES = 100
 """Rules logged per call; a plugin that makes up rules fills no log."""
@@ -22,30 +27,31 @@ _MAX_RULES = 100
 _log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
 
-class Count(Protocol):
-    """Adds to a counter; `Metrics.count` is one."""
+class Meter(Protocol):
+    """Counters and histograms; `Metrics` is one."""
 
-    def __call__(
-        self, name: str, value: float = 1.0, labels: Mapping[str, str] | None = None
-    ) -> None:
+    def count(self, name: str, value: float = 1.0, labels: Mapping[str, str] | None = None) -> None:
         """Add `value` to the counter `name`."""
+
+    def observe(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
+        """Add `value` to the histogram `name`."""
 
 
 class Tally:
     """The findings of one call."""
 
-    def __init__(self, call: PluginInput, count: Count | None) -> None:
+    def __init__(self, call: PluginInput, meter: Meter | None) -> None:
         self._call = call
-        self._count = count
+        self._meter = meter
         self._logged: set[tuple[str, str, Verdict]] = set()
 
     def add(self, active: ActivePlugin, rule: str, verdict: Verdict) -> None:
         """Record one finding: what enforcing it does, or would do under `permissive`."""
         mode = active.mode.value
 
-        if self._count is not None:
+        if self._meter is not None:
             labels = {"plugin": active.name, "rule": rule, "mode": mode, "verdict": verdict}
-            self._count(METRIC, 1.0, labels)
+            self._meter.count(FINDINGS, 1.0, labels)
 
         key = (active.name, rule, verdict)
 
@@ -64,3 +70,27 @@ class Tally:
             target=self._call.target_name,
             request_id=self._call.context.trace.request_id,
         )
+
+    def judged(self, active: ActivePlugin, seconds: float) -> None:
+        """Record one look of a plugin, at a request, an answer or one text of a stream."""
+        if self._meter is not None:
+            labels = {"plugin": active.name}
+            self._meter.count(CALLS, 1.0, {"plugin": active.name, "phase": self._call.phase.value})
+            self._meter.observe(SECONDS, seconds, labels)
+
+    def denied(self, active: ActivePlugin) -> None:
+        """Record content refused by an enforced plugin."""
+        self._count(DENIALS, active)
+
+    def failed(self, active: ActivePlugin, code: str) -> None:
+        """Record a failure of the plugin."""
+        self.add(active, code, "failed")
+        self._count(FAILURES, active)
+
+    def held(self, active: ActivePlugin) -> None:
+        """Record a text of a stream that waits for its end."""
+        self._count(HELD, active)
+
+    def _count(self, name: str, active: ActivePlugin) -> None:
+        if self._meter is not None:
+            self._meter.count(name, 1.0, {"plugin": active.name})

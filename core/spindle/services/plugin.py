@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spindle.plugins import PluginRegistry, open_guard, run_phase
+from spindle.plugins import open_guard, run_phase
 from spindle_spi.plugin import (
     HookPhase,
     PluginInput,
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 class Plugins(PluginService):
     """The plugins as a module reaches them: through a permit it holds."""
 
-    def __init__(self, *, admission: Admission, registry: PluginRegistry) -> None:
+    def __init__(self, *, admission: Admission) -> None:
         self._admission = admission
-        self._registry = registry
 
     async def execute_hook(
         self,
@@ -37,7 +36,7 @@ class Plugins(PluginService):
     ) -> tuple[Segment, ...]:
         held = self._admission.open_permit(context, permit_id)
         names = held.permit.hooks.names_in(phase)
-        judged = await run_phase(self._registry, names, _input(held, phase), segments)
+        judged = await run_phase(held.plugins, names, _input(held, phase), segments)
         held.receipts.add(phase)
         return judged
 
@@ -45,7 +44,7 @@ class Plugins(PluginService):
         held = self._admission.open_permit(context, permit_id)
         _, phase = phases_of(held.permit.record.kind) or (None, HookPhase.POST_INVOKE)
         return open_guard(
-            self._registry,
+            held.plugins,
             held.permit.hooks.answer,
             _input(held, phase),
             lambda: held.receipts.add(phase),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from spindle.plugins import PluginRegistry
 from spindle.plugins import open_guard as open_registered_guard
 from spindle.plugins.active import ActivePlugin
+from spindle.plugins.conditions import EVERYWHERE, Conditions
 from spindle_spi.context import AuthenticatedContext, Subject, TraceContext, VisibilityScope
 from spindle_spi.errors import PluginDenied
 from spindle_spi.plugin import (
@@ -154,24 +156,34 @@ def fail(segments: Sequence[Segment]) -> Sequence[Segment]:
 
 @dataclass
 class Counted:
-    """A counter that keeps what was added."""
+    """A meter that keeps what was added."""
 
     findings: list[tuple[str, str, str, str]] = field(
         default_factory=list[tuple[str, str, str, str]]
     )
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])
+    """By metric without its ends, and plugin."""
+    seconds: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
 
-    def __call__(
-        self, name: str, value: float = 1.0, labels: Mapping[str, str] | None = None
-    ) -> None:
-        assert (name, value) == ("spindle_plugin_findings_total", 1.0)
+    def count(self, name: str, value: float = 1.0, labels: Mapping[str, str] | None = None) -> None:
         found = labels or {}
-        self.findings.append((found["plugin"], found["rule"], found["mode"], found["verdict"]))
+        assert value == 1.0
+
+        if name == "spindle_plugin_findings_total":
+            self.findings.append((found["plugin"], found["rule"], found["mode"], found["verdict"]))
+        else:
+            short = name.removeprefix("spindle_plugin_").removesuffix("_total")
+            self.counts[short, found["plugin"]] += 1
+
+    def observe(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
+        assert name == "spindle_plugin_seconds"
+        self.seconds.append(((labels or {})["plugin"], value))
 
 
 def make_registry(
     *plugins: Plugin | tuple[Plugin, PluginMode],
     refuses_unhandled: bool = False,
-    count: Counted | None = None,
+    meter: Counted | None = None,
     budget_seconds: float = 5.0,
     held_limit: int = 4096,
 ) -> PluginRegistry:
@@ -187,7 +199,7 @@ def make_registry(
     return PluginRegistry(
         active,
         refuses_unhandled=refuses_unhandled,
-        count=count,
+        meter=meter,
         budget_seconds=budget_seconds,
         held_limit=held_limit,
     )
@@ -264,6 +276,9 @@ class Entry:
     mode: str = "enforce"
     priority: int = 100
     phases: tuple[str, ...] | None = None
+    conditions: Conditions = EVERYWHERE
+    budget_seconds: float | None = None
+    on_error: str = "deny"
     config: Mapping[str, Json] = field(default_factory=_no_config)
 
 
@@ -273,6 +288,7 @@ class Section:
 
     entries: tuple[Entry, ...] = ()
     unhandled: str = "allow"
+    allow_fail_open: bool = True
 
 
 @dataclass(frozen=True)

@@ -196,8 +196,8 @@ async def test_permissive_findings_are_recorded_as_in_unary() -> None:
         ("p4", "word", "permissive", "denied"),
     ]
     unary, streamed = Counted(), Counted()
-    assert await judge_unary(make_registry(*plugins, count=unary), "abxab") == "abxab"
-    guard = open_guard(make_registry(*plugins, count=streamed))
+    assert await judge_unary(make_registry(*plugins, meter=unary), "abxab") == "abxab"
+    guard = open_guard(make_registry(*plugins, meter=streamed))
     assert (await stream(guard, list("abxab"))).released == "abxab"
     assert sorted(unary.findings) == sorted(streamed.findings) == expected
 
@@ -211,7 +211,7 @@ async def test_a_permissive_plugin_that_failed_is_left_out_of_the_rest_of_the_la
 
     counted = Counted()
     plugin = (Raising("ab", "*"), PluginMode.PERMISSIVE)
-    guard = open_guard(make_registry(plugin, count=counted))
+    guard = open_guard(make_registry(plugin, meter=counted))
     assert (await stream(guard, list("abcabc"))).released == "abcabc"
     assert counted.findings == [("p0", "plugin.failed", "permissive", "failed")]
 

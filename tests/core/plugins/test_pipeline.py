@@ -102,7 +102,7 @@ async def test_permissive_plugins_change_nothing_and_are_recorded() -> None:
         for plugin in (Word("a", "b"), Word("a", None), Inspecting(refuse), Inspecting(fail))
     ]
     segment = text_segment("a")
-    assert await run(make_registry(*modes, count=counted), segment) == (segment,)
+    assert await run(make_registry(*modes, meter=counted), segment) == (segment,)
     assert counted.findings == [
         ("p0", "word", "permissive", "replaced"),
         ("p1", "word", "permissive", "denied"),
@@ -116,7 +116,7 @@ async def test_each_finding_is_counted_and_each_rule_is_logged_once_without_the_
     counted = Counted()
 
     with structlog.testing.capture_logs() as logs:
-        await run(make_registry(Word("secret", "*"), count=counted), text_segment("secret" * 50))
+        await run(make_registry(Word("secret", "*"), meter=counted), text_segment("secret" * 50))
 
     assert len(counted.findings) == 50
     assert [(entry["event"], entry["plugin"], entry["rule"]) for entry in logs] == [

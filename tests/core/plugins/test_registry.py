@@ -11,7 +11,8 @@ import structlog
 
 from spindle.plugins import EMPTY, PluginRegistry
 from spindle.plugins.builtin.pii import Pii
-from spindle.plugins.registry import BUDGET_SECONDS, HELD_LIMIT
+from spindle.plugins.loading import BUDGET_SECONDS
+from spindle.plugins.registry import HELD_LIMIT
 from spindle_spi.errors import ConfigError
 from spindle_spi.plugin import HookPhase, Plugin
 from spindle_spi.records import CatalogRecord, ExtensionSpec, Kind
@@ -266,10 +267,10 @@ async def test_what_is_loaded_is_what_runs() -> None:
     """Counter, rule about unhandled kinds and bounds reach the calls."""
     counted = Counted()
     settings = Section(entries=(Entry(name="mask"),), unhandled="deny")
-    registry = PluginRegistry.load(settings, count=counted)
+    registry = PluginRegistry.load(settings, meter=counted)
     assert registry.refuses_unhandled
     assert (registry.budget_seconds, registry.held_limit) == (BUDGET_SECONDS, HELD_LIMIT)
-    assert registry.count is counted
+    assert registry.meter is counted
     assert registry.active[0].phases == frozenset(HookPhase)
 
 
@@ -279,7 +280,7 @@ def test_without_plugins_neither_jsonschema_nor_the_built_in_plugins_are_importe
         "import sys\n"
         "from types import SimpleNamespace as Section\n"
         "from spindle.plugins import PluginRegistry\n"
-        "PluginRegistry.load(Section(entries=(), unhandled='allow'))\n"
+        "PluginRegistry.load(Section(entries=(), unhandled='allow', allow_fail_open=True))\n"
         "print([name for name in ('jsonschema', 'spindle.plugins.builtin.pii')"
         " if name in sys.modules])\n"
     )
