@@ -18,6 +18,7 @@ from spindle_spi.shapes import JSON_RPC, OPENAI
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spindle.telemetry.spans import Tracing
     from spindle_spi.types import Message, Receive, Scope, Send
 
 TOKENS = {"good": ("llm.invoke", "metrics.read"), "poor": ()}
@@ -167,7 +168,10 @@ class Harness:
 
 
 def make_harness(
-    *sources: RouteSource, body_limit: int = 100, origins: tuple[str, ...] = ()
+    *sources: RouteSource,
+    body_limit: int = 100,
+    origins: tuple[str, ...] = (),
+    tracing: Tracing | None = None,
 ) -> Harness:
     """Build an ingress over these routes."""
     callers, leases, meter = Callers(), Leases(), Meter()
@@ -181,6 +185,7 @@ def make_harness(
             allowed_hosts=("127.0.0.1", "[::1]", "gate.example:444"),
             allowed_origins=origins,
         ),
+        tracing=tracing,
     )
     return Harness(ingress=ingress, callers=callers, leases=leases, meter=meter)
 
@@ -216,6 +221,7 @@ def one_route(
     server_param: str | None = None,
     body_limit: int | None = None,
     origins: tuple[str, ...] = (),
+    tracing: Tracing | None = None,
 ) -> Harness:
     """Build an ingress with one route."""
     route = IngressRoute(
@@ -229,7 +235,9 @@ def one_route(
     )
     prefixes = (IngressPrefix(prefix="/mcp", errors=JSON_RPC),)
     return make_harness(
-        RouteSource(owner="sample", routes=[route], prefixes=prefixes), origins=origins
+        RouteSource(owner="sample", routes=[route], prefixes=prefixes),
+        origins=origins,
+        tracing=tracing,
     )
 
 

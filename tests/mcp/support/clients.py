@@ -26,13 +26,15 @@ async def connected(
     token: str = "a",
     era: str = "auto",
     hear: MessageHandlerFnT | None = None,
+    headers: dict[str, str] | None = None,
 ) -> AsyncGenerator[Client]:
     """Connect as the SDK does; pinning the modern era sends nothing first."""
     mode = "auto" if era == "2026-07-28" else era
 
     async with (
         httpx2.AsyncClient(
-            headers={"authorization": f"Bearer {token}"}, timeout=httpx2.Timeout(20.0)
+            headers={"authorization": f"Bearer {token}", **(headers or {})},
+            timeout=httpx2.Timeout(20.0),
         ) as http,
         Client(
             streamable_http_client(url, http_client=http), mode=mode, message_handler=hear

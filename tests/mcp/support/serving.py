@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -130,6 +130,15 @@ async def serving(
         yield Served(module=module, host=host, url=url)
 
 
+def _traced(context: AuthenticatedContext, scope: Scope) -> AuthenticatedContext:
+    named = dict(scope["headers"]).get(b"traceparent")
+
+    if named is None:
+        return context
+
+    return replace(context, trace=replace(context.trace, traceparent=named.decode()))
+
+
 def ingress(module: McpModule, host: FakeHost) -> ASGIApp:
     """Resolve who asks, hand the request to its route, and end the request's lease."""
     routes = {(route.method, route.path): route for route in module.routes}
@@ -137,7 +146,7 @@ def ingress(module: McpModule, host: FakeHost) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         try:
             route, slug = _match(routes, scope["method"], scope["path"])
-            context = _resolve(host, scope, slug)
+            context = _traced(_resolve(host, scope, slug), scope)
             key = f"everything:{host.records.view_key(context)}"
             scope[CALL_SCOPE_KEY] = call = Call(context, view_key=key, server_slug=slug)
 

@@ -260,6 +260,8 @@ class Handshaking:
         ]
     )
     headers: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
+    traces: list[object] = field(default_factory=list[object])
+    """What calls named as their trace."""
     reached: anyio.Event = field(default_factory=anyio.Event)
     cancelled: anyio.Event = field(default_factory=anyio.Event)
 
@@ -298,6 +300,8 @@ class Handshaking:
     async def _call(
         self, ctx: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult:
+        self.traces.append((ctx.meta or {}).get("traceparent"))
+
         if params.name == "steps":
             for step in (1.0, 2.0):
                 await ctx.session.report_progress(step, 2.0, f"step {step}")
