@@ -36,7 +36,6 @@ _HOME = Path("~/.spindle")
 app = typer.Typer(
     cls=SpindleGroup,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="An AI gateway host: one governed catalog of models and tools.",
 )
@@ -150,6 +149,36 @@ def check_config(config: Config = None, home: Home = _HOME) -> None:
     from spindle.cli import inventory
 
     inventory.check_config(_sources(home, config))
+
+
+@config.command("show")
+def show_config(
+    under: Annotated[
+        str | None, typer.Argument(metavar="KEY", help="Only this key and what is in it.")
+    ] = None,
+    only_set: Annotated[
+        bool, typer.Option("--set", help="Only what somebody set, no defaults.")
+    ] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+    home: Home = _HOME,
+) -> None:
+    """Show every setting in force and where it comes from; secrets are masked."""
+    from spindle.cli import config as configuring
+
+    sources = _sources(home, config)
+    configuring.show_config(sources, under=under, only_set=only_set, as_json=as_json)
+
+
+@app.command()
+def completion(
+    ctx: typer.Context,
+    shell: Annotated[str, typer.Argument(metavar="SHELL", help="bash, zsh or fish.")],
+) -> None:
+    """Print what a shell needs to complete these commands: `eval "$(spindle completion bash)"`."""
+    from spindle.cli.completion import print_script
+
+    print_script(ctx, shell)
 
 
 @modules.command("list")

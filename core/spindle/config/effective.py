@@ -40,6 +40,11 @@ class EffectiveKey:
     origin: str
     """File and line, a variable, the command line, or `default`."""
 
+    @property
+    def is_default(self) -> bool:
+        """Whether nobody set it."""
+        return self.origin.startswith(DEFAULT)
+
 
 def effective_keys(
     path: ConfigPath,
