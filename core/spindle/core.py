@@ -9,12 +9,14 @@ import anyio
 from spindle.admission import Admission
 from spindle.api.inventory import api_routes
 from spindle.audit import Audit, AuditedCalls
+from spindle.catalog_editing import CatalogEditor
 from spindle.config.records import TELEMETRY_HEADERS
 from spindle.identity import Identity
 from spindle.invocations import Invoker
 from spindle.ledger import Ledger
 from spindle.limits import RequestLimits
 from spindle.master_key import MasterKeys
+from spindle.plugins.administration import PluginAdministration
 from spindle.plugins.host import Offer
 from spindle.plugins.policy import PluginPolicy
 from spindle.retention import Janitor, core_rules
@@ -73,6 +75,13 @@ class Core:
         )
         self.snapshots.followers.append(self.vault)
         self.snapshots.followers.append(self.plugins)
+        self.catalog = CatalogEditor(
+            store=store,
+            snapshots=self.snapshots,
+            vault=self.vault,
+            audit=self.audit,
+            settings=settings,
+        )
         self.identity = Identity(self.snapshots)
         self.ledger = Ledger(
             store,
@@ -137,6 +146,13 @@ class Core:
                 secrets=self.secrets,
             ),
             observability=Observability(module_id=module_id, metrics=self.metrics),
+        )
+
+    @property
+    def plugin_administration(self) -> PluginAdministration:
+        """Return what changes plugins; a change is in force when it returns."""
+        return PluginAdministration(
+            self.plugins, self.store.plugins, self.audit, self.snapshots.refresh
         )
 
     async def _invoke(self, context: AuthenticatedContext, invocation: Invocation) -> Result:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 _Given: TypeAlias = tuple[str | None, str | None, Visibility, bool]
 """Owner, team, visibility and whether it is switched on: what a source passes on."""
 
+Wanted: TypeAlias = "Mapping[tuple[Kind, str, str], ToolOverride]"
+"""Stored overrides by kind, name and source."""
+
 _SOURCE_KINDS = {kind.value: kind for kind in (Kind.PROVIDER, Kind.GATEWAY)}
 _MAX_RECORDS = 50_000
 """Records one source may publish."""
@@ -55,6 +58,7 @@ class Publications:
 
     def __init__(self, overrides: Mapping[tuple[str, str], ToolOverride]) -> None:
         self._overrides = overrides
+        self._wanted: Wanted = {}
         self._sources: dict[str, _Source] = {}
         # An epoch never comes back, not even that of a record that was gone in between; and it
         # is never that of a stored record, which counts from one.
@@ -93,6 +97,14 @@ class Publications:
             self._sources[source] = _Source(module, tuple(fresh.values()), shown)
         else:
             self._sources.pop(source, None)
+
+    def want(self, wanted: Wanted) -> None:
+        """Put stored overrides in force; `place` shows what they change."""
+        if wanted != self._wanted:
+            self._wanted = wanted
+
+            for source in self._sources.values():
+                source.given = None
 
     def place(self, base: Iterable[CatalogRecord]) -> list[CatalogRecord]:
         """Return the records of every source that is (still) there, beside those of `base`."""
@@ -150,16 +162,19 @@ class Publications:
             tags=record.tags,
         )
         spec = record.spec
-        override = (
+        stored = self._wanted.get((record.kind, record.name, source))
+        configured = (
             self._overrides.get((spec.gateway, spec.upstream_name))
             if isinstance(spec, ToolSpec) and spec.gateway is not None
             else None
         )
 
-        if override is None:
+        if stored is None and configured is None:
             return placed
 
-        wanted = override.apply(placed)
+        wanted = placed if stored is None else stored.apply(placed)
+        # The configuration is applied last: what it says of a field holds.
+        wanted = wanted if configured is None else configured.apply(wanted)
         # What is switched off takes its tools along, whatever is said about one of them.
         return wanted if enabled or not wanted.enabled else replace(wanted, enabled=False)
 

@@ -8,6 +8,7 @@ import anyio
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from spindle.catalog_overrides import StoredOverrides
 from spindle.people import NOBODY, compile_people
 from spindle.publications import Publications
 from spindle.snapshot import Snapshot, compile_snapshot
@@ -56,7 +57,8 @@ class Snapshots:
         self._listeners: list[Listener] = []
         self._refreshing = anyio.Lock()
         self._woken = anyio.Event()
-        self.followers: list[Follower] = []
+        self.overrides = StoredOverrides(store, self._published)
+        self.followers: list[Follower] = [self.overrides]
         """Read with every refresh: before the first one, whoever follows is in here."""
         self.current: Snapshot = compile_snapshot(-1, (), ())
 

@@ -7,6 +7,7 @@ from typing import Literal
 from spindle.config.audit import AuditSettings
 from spindle.config.auth import AuthSettings
 from spindle.config.catalog import LlmSection, McpSection, ModelToolEntry, ServerEntry
+from spindle.config.egress import EgressSettings
 from spindle.config.plugins import PluginSettings
 from spindle.config.policy import PolicySettings
 from spindle.config.retention import RetentionSettings
@@ -45,6 +46,7 @@ class Document(Section):
     secrets: SecretSettings = SecretSettings()
     audit: AuditSettings = AuditSettings()
     retention: RetentionSettings = RetentionSettings()
+    egress: EgressSettings = EgressSettings()
     llm: LlmSection = LlmSection()
     mcp: McpSection = McpSection()
     servers: dict[str, ServerEntry] = {}

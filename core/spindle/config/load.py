@@ -76,6 +76,7 @@ def load_settings(
         policy=document.policy,
         telemetry=document.telemetry,
         audit=document.audit,
+        egress=document.egress,
         retention=document.retention,
         secret_key=_secret_key(environ),
         secret_key_file=_under(

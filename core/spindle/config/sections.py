@@ -50,7 +50,12 @@ def check_url(value: str) -> str:
     return value
 
 
-def _check_host(value: str) -> str:
+def check_host(value: str) -> str:
+    """Accept a host without scheme and path.
+
+    Raises:
+        PydanticCustomError: It is none.
+    """
     if "/" in value or any(character.isspace() for character in value):
         raise refuse(f"{value!r} is not a host name", "a host without scheme, or *")
 
@@ -97,7 +102,7 @@ class ServerSettings(Section):
     host: Text = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
     body_limit_bytes: Count = 10_485_760
-    allowed_hosts: tuple[Annotated[Text, AfterValidator(_check_host)], ...] = Field(
+    allowed_hosts: tuple[Annotated[Text, AfterValidator(check_host)], ...] = Field(
         default_factory=_local_hosts
     )
     allowed_origins: tuple[Annotated[Text, AfterValidator(_check_origin)], ...] = ()

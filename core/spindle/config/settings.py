@@ -10,6 +10,7 @@ from pathlib import Path
 from spindle.config.audit import AuditSettings
 from spindle.config.auth import AuthSettings
 from spindle.config.document import Environment
+from spindle.config.egress import EgressSettings
 from spindle.config.plugins import PluginSettings
 from spindle.config.policy import PolicySettings
 from spindle.config.records import ToolOverride
@@ -54,6 +55,7 @@ class Settings:
     policy: PolicySettings
     telemetry: TelemetrySettings
     audit: AuditSettings
+    egress: EgressSettings
     retention: RetentionSettings
     secret_key: Secret | None
     """The master key or keys the environment gives."""

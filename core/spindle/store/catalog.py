@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sqlalchemy import RowMapping, delete, insert, select, update
 
+from spindle.store.audit import AuditRow, add_audit
 from spindle.store.database import Database, bump
 from spindle.store.llm import project
 from spindle.store.tables import CATALOG, CATALOG_OVERRIDES, REVISION
 from spindle_spi.codec import decode, encode
 from spindle_spi.records import SPEC_OF, CatalogRecord, Kind, Visibility
+from spindle_spi.types import Json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
-
-    from spindle_spi.types import Json
 
 RecordKey: TypeAlias = tuple[Kind, str]
 
@@ -60,6 +60,8 @@ class Amendment:
     """None takes one back."""
     forgotten_sources: set[str] = field(default_factory=set[str])
     """Sources of which every override goes."""
+    audit: list[AuditRow] = field(default_factory=list["AuditRow"])
+    """Who did it: written with it or not at all."""
 
 
 Decide: TypeAlias = Callable[[Contents], Amendment]
@@ -164,6 +166,7 @@ class Catalog:
                 epoch,
             )
             await _override(connection, amendment, epoch)
+            await add_audit(connection, amendment.audit)
             return epoch
 
 

@@ -1,0 +1,223 @@
+"""Catalog records as plain JSON says them: one model a kind, with the configuration's own rules.
+
+A record is created from a whole body. A change is merged into the body of the record as it is and
+the result is read as a whole: what is wrong after a change is wrong at a creation, too.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, Field, JsonValue, ValidationError
+
+from spindle.config.catalog import Capability, Price
+from spindle.config.faults import model_fault, render_fault
+from spindle.config.names import NAME, SLUG, TOOL, NameRule
+from spindle.config.sections import Count, Seconds, Section, Text, Url, refuse
+from spindle_spi.errors import InvalidArgument
+from spindle_spi.records import Visibility
+from spindle_spi.types import Json, JsonObject
+
+_MAX_FAULTS = 20
+_MAX_TAGS = 50
+_RESERVED_OPTIONS = frozenset({"address"})
+"""What the gateway itself writes into options: where a judged address is pinned."""
+
+T = TypeVar("T", bound=Section)
+
+
+def _named(rule: NameRule) -> AfterValidator:
+    def check(value: str) -> str:
+        if not rule.admits(value):
+            raise refuse(f"{value[:80]!r} is not a name", rule.words)
+
+        return value
+
+    return AfterValidator(check)
+
+
+def _check_alias(value: str) -> str:
+    if "~" in value:
+        raise refuse(f"{value[:80]!r} looks like a unified name", "a name without '~'")
+
+    return value
+
+
+def _check_options(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    for key in _RESERVED_OPTIONS & value.keys():
+        raise refuse(f"{key!r} is the gateway's own to set", "other keys")
+
+    return value
+
+
+Tags = Annotated[
+    tuple[Annotated[str, Field(min_length=1, max_length=100)], ...], Field(max_length=_MAX_TAGS)
+]
+Line = Annotated[str, Field(min_length=1, max_length=500)]
+Options = Annotated[dict[str, JsonValue], AfterValidator(_check_options)]
+
+
+class Governance(Section):
+    """What every record has; None leaves it to the defaults of its place."""
+
+    description: Annotated[str, Field(max_length=10_000)] | None = None
+    owner: Line | None = None
+    team: Line | None = None
+    visibility: Visibility | None = None
+    enabled: bool | None = None
+    tags: Tags | None = None
+
+
+class ProviderBody(Governance):
+    """A model provider."""
+
+    name: Annotated[str, _named(NAME)]
+    provider_type: Text = "openai"
+    api_format: Literal["openai"] = "openai"
+    urls: tuple[Url, ...] = ()
+    api_key: Annotated[str, Field(min_length=1, max_length=65_536)] | None = Field(
+        default=None, repr=False
+    )
+    """Write-only."""
+    api_version: Line | None = None
+    short_timeout: Seconds = 5.0
+    long_timeout: Seconds = 180.0
+    timeout: Seconds | None = None
+    max_retries: Annotated[int, Field(ge=0, le=10)] = 0
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    verify_cert: bool = True
+    enable_discovery: bool = False
+    default_model: Line | None = None
+    defaults: dict[str, JsonValue] = {}
+    options: Options = {}
+
+
+class FactsBody(Section):
+    """What is known of a model's weights."""
+
+    publisher: Line | None = None
+    architecture: Line | None = None
+    quantization: Line | None = None
+    size: Count | None = None
+    parameters: Count | None = None
+    runtime: Line | None = None
+    file_path: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    modified_at: Annotated[int, Field(ge=0)] | None = None
+    instructed: bool = False
+    coding: bool = False
+    is_mlx: bool = False
+    is_gguf: bool = False
+
+
+class ModelBody(Governance):
+    """A model of one provider; its name is `provider~upstream_name`."""
+
+    provider: Text
+    upstream_name: Line
+    aliases: tuple[Annotated[Line, AfterValidator(_check_alias)], ...] = ()
+    model_type: Literal["llm", "vlm", "embeddings", "vision", "unknown"] = "llm"
+    context_window: Count | None = None
+    max_output_tokens: Count | None = None
+    supports: tuple[Capability, ...] = ("chat", "streaming")
+    input_price: Price | None = None
+    output_price: Price | None = None
+    defaults: dict[str, JsonValue] = {}
+    fallbacks: tuple[Text, ...] = ()
+    deprecated: bool = False
+    facts: FactsBody = FactsBody()
+
+
+class GatewayBody(Governance):
+    """An upstream MCP server. Programs are not started for anybody: there is no `stdio` here."""
+
+    name: Annotated[str, _named(NAME)]
+    transport: Literal["streamable_http", "sse", "builtin"] = "streamable_http"
+    url: Url | None = None
+    era: Literal["auto", "modern", "legacy"] = "auto"
+    credential: Annotated[str, Field(min_length=1, max_length=65_536)] | None = Field(
+        default=None, repr=False
+    )
+    """Write-only."""
+    timeout: Seconds = 60.0
+    options: Options = {}
+
+
+class ServerBody(Governance):
+    """A virtual server, served at `/servers/{name}/mcp`."""
+
+    name: Annotated[str, _named(SLUG)]
+    gateways: tuple[Text, ...] = ()
+    tools: tuple[Text, ...] = ()
+    models: tuple[Text, ...] = ()
+    resources: tuple[Text, ...] = ()
+    prompts: tuple[Text, ...] = ()
+    prefix_free: bool = False
+    anonymous: bool = False
+    anonymous_permissions: tuple[Text, ...] = ("tools.read", "tools.execute")
+    instructions: Text | None = None
+
+
+class ToolBody(Governance):
+    """A model as a tool; upstreams' tools are published, not made."""
+
+    name: Annotated[str, _named(TOOL)]
+    model: Text
+
+
+class ToolsetBody(Governance):
+    """A named selection of tools."""
+
+    name: Annotated[str, _named(NAME)]
+    tools: tuple[Text, ...] = ()
+
+
+SECRETS = {"api_key", "credential"}
+"""Write-only keys."""
+
+
+def read_body(model: type[T], data: JsonObject) -> T:
+    """Return plain JSON as a body; a null is the default.
+
+    Raises:
+        InvalidArgument: It is none; every fault is named by its path.
+    """
+    given = {key: value for key, value in data.items() if value is not None}
+
+    try:
+        return model.model_validate_json(json.dumps(given))
+    except ValidationError as exc:
+        errors = exc.errors(include_url=False)
+
+    faults = [render_fault(model_fault(error, model), {}) for error in errors[:_MAX_FAULTS]]
+    raise InvalidArgument(f"{'; '.join(faults)}.", code="core.record.invalid")
+
+
+def merged(body: JsonObject, changes: JsonObject) -> JsonObject:
+    """Return a body with changes in it (RFC 7396): a null takes a key out, objects are merged."""
+    result = dict(body)
+
+    for key, value in changes.items():
+        before = result.get(key)
+
+        if value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict) and isinstance(before, dict):
+            result[key] = merged(before, value)
+        else:
+            result[key] = value
+
+    return result
+
+
+def plain(body: Section) -> JsonObject:
+    """Return a body as JSON, without what is not set."""
+    data: JsonObject = json.loads(body.model_dump_json(exclude_none=True))
+    return data
+
+
+def as_json(value: object) -> Json:
+    """Return a value that is JSON already, typed so."""
+    checked: Json = json.loads(json.dumps(value))
+    return checked
