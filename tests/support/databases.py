@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-import asyncpg
 import pytest
 from anyio.from_thread import start_blocking_portal
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from tests.support.services import POSTGRESQL, needs_postgresql
 
@@ -36,13 +37,13 @@ def postgresql_url(name: str = _NAME, address: str = POSTGRESQL) -> str:
 
 async def execute(name: str, *statements: str) -> None:
     """Run statements on a PostgreSQL database, beside any store."""
-    connection = await asyncpg.connect(f"postgresql://{_USER}@{POSTGRESQL}/{name}")
+    engine = create_async_engine(
+        postgresql_url(name), poolclass=NullPool, isolation_level="AUTOCOMMIT"
+    )
 
-    try:
+    async with engine.connect() as connection:
         for statement in statements:
-            await connection.execute(statement)
-    finally:
-        await connection.close()
+            await connection.exec_driver_sql(statement)
 
 
 @pytest.fixture(params=ENGINES)

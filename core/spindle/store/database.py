@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio
-from sqlalchemy import Connection, event, select, update
+from sqlalchemy import Connection, event, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from spindle.store.outage import Outage
 from spindle.store.tables import REVISION
 
 if TYPE_CHECKING:
@@ -29,51 +30,140 @@ _PRAGMAS = (
 _WRITES = "spindle_writes"
 """Execution option of connections that are going to write."""
 
+CHANNEL: Final = "spindle_revision"
+"""What PostgreSQL tells its listeners of a change on."""
+_WRITERS_LOCK: Final = 0x5350494E444C45
+"""Key of the advisory lock writers of all processes take turns at: "SPINDLE" in ASCII."""
+
+_RAISED: Final = (
+    update(REVISION).values(value=REVISION.c.value + 1).returning(REVISION.c.value)
+)
+_RAISED_AND_TOLD: Final = _RAISED.returning(func.pg_notify(CHANNEL, ""))
+
+_CONNECT_SECONDS: Final = 3.0
+_STATEMENT_SECONDS: Final = 10.0
+_LOCK_SECONDS: Final = 5.0
+_IDLE_SECONDS: Final = 30.0
+"""A transaction nobody goes on with: the process that began it hangs."""
+_POOL_SECONDS: Final = 5.0
+_SCHEMA_LOCK_SECONDS: Final = 120.0
+"""What a process waits for another one's migration."""
+
 
 class UnusableDatabase(Exception):
     """The database is not one this version can keep its data in."""
 
 
 class Database:
-    """Connections. Writers take turns in this process; other processes wait at the file's lock."""
+    """Connections. Writers take turns: in this process, and among all processes of a database.
+
+    Every wait has an end, so reads and writes may be shielded from cancellation.
+    """
 
     def __init__(self, url: URL) -> None:
-        if url.get_backend_name() == "sqlite":
-            _make_private(url)
-
-        self.engine: AsyncEngine = create_async_engine(url, pool_size=3, max_overflow=5)
+        self.url = url
+        self.is_postgresql = url.get_backend_name() == "postgresql"
         self._writing = anyio.Lock()
+        self._reads = Outage("reading")
+        self._writes = Outage("writing")
 
-        if url.get_backend_name() == "sqlite":
-            event.listen(self.engine.sync_engine, "connect", _set_up_sqlite)
-            event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+        if self.is_postgresql:
+            self.engine: AsyncEngine = create_async_engine(
+                url,
+                pool_size=5,
+                max_overflow=5,
+                pool_timeout=_POOL_SECONDS,
+                pool_pre_ping=True,
+                connect_args=_asyncpg_options(_STATEMENT_SECONDS, _LOCK_SECONDS),
+            )
+            return
+
+        _make_private(url)
+        self.engine = create_async_engine(url, pool_size=3, max_overflow=5)
+        event.listen(self.engine.sync_engine, "connect", _set_up_sqlite)
+        event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
 
     @property
     def is_writing(self) -> bool:
         """Whether a writer of this process has its turn."""
         return self._writing.locked()
 
+    @property
+    def is_available(self) -> bool:
+        """Whether the last read and the last write worked."""
+        return not (self._reads.is_on or self._writes.is_on)
+
     @asynccontextmanager
     async def reading(self) -> AsyncGenerator[AsyncConnection, None]:
-        """Give a connection for one consistent read; a cancelled caller waits for its end."""
+        """Give a connection for one consistent read; a cancelled caller waits for its end.
+
+        Raises:
+            StoreUnavailable: The database is away.
+        """
         # A cancelled driver call leaves its thread running on a connection nobody holds.
-        with anyio.CancelScope(shield=True):
+        with self._reads.observed(), anyio.CancelScope(shield=True):
             async with self.engine.connect() as connection:
+                if self.is_postgresql:
+                    await connection.execution_options(
+                        isolation_level="REPEATABLE READ", postgresql_readonly=True
+                    )
+
                 yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncGenerator[AsyncConnection, None]:
         """Give a connection in a transaction that is committed at the end.
 
+        Nobody else writes meanwhile, in no process: what is read in it stays true until its end.
         A cancelled caller waits for that end.
-        """
-        async with self._writing:
-            with anyio.CancelScope(shield=True):
-                async with self.engine.connect() as connection:
-                    await connection.execution_options(**{_WRITES: True})
 
-                    async with connection.begin():
-                        yield connection
+        Raises:
+            StoreUnavailable: The database is away; nothing is written, unless it went away in
+                the very moment of the commit.
+        """
+        async with self._transaction() as connection:
+            if self.is_postgresql:
+                await connection.execute(select(func.pg_advisory_xact_lock(_WRITERS_LOCK)))
+
+            yield connection
+
+    @asynccontextmanager
+    async def appending(self) -> AsyncGenerator[AsyncConnection, None]:
+        """Give what `writing` gives, for rows only: other processes write at the same time.
+
+        On SQLite there is no difference.
+
+        Raises:
+            StoreUnavailable: As `writing`.
+        """
+        async with self._transaction() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def preparing(self) -> AsyncGenerator[AsyncConnection, None]:
+        """Give what `writing` gives, with time enough to change the schema.
+
+        Raises:
+            StoreUnavailable: As `writing`.
+        """
+        if not self.is_postgresql:
+            async with self.writing() as connection:
+                yield connection
+
+            return
+
+        engine = create_async_engine(
+            self.url, pool_size=1, connect_args=_asyncpg_options(None, _SCHEMA_LOCK_SECONDS)
+        )
+
+        try:
+            with self._writes.observed(), anyio.CancelScope(shield=True):
+                async with engine.begin() as connection:
+                    await connection.execute(select(func.pg_advisory_xact_lock(_WRITERS_LOCK)))
+                    yield connection
+        finally:
+            with anyio.CancelScope(shield=True):
+                await engine.dispose()
 
     async def revision(self) -> int:
         """Return the number of the last change of tokens or catalog."""
@@ -85,15 +175,42 @@ class Database:
         with anyio.CancelScope(shield=True):
             await self.engine.dispose()
 
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncGenerator[AsyncConnection, None]:
+        async with self._writing:
+            with self._writes.observed(), anyio.CancelScope(shield=True):
+                async with self.engine.connect() as connection:
+                    await connection.execution_options(**{_WRITES: True})
+
+                    async with connection.begin():
+                        yield connection
+
 
 async def bump(connection: AsyncConnection) -> int:
     """Raise the revision inside the caller's transaction and return it.
 
     It is the new epoch of whatever the transaction changes: epochs never come back, not even
-    those of a record that was deleted and made again.
+    those of a record that was deleted and made again. PostgreSQL tells every process at the
+    commit.
     """
-    raised = update(REVISION).values(value=REVISION.c.value + 1).returning(REVISION.c.value)
+    raised = _RAISED_AND_TOLD if connection.dialect.name == "postgresql" else _RAISED
     return int((await connection.execute(raised)).scalar_one())
+
+
+def _asyncpg_options(statement_seconds: float | None, lock_seconds: float) -> dict[str, object]:
+    settings = {
+        "application_name": "spindle",
+        "statement_timeout": _milliseconds(statement_seconds or 0),
+        "lock_timeout": _milliseconds(lock_seconds),
+        "idle_in_transaction_session_timeout": _milliseconds(_IDLE_SECONDS),
+    }
+    # The server's own timeout comes first; the client's is for a server that says nothing more.
+    client = None if statement_seconds is None else statement_seconds + 1
+    return {"timeout": _CONNECT_SECONDS, "command_timeout": client, "server_settings": settings}
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))
 
 
 def _make_private(url: URL) -> None:
