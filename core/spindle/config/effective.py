@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeGuard
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from spindle.config.faults import Path, render_path
 from spindle.config.load import understand
@@ -90,14 +91,14 @@ def _of_model(model: BaseModel, path: Path) -> Iterator[tuple[Path, Json, bool]]
 def _of_field(value: object, path: Path, *, is_secret: bool) -> Iterator[tuple[Path, Json, bool]]:
     if isinstance(value, BaseModel):
         yield from _of_model(value, path)
-    elif isinstance(value, Mapping) and value:
+    elif _is_mapping(value) and value:
         for key, inner in value.items():
-            yield from _of_field(inner, (*path, str(key)), is_secret=is_secret)
-    elif isinstance(value, tuple) and any(isinstance(entry, BaseModel) for entry in value):
+            yield from _of_field(inner, (*path, key), is_secret=is_secret)
+    elif _is_models(value):
         for index, entry in enumerate(value):
             yield from _of_field(entry, (*path, index), is_secret=is_secret)
     elif value is not None:
-        yield path, _plain(value), is_secret
+        yield path, to_jsonable_python(value), is_secret
 
 
 def _of_value(value: Json, path: Path) -> Iterator[tuple[Path, Json, bool]]:
@@ -108,16 +109,13 @@ def _of_value(value: Json, path: Path) -> Iterator[tuple[Path, Json, bool]]:
         yield path, value, False
 
 
-def _plain(value: object) -> Json:
-    match value:
-        case Mapping():
-            return {str(key): _plain(inner) for key, inner in value.items()}
-        case tuple() | list() | set() | frozenset():
-            return [_plain(entry) for entry in value]
-        case bool() | int() | float() | None:
-            return value
-        case _:
-            return str(value)
+def _is_mapping(value: object) -> TypeGuard[Mapping[str, object]]:
+    return isinstance(value, Mapping)
+
+
+def _is_models(value: object) -> TypeGuard[tuple[BaseModel, ...]]:
+    entries: Iterable[object] = value if isinstance(value, tuple) else ()
+    return any(isinstance(entry, BaseModel) for entry in entries)
 
 
 def _shown(value: Json, path: Path, *, is_secret: bool) -> Json:
