@@ -15,6 +15,7 @@ from sqlalchemy import Table, delete, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
 from spindle.config.retention import RetentionSettings
+from spindle.store.outage import StoreUnavailable
 from spindle.store.tables import AUDIT, SESSIONS, USAGE
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _FIRST_SECONDS = 60.0
 _REST = 4.0
 """Rests between batches, as a multiple of what a batch took."""
 _LEAST_REST_SECONDS = 0.02
-_AWAY = (OSError, SQLAlchemyError)
+_AWAY = (OSError, SQLAlchemyError, StoreUnavailable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +155,7 @@ class Janitor:
         while True:
             started = time.monotonic()
 
-            async with self._database.writing() as connection:
+            async with self._database.appending() as connection:
                 number = (await connection.execute(delete(table).where(key.in_(batch)))).rowcount
 
             total += number

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from spindle.redaction import REDACTOR, Redactor
 from spindle_spi.errors import FailedPrecondition
@@ -36,6 +36,16 @@ Vault: TypeAlias = "Callable[[str], Secret | None]"
 def _no_vault(name: str) -> Secret | None:
     del name
     return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """One place where a secret is looked for; never what is there."""
+
+    kind: Literal["environment", "file", "configuration", "database"]
+    where: str
+    """Variable, path, key of the configuration, or name in the database."""
+    has_value: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +113,28 @@ class SecretStore:
 
         self._redactor.register(secret)
         return secret
+
+    def places(self, name: str) -> tuple[Place, ...]:
+        """Return where a secret is looked for before the database, in order."""
+        source = self._sources.get(name, _NOWHERE)
+        found: list[Place] = []
+
+        if source.env_var is not None:
+            has_value = self._from_environment(source) is not None
+            found.append(Place(kind="environment", where=source.env_var, has_value=has_value))
+
+        if source.file is not None:
+            has_value = self._from_file(source) is not None
+            found.append(Place(kind="file", where=str(source.file), has_value=has_value))
+
+        if source.inline is not None:
+            found.append(Place(kind="configuration", where=name, has_value=True))
+
+        return tuple(found)
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names the configuration gives places for."""
+        return tuple(self._sources)
 
     def hold(self, name: str, secret: Secret) -> SecretRef:
         """Keep a secret a caller gave, under a name nobody configured; returns its reference."""

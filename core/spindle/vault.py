@@ -19,12 +19,13 @@ from spindle_spi.errors import FailedPrecondition, InvalidArgument, NotFound
 from spindle_spi.secret import Secret, SecretRef
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from cryptography.fernet import MultiFernet
 
     from spindle.master_key import MasterKeys
     from spindle.store import Store
+    from spindle.store.audit import AuditRow
     from spindle.store.secrets import SealedRow
 
 _LOG = structlog.get_logger("spindle.vault")
@@ -72,8 +73,12 @@ class Vault:
         found = self._opened.get(name)
         return None if found is None else "locked" if found.secret is None else "stored"
 
-    async def put(self, name: str, value: Secret, *, by: str = "") -> SecretRef:
+    async def put(
+        self, name: str, value: Secret, *, by: str = "", audit: Sequence[AuditRow] = ()
+    ) -> SecretRef:
         """Store a secret under a name, in the place of the one before; return its reference.
+
+        `audit` is written in the same transaction, as with the other changes.
 
         Raises:
             InvalidArgument: The name or the value cannot be kept.
@@ -83,22 +88,24 @@ class Vault:
         _check(name, value)
         keys = await self._keys_for_writing()
         sealed = _fernet(keys).encrypt(_packed(name, value)).decode()
-        row = await self._store.secrets.put(name, sealed, key_id=key_id(keys[0]), by=by)
+        row = await self._store.secrets.put(
+            name, sealed, key_id=key_id(keys[0]), by=by, audit=audit
+        )
         self._opened[name] = _Opened(row.epoch, row.key_id, value)
         return SecretRef(name=name)
 
-    async def delete(self, name: str) -> None:
+    async def delete(self, name: str, *, audit: Sequence[AuditRow] = ()) -> None:
         """Forget a stored secret.
 
         Raises:
             NotFound: There is none.
         """
-        if not await self._store.secrets.delete(name):
+        if not await self._store.secrets.delete(name, audit=audit):
             raise NotFound(f"There is no stored secret {name!r}.", code="core.secret.not_found")
 
         self._opened.pop(name, None)
 
-    async def rotate(self) -> int:
+    async def rotate(self, *, audit: Sequence[AuditRow] = ()) -> int:
         """Encrypt every stored secret with the first key, all or none; return how many.
 
         Raises:
@@ -128,7 +135,7 @@ class Vault:
 
             return fernet.rotate(row.ciphertext).decode(), first
 
-        return await self._store.secrets.replace(sealed)
+        return await self._store.secrets.replace(sealed, audit=audit)
 
     async def read(self) -> Callable[[], None]:
         """Read what is stored; return what puts it in force: see `snapshots.Follower`."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spindle.api import audit, secrets
 from spindle.api.routing import ApiRoute, mounted
 
 if TYPE_CHECKING:
     from spindle.core import Core
     from spindle_spi.ingress import IngressRoute
 
-ROUTES: tuple[ApiRoute, ...] = ()
+ROUTES: tuple[ApiRoute, ...] = (
+    *audit.ROUTES,
+    *secrets.ROUTES,
+)
 
 
 def api_routes(core: Core | None) -> tuple[IngressRoute, ...]:

@@ -8,30 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spindle.cli import audit_commands, secret_commands
 from spindle.cli.commands import SpindleGroup
+from spindle.cli.options import HOME as _HOME
+from spindle.cli.options import AsJson, Config, Home
+from spindle.cli.options import sources_of as _sources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from spindle.cli.access import GatewayAccess
-    from spindle.gateway import Sources
     from spindle_spi.types import Json
-
-Home = Annotated[
-    Path,
-    typer.Option("--home", envvar="SPINDLE_HOME", help="Where state is kept.", file_okay=False),
-]
-Config = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--config",
-        envvar="SPINDLE_CONFIG",
-        help="A YAML file, or a directory of them; may be repeated, later ones win.",
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-_HOME = Path("~/.spindle")
 
 app = typer.Typer(
     cls=SpindleGroup,
@@ -45,6 +30,8 @@ modules = typer.Typer(no_args_is_help=True, help="Look at the modules and their 
 app.add_typer(token, name="token")
 app.add_typer(config, name="config")
 app.add_typer(modules, name="modules")
+app.add_typer(secret_commands.app, name="secrets")
+app.add_typer(audit_commands.app, name="audit")
 
 
 def _print_version(value: bool) -> None:
@@ -195,19 +182,6 @@ def list_routes(as_json: AsJson = False, config: Config = None, home: Home = _HO
     from spindle.cli import inventory
 
     inventory.list_routes(_sources(home, config), as_json=as_json)
-
-
-def _sources(
-    home: Path, config: Sequence[Path] | None, overrides: Mapping[str, Json] | None = None
-) -> Sources:
-    from spindle.gateway import Sources
-
-    return Sources(
-        home=home.expanduser().absolute(),
-        config=tuple(path.expanduser().absolute() for path in config or ()),
-        environ=os.environ,
-        overrides=overrides or {},
-    )
 
 
 def _reach_gateway(home: Path | None = None, config: Path | None = None) -> GatewayAccess:

@@ -86,7 +86,7 @@ class AuditLog:
             return tuple(_row(row) for row in (await connection.execute(query)).mappings())
 
     async def _add(self, rows: Sequence[AuditRow]) -> None:
-        async with self._database.writing() as connection:
+        async with self._database.appending() as connection:
             await add_audit(connection, rows)
 
     async def _known(self, ids: Sequence[str]) -> frozenset[str]:

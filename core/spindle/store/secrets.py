@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import RowMapping, delete, insert, select, update
 
+from spindle.store.audit import add_audit
 from spindle.store.database import Database, bump
 from spindle.store.tables import SECRETS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from spindle.store.audit import AuditRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +46,15 @@ class Secrets:
         async with self._database.reading() as connection:
             return await _read(connection)
 
-    async def put(self, name: str, ciphertext: str, *, key_id: str, by: str) -> SealedRow:
+    async def put(
+        self,
+        name: str,
+        ciphertext: str,
+        *,
+        key_id: str,
+        by: str,
+        audit: Sequence[AuditRow] = (),
+    ) -> SealedRow:
         """Store a ciphertext, replacing that of the same name; return the row."""
         now = time.time()
 
@@ -61,10 +72,11 @@ class Secrets:
                 fresh = {"name": name, "created_at": now, **changed}
                 await connection.execute(insert(SECRETS).values(fresh))
 
+            await add_audit(connection, audit)
             query = select(SECRETS).where(SECRETS.c.name == name)
             return _row((await connection.execute(query)).mappings().one())
 
-    async def delete(self, name: str) -> bool:
+    async def delete(self, name: str, *, audit: Sequence[AuditRow] = ()) -> bool:
         """Delete a secret; False when there is none."""
         async with self._database.writing() as connection:
             gone = await connection.execute(delete(SECRETS).where(SECRETS.c.name == name))
@@ -73,9 +85,15 @@ class Secrets:
                 return False
 
             await bump(connection)
+            await add_audit(connection, audit)
             return True
 
-    async def replace(self, sealed: Callable[[SealedRow], tuple[str, str]]) -> int:
+    async def replace(
+        self,
+        sealed: Callable[[SealedRow], tuple[str, str]],
+        *,
+        audit: Sequence[AuditRow] = (),
+    ) -> int:
         """Put another ciphertext and key id in the place of each, all or none; return how many.
 
         The values stay, hence the revision does: a process that has no new key yet goes on with
@@ -92,6 +110,7 @@ class Secrets:
                     .values(ciphertext=ciphertext, key_id=key_id)
                 )
 
+            await add_audit(connection, audit)
             return len(rows)
 
 
