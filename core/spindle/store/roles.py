@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import RowMapping, delete, func, insert, select, update
 
+from spindle.store.administrators import guarded
 from spindle.store.database import Database, bump
 from spindle.store.rows import RoleRow
 from spindle.store.tables import INVITATIONS, MEMBERSHIPS, ROLES, TOKENS, USERS
@@ -53,13 +54,17 @@ class Roles:
     async def update(
         self, name: str, description: str, permissions: tuple[str, ...], *, epoch: int
     ) -> bool:
-        """Change a role that is still as it was at `epoch`; False when it is not."""
-        async with self._database.writing() as connection:
+        """Change a role that is still as it was at `epoch`; False when it is not.
+
+        Raises:
+            Conflict: It would leave nobody who can administer the gateway.
+        """
+        async with guarded(self._database) as (connection, new):
             columns = {
                 "description": description,
                 "permissions": json.dumps(permissions),
                 "updated_at": time.time(),
-                "epoch": await bump(connection),
+                "epoch": new,
             }
             same = (ROLES.c.name == name) & (ROLES.c.epoch == epoch)
             changed = await connection.execute(update(ROLES).where(same).values(columns))
