@@ -16,13 +16,15 @@ import msgspec
 import structlog
 
 from spindle.breaker import Breaker
-from spindle_spi.errors import PermissionDenied, Unavailable
+from spindle.config.federation import DECISION_POINT_TOKEN
+from spindle_spi.errors import ConfigError, FailedPrecondition, PermissionDenied, Unavailable
 from spindle_spi.policy import permission_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from spindle.config.policy import DecisionPointSettings
+    from spindle.secrets import SecretStore
     from spindle.telemetry.metrics import Metrics
     from spindle_spi.context import AuthenticatedContext, Subject, VisibilityScope
     from spindle_spi.policy import Action
@@ -307,3 +309,22 @@ def _no_decision(retry_after: float) -> Unavailable:
         code="core.policy.unavailable",
         retry_after=retry_after,
     )
+
+
+def build_decision_point(
+    settings: DecisionPointSettings, secrets: SecretStore, metrics: Metrics
+) -> DecisionPoint:
+    """Build the gate that is configured.
+
+    Raises:
+        ConfigError: Its token has no value.
+    """
+    token: Secret | None = None
+
+    if settings.token_env_var is not None or settings.token_file is not None:
+        try:
+            token = secrets.resolve(DECISION_POINT_TOKEN)
+        except FailedPrecondition as exc:
+            raise ConfigError([f"policy.decision_point: {exc.message}"]) from exc
+
+    return DecisionPoint(settings, token=token, metrics=metrics)

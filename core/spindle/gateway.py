@@ -17,6 +17,7 @@ import structlog
 
 from spindle.administrator import Administrator, ensure_administrator
 from spindle.config import ConfigPath, Settings, load_settings
+from spindle.config.auth import session_cookie
 from spindle.core import Core
 from spindle.host import Host, HostOptions
 from spindle.ingress.app import IngressSettings
@@ -173,6 +174,7 @@ def host_options(settings: Settings) -> HostOptions:
             body_limit=server.body_limit_bytes,
             allowed_hosts=tuple(server.allowed_hosts),
             allowed_origins=tuple(server.allowed_origins),
+            session_cookie=session_cookie(settings.auth),
         ),
         section=settings.section,
         environment=settings.environment,

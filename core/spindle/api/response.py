@@ -26,10 +26,13 @@ class Response:
     """JSON; bytes as they are; or bytes as they come. None is no body."""
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    cookies: Sequence[str] = ()
+    """Each as it is said in its own `Set-Cookie`."""
 
     async def send(self, send: Send) -> None:
         """Send it."""
         headers = [(name.lower().encode(), value.encode()) for name, value in self.headers.items()]
+        headers.extend((b"set-cookie", cookie.encode()) for cookie in self.cookies)
         headers.append(_NO_STORE)
         body = self.body
 

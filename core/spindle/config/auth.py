@@ -140,3 +140,15 @@ class AuthSettings(Section):
     """Hosts an identity provider may name though they are not public."""
     jwt: tuple[JwtIssuer, ...] = ()
     oidc: OidcSettings | None = None
+
+
+def session_cookie(settings: AuthSettings) -> str | None:
+    """Return the name of the cookie of login sessions; None where nobody logs in.
+
+    The prefix binds it to this very host and to https, which loopback may be without.
+    """
+    if settings.oidc is None:
+        return None
+
+    is_secure = urlsplit(settings.oidc.redirect_url).scheme == "https"
+    return "__Host-spindle_session" if is_secure else "spindle_session"

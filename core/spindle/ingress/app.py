@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Protocol, TypeGuard
 import anyio
 import structlog
 
+from spindle.federation.waiting import KeysNeeded
+from spindle.ingress.cookies import session_of
 from spindle.ingress.exchange import CLOSE, ConnectionCut, Exchange, too_large
 from spindle.ingress.requests import (
     Perimeter,
@@ -118,6 +120,8 @@ class IngressSettings:
     body_limit: int
     allowed_hosts: tuple[str, ...]
     allowed_origins: tuple[str, ...] = ()
+    session_cookie: str | None = None
+    """Name of the cookie of login sessions; None where nobody logs in."""
 
 
 class Ingress:
@@ -139,6 +143,7 @@ class Ingress:
         self._meter = meter
         self._tracing = tracing
         self._body_limit = settings.body_limit
+        self._session_cookie = settings.session_cookie
         self._perimeter = Perimeter(hosts=settings.allowed_hosts, origins=settings.allowed_origins)
         self.refusals: Refusals = unheard
         """Told of requests that are refused for who asks."""
@@ -183,7 +188,12 @@ class Ingress:
                 await self._refuse_unknown(scope, headers, exchange)
             else:
                 scope["path_params"] = found[1]
-                call = self._admit(scope, headers, exchange, found[0])
+                try:
+                    call = self._admit(scope, headers, exchange, found[0])
+                except KeysNeeded as missing:
+                    await missing.prepare()
+                    call = self._admit(scope, headers, exchange, found[0])
+
                 scope[CALL_SCOPE_KEY] = call
                 await found[0].handler(scope, exchange.receive, exchange.send, call)
 
@@ -214,7 +224,7 @@ class Ingress:
             PermissionDenied: The caller lacks the permission.
         """
         context = self._callers.resolve(
-            credential=credential_of(read_headers(scope)),
+            credential=self._credential_of(scope, read_headers(scope)),
             client_ip=client_ip_of(scope),
             trace=call.context.trace,
         )
@@ -242,7 +252,7 @@ class Ingress:
             call = Call(context, server_slug=slug)
         else:
             context = self._callers.resolve(
-                credential=credential_of(headers),
+                credential=self._credential_of(scope, headers),
                 client_ip=client_ip_of(scope),
                 trace=trace,
                 server_slug=slug,
@@ -277,6 +287,14 @@ class Ingress:
                 client_ip=client_ip_of(scope),
             )
         )
+
+    def _credential_of(self, scope: Scope, headers: Headers) -> str | None:
+        credential = credential_of(headers)
+
+        if credential is None and self._session_cookie is not None and b"cookie" in headers:
+            return session_of(headers, self._session_cookie, scope["method"], self._perimeter)
+
+        return credential
 
     def _check_permission(self, context: AuthenticatedContext, permission: str) -> None:
         if not self._callers.permitted(context, permission):

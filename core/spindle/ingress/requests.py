@@ -21,7 +21,7 @@ Headers = dict[bytes, bytes]
 _CONTEXT = CONTEXT_HEADER.encode()
 _ONCE = frozenset({b"host", b"authorization", b"x-api-key", b"content-length", b"origin"})
 """Two of these would mean that somebody behind us might read the other one."""
-_WANTED = _ONCE | {b"x-request-id", b"traceparent", _CONTEXT}
+_WANTED = _ONCE | {b"x-request-id", b"traceparent", b"cookie", b"x-spindle-csrf", _CONTEXT}
 
 _CORRELATION = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -140,6 +140,12 @@ class Perimeter:
 
         if origin is not None:
             self._check_origin(origin.decode("latin-1").lower(), host.decode("latin-1").lower())
+
+    def is_own(self, headers: Headers) -> bool:
+        """Tell whether a page of ours, or of an origin that is named as allowed, asks."""
+        origin = headers.get(b"origin", b"").decode("latin-1").lower()
+        host = headers.get(b"host", b"").decode("latin-1").lower()
+        return origin in (f"http://{host}", f"https://{host}") or origin in self._origins
 
     def _check_host(self, host: bytes) -> None:
         said = host.decode("latin-1").lower()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from typing import TYPE_CHECKING
 
 from spindle.admission import seen
+from spindle.federation.waiting import KeysNeeded
 from spindle.ingress.requests import credential_of
 from spindle_spi.auth import AuthPolicyService, Decision, ResolveCallerRequest
 from spindle_spi.context import AuthenticatedContext, TraceContext
@@ -36,12 +38,19 @@ class AuthPolicy(AuthPolicyService):
         server_id = request.requested_server_id
         # By its id alone, and said back as the caller said it: the name may be hidden.
         server = None if server_id is None else Target(kind=Kind.SERVER, name=server_id, by_id=True)
-        return self._identity.resolve_for(
+        resolve = partial(
+            self._identity.resolve_for,
             credential=credential_of(_headers(request)),
             client_ip=request.client_ip,
             trace=TraceContext(request_id=f"req_{secrets.token_hex(12)}"),
             server=server,
         )
+
+        try:
+            return resolve()
+        except KeysNeeded as missing:
+            await missing.prepare()
+            return resolve()
 
     async def check_permission(self, context: AuthenticatedContext, permission: str) -> Decision:
         return _decision(permitted(context, permission), permission)
