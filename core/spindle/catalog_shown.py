@@ -13,7 +13,6 @@ from spindle_spi.records import (
     GatewaySpec,
     ProviderSpec,
     ServerSpec,
-    ToolSpec,
     Visibility,
     backend_name,
     secret_of,
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from spindle_spi.types import Json, JsonObject
 
-FILTERS = ("visibility", "team", "owner", "enabled", "origin", "tag", "source", "q")
+FILTERS = ("visibility", "team", "owner", "enabled", "origin", "tag", "q")
 """Query parameters of every list of records."""
 
 _GUARDED = ("options", "defaults", "definition", "command")
@@ -91,7 +90,7 @@ class RecordFilter:
     origin: str | None = None
     tag: str | None = None
     source: str | None = None
-    """What serves the record: the name of its provider, gateway or model."""
+    """What serves the record: the name of its provider or gateway."""
     text: str | None = None
     """In name, description or tags, whatever the case."""
 
@@ -109,7 +108,7 @@ class RecordFilter:
             enabled=_switch(query.get("enabled")),
             origin=query.get("origin"),
             tag=query.get("tag"),
-            source=query.get("source"),
+            source=query.get("provider", query.get("gateway")),
             text=query["q"].casefold() if query.get("q") else None,
         )
 
@@ -131,12 +130,7 @@ class RecordFilter:
 
 
 def _source_of(record: CatalogRecord) -> str | None:
-    spec = record.spec
-
-    if isinstance(spec, ToolSpec) and spec.model is not None:
-        return spec.model
-
-    backend = backend_name(spec)
+    backend = backend_name(record.spec)
     return None if backend is None else backend[1]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spindle.api import audit, secrets
+from spindle.api import audit, catalog, login, plugins, registry, secrets
 from spindle.api.routing import ApiRoute, mounted
 
 if TYPE_CHECKING:
@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from spindle_spi.ingress import IngressRoute
 
 ROUTES: tuple[ApiRoute, ...] = (
+    *plugins.ROUTES,
     *audit.ROUTES,
+    *catalog.ROUTES,
+    *registry.ROUTES,
+    *login.ROUTES,
     *secrets.ROUTES,
 )
 
