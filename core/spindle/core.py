@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Self
 import anyio
 
 from spindle.admission import Admission
+from spindle.allowance import Allowance
 from spindle.api.inventory import api_routes
 from spindle.audit import Audit, AuditedCalls
+from spindle.budgets import Budgets
 from spindle.catalog_editing import CatalogEditor
 from spindle.config.records import TELEMETRY_HEADERS
+from spindle.directory import Directory
+from spindle.events import build_events
 from spindle.identity import Identity
 from spindle.invocations import Invoker
 from spindle.ledger import Ledger
-from spindle.limits import RequestLimits
+from spindle.limits import Limits
 from spindle.master_key import MasterKeys
 from spindle.plugins.administration import PluginAdministration
 from spindle.plugins.host import Offer
@@ -32,11 +36,15 @@ from spindle.store import Store
 from spindle.telemetry.calls import CallObserver
 from spindle.telemetry.metrics import Metrics
 from spindle.telemetry.setup import build_collector, build_tracing
+from spindle.token_uses import TokenUses
 from spindle.vault import Vault
 from spindle_spi.services import Services
 
 if TYPE_CHECKING:
     from spindle.config import Settings
+    from spindle.decision_point import DecisionPoint
+    from spindle.events.dispatcher import Dispatcher
+    from spindle.federation.runtime import Federation
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.ingress import IngressRoute
     from spindle_spi.invocation import Invocation, Result
@@ -82,23 +90,42 @@ class Core:
             audit=self.audit,
             settings=settings,
         )
-        self.identity = Identity(self.snapshots)
+        self.uses = TokenUses(store)
+        self.identity = Identity(self.snapshots, note_use=self.uses.note)
+        self.directory = Directory(store, self.audit)
+        self.federation = self._build_federation()
+        self.identity.federation = self.federation
         self.ledger = Ledger(
             store,
             flush_seconds=settings.usage.flush_seconds,
             max_pending=settings.usage.max_pending,
         )
+        limits = Limits(
+            settings.limits,
+            rows=store.rate_limits,
+            strangers=self.identity.strangers,
+            is_production=settings.environment == "production",
+        )
+        self.allowance = Allowance(limits, Budgets(store, settings.budgets))
+        self.ledger.on_spent = self.allowance.budgets.written
+        self.snapshots.followers += [limits, self.allowance.budgets]
         self.admission = Admission(
             snapshots=self.snapshots,
             plugins=self.plugins,
-            limits=RequestLimits(settings.limits.requests_per_minute),
+            allowance=self.allowance,
             ledger=self.ledger,
             observer=CallObserver(self.metrics, self.tracing),
         )
+        self.events = self._connected_events()
         self.refusals = self.admission.refusals = self.audit.refused
 
         if settings.audit.calls:
             self.admission.gates.append(AuditedCalls(self.audit))
+
+        self.decision_point = self._build_decision_point()
+
+        if self.decision_point is not None:
+            self.admission.gates.append(self.decision_point)
 
         self.leases = self.admission.leases
         self.invoker = Invoker(admission=self.admission, owners=self.owners)
@@ -121,6 +148,33 @@ class Core:
             raise
 
         return core
+
+    def _build_federation(self) -> Federation | None:
+        auth = self.settings.auth
+
+        if not auth.jwt and auth.oidc is None:
+            return None
+
+        from spindle.federation.runtime import build_federation
+
+        return build_federation(
+            auth,
+            secrets=self.secrets,
+            store=self.store,
+            snapshots=self.snapshots,
+            count=self.metrics.count,
+        )
+
+    def _build_decision_point(self) -> DecisionPoint | None:
+        policy = self.settings.policy
+
+        # Production has no bypass: the configuration refuses it.
+        if policy.decision_point is None or policy.bypass:
+            return None
+
+        from spindle.decision_point import build_decision_point
+
+        return build_decision_point(policy.decision_point, self.secrets, self.metrics)
 
     def services_for(self, module_id: str, section: str | None = None) -> Services:
         """Return the six services as one module may use them; its section is named by its id."""
@@ -155,6 +209,15 @@ class Core:
             self.plugins, self.store.plugins, self.audit, self.snapshots.refresh
         )
 
+    def _connected_events(self) -> Dispatcher | None:
+        events = build_events(self.settings.events, self.store)
+
+        if events is not None:
+            self.admission.completions = events.completions
+            self.ledger.on_event = events.wake
+
+        return events
+
     async def _invoke(self, context: AuthenticatedContext, invocation: Invocation) -> Result:
         # The plugins are built before what they call.
         return await self.invoker.invoke(context, invocation)
@@ -172,9 +235,17 @@ class Core:
                 self._work = group.cancel_scope
                 group.start_soon(self.snapshots.run)
                 group.start_soon(self.ledger.run)
+                group.start_soon(self.uses.run)
                 group.start_soon(self.leases.run)
+                group.start_soon(self.allowance.budgets.run)
                 group.start_soon(self.audit.run)
                 group.start_soon(self.retention.run)
+
+                if self.federation is not None:
+                    group.start_soon(self.federation.run)
+
+                if self.events is not None:
+                    group.start_soon(self.events.run)
 
                 if self.collector is not None:
                     group.start_soon(self.collector.run)
@@ -193,7 +264,16 @@ class Core:
             try:
                 await self.leases.close()
                 await self.ledger.close()
+                await self.uses.flush()
+                await self.allowance.close()
+
+                if self.events is not None:
+                    await self.events.close()
+
                 await self.audit.close()
+
+                if self.decision_point is not None:
+                    await self.decision_point.close()
             finally:
                 await self.store.close()
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from spindle.limits.strangers import Strangers
 from spindle.tokens import hash_token
 from spindle_spi.context import AuthenticatedContext, Subject, TraceContext, VisibilityScope
 from spindle_spi.errors import NotFound, Unauthenticated
@@ -14,18 +15,33 @@ from spindle_spi.policy import permitted, restrictions_hold
 from spindle_spi.records import Kind, ServerSpec, Target
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spindle.credentials import Credential
+    from spindle.federation.runtime import Federation
     from spindle.snapshot import Snapshot
     from spindle.snapshots import Snapshots
 
 _ANONYMOUS = Subject()
 
 
+def _note_nothing(token_id: str, client_ip: str | None) -> None:
+    """Note no use of any token."""
+    del token_id, client_ip
+
+
 class Identity:
     """Resolves callers and tells whether they still hold."""
 
-    def __init__(self, snapshots: Snapshots) -> None:
+    def __init__(
+        self, snapshots: Snapshots, *, note_use: Callable[[str, str | None], None] = _note_nothing
+    ) -> None:
         self._snapshots = snapshots
+        self._note_use = note_use
+        self.strangers = Strangers()
+        """Where requests without a credential come from."""
+        self.federation: Federation | None = None
+        """Who vouches for callers beside our own tokens; None where nobody does."""
 
     def resolve(
         self,
@@ -58,12 +74,22 @@ class Identity:
         snapshot = self._snapshots.current
 
         if credential is None:
+            self.strangers.note(trace.request_id, client_ip)
             return _anonymous(snapshot, trace, server)
 
-        known = snapshot.credentials.get(hash_token(credential))
+        hashed = hash_token(credential)
+        known = snapshot.credentials.get(hashed)
+
+        if known is None and self.federation is not None:
+            known = self.federation.credential(credential, hashed, snapshot)
 
         if known is None or not _holds(known, client_ip):
             raise Unauthenticated("The token is not valid.")
+
+        token_id = known.subject.token_id
+
+        if token_id in snapshot.epochs:
+            self._note_use(token_id, client_ip)
 
         context = AuthenticatedContext(
             subject=known.subject, visibility_scope=known.scope, trace=trace
@@ -88,7 +114,12 @@ class Identity:
 
         snapshot = self._snapshots.current
 
-        if snapshot.epochs.get(token_id) != subject.token_epoch:
+        epoch = snapshot.epochs.get(token_id)
+
+        if epoch is None and self.federation is not None:
+            return self.federation.is_current(subject, snapshot)
+
+        if epoch != subject.token_epoch:
             return False
 
         expires_at = snapshot.expiries.get(token_id)

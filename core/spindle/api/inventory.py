@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spindle.api import audit, catalog, login, plugins, registry, secrets
+from spindle.api import (
+    audit,
+    catalog,
+    invitations,
+    login,
+    me,
+    plugins,
+    registry,
+    roles,
+    secrets,
+    teams,
+    tokens,
+    users,
+)
 from spindle.api.routing import ApiRoute, mounted
 
 if TYPE_CHECKING:
@@ -18,6 +31,12 @@ ROUTES: tuple[ApiRoute, ...] = (
     *registry.ROUTES,
     *login.ROUTES,
     *secrets.ROUTES,
+    *me.ROUTES,
+    *users.ROUTES,
+    *teams.ROUTES,
+    *invitations.ROUTES,
+    *roles.ROUTES,
+    *tokens.ROUTES,
 )
 
 

@@ -20,6 +20,7 @@ from spindle.directory.shown import shown_token
 from spindle.people import compile_people, credential_of_token
 from spindle.store import TokenRow
 from spindle.tokens import mint
+from spindle_spi.context import TimeWindow
 from spindle_spi.errors import Conflict, InvalidArgument, PermissionDenied
 from spindle_spi.policy import granted, holds, holds_in
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from spindle.audit import Audit
     from spindle.people import People
     from spindle.store import Store
-    from spindle_spi.context import AuthenticatedContext, TimeWindow
+    from spindle_spi.context import AuthenticatedContext
     from spindle_spi.secret import Secret
 
 _MOST = 1000
