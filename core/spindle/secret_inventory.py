@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from spindle.secrets import Place
+from spindle.store.secrets import SealedRow
 from spindle_spi.errors import Conflict
 from spindle_spi.records import CatalogRecord, secret_of
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
 
     from spindle.secrets import SecretStore
     from spindle.store import Store
-    from spindle.store.secrets import SealedRow
     from spindle.vault import Vault
 
 State = Literal["available", "locked", "missing"]

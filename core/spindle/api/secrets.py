@@ -17,11 +17,11 @@ from spindle.secret_inventory import SecretInfo, SecretInventory, check_deletabl
 from spindle_spi.errors import NotFound, shortened
 from spindle_spi.policy import visible
 from spindle_spi.secret import Secret
-from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
     from spindle.api.request import Request
     from spindle.core import Core
+    from spindle_spi.types import Json, JsonObject
 
 _PATH = "/admin/api/v1/secrets"
 _BODY_LIMIT = 262_144

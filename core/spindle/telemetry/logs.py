@@ -6,19 +6,16 @@ JSON lines when nobody watches, readable lines on a terminal, and a file where o
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import time
-from logging.handlers import RotatingFileHandler
 from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 import structlog
 
 from spindle.redaction import REDACTOR, Redactor
+from spindle.telemetry.log_file import FileLimits, LogFile
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
-    from io import TextIOWrapper
     from pathlib import Path
 
     from structlog.typing import Processor
@@ -76,7 +73,7 @@ def configure_logging(
     handlers[0].setFormatter(_formatter(redactor, readable=stream.isatty()))
 
     if settings.file is not None:
-        handlers.append(_file_handler(settings, home / settings.file))
+        handlers.append(_file_handler(settings, home / settings.file, handlers[0]))
         handlers[1].setFormatter(_formatter(redactor, readable=False))
 
     root = logging.getLogger()
@@ -135,39 +132,15 @@ def _formatter(redactor: Redactor, *, readable: bool) -> logging.Formatter:
     )
 
 
-def _file_handler(settings: LogSettings, path: Path) -> logging.Handler:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _forget_old(path, settings.max_age_days)
-    handler = _PrivateFile(
-        path,
-        maxBytes=settings.max_size_mb * 1024 * 1024,
-        backupCount=settings.max_backups,
-        encoding="utf-8",
-        errors="backslashreplace",
+def _file_handler(settings: LogSettings, path: Path, console: logging.Handler) -> logging.Handler:
+    limits = FileLimits(
+        max_bytes=settings.max_size_mb * 1024 * 1024,
+        max_backups=settings.max_backups,
+        max_age_days=settings.max_age_days,
     )
+    handler = LogFile(path, limits, console)
     handler.setLevel(_level(settings.file_level))
     return handler
-
-
-class _PrivateFile(RotatingFileHandler):
-    """Nobody but the user of the process reads the files."""
-
-    def _open(self) -> TextIOWrapper:
-        return open(
-            self.baseFilename,
-            "a",
-            encoding=self.encoding,
-            errors=self.errors,
-            opener=lambda path, flags: os.open(path, flags, 0o600),
-        )
-
-
-def _forget_old(path: Path, max_age_days: int) -> None:
-    oldest = time.time() - max_age_days * 86_400
-
-    for backup in path.parent.glob(f"{path.name}.[0-9]*"):
-        if backup.stat().st_mtime < oldest:
-            backup.unlink(missing_ok=True)
 
 
 def _level(name: str) -> int:

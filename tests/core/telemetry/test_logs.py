@@ -53,6 +53,7 @@ def entries(text: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+@pytest.mark.requirement("002-10-logging")
 def test_lines_are_json_when_nobody_watches(tmp_path: Path) -> None:
     """One object a line, with time, level, logger and fields."""
     console = io.StringIO()
@@ -82,6 +83,7 @@ def fail() -> None:
     raise ValueError(f"upstream said {CANARY}")
 
 
+@pytest.mark.requirement("002-10-logging")
 @pytest.mark.parametrize("console", [io.StringIO(), Terminal()])
 def test_no_log_line_shows_a_secret(tmp_path: Path, console: io.StringIO) -> None:
     """Events, fields, tracebacks, ours and other libraries', on the console and in the file."""
