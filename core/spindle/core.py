@@ -92,7 +92,6 @@ class Core:
         )
         self.uses = TokenUses(store)
         self.identity = Identity(self.snapshots, note_use=self.uses.note)
-        self.directory = Directory(store, self.audit)
         self.federation = self._build_federation()
         self.identity.federation = self.federation
         self.ledger = Ledger(
@@ -100,15 +99,7 @@ class Core:
             flush_seconds=settings.usage.flush_seconds,
             max_pending=settings.usage.max_pending,
         )
-        limits = Limits(
-            settings.limits,
-            rows=store.rate_limits,
-            strangers=self.identity.strangers,
-            is_production=settings.environment == "production",
-        )
-        self.allowance = Allowance(limits, Budgets(store, settings.budgets))
-        self.ledger.on_spent = self.allowance.budgets.written
-        self.snapshots.followers += [limits, self.allowance.budgets]
+        self.allowance = self._followed_allowance()
         self.admission = Admission(
             snapshots=self.snapshots,
             plugins=self.plugins,
@@ -209,6 +200,18 @@ class Core:
             self.plugins, self.store.plugins, self.audit, self.snapshots.refresh
         )
 
+    def _followed_allowance(self) -> Allowance:
+        limits = Limits(
+            self.settings.limits,
+            rows=self.store.rate_limits,
+            strangers=self.identity.strangers,
+            is_production=self.settings.environment == "production",
+        )
+        budgets = Budgets(self.store, self.settings.budgets)
+        self.ledger.on_spent = budgets.written
+        self.snapshots.followers += [limits, budgets]
+        return Allowance(limits, budgets)
+
     def _connected_events(self) -> Dispatcher | None:
         events = build_events(self.settings.events, self.store)
 
@@ -221,6 +224,11 @@ class Core:
     async def _invoke(self, context: AuthenticatedContext, invocation: Invocation) -> Result:
         # The plugins are built before what they call.
         return await self.invoker.invoke(context, invocation)
+
+    @property
+    def directory(self) -> Directory:
+        """People and tokens, as administrators keep them."""
+        return Directory(self.store, self.audit)
 
     def routes(self) -> tuple[IngressRoute, ...]:
         """Return the routes of the control plane over this core."""

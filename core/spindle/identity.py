@@ -88,7 +88,7 @@ class Identity:
 
         token_id = known.subject.token_id
 
-        if token_id in snapshot.epochs:
+        if token_id is not None and token_id in snapshot.epochs:
             self._note_use(token_id, client_ip)
 
         context = AuthenticatedContext(
