@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from spindle.store import UsageRow
-from spindle_spi.admission import Outcome, Permit, TokenUsage
+from spindle.store.budgets import Pair
+from spindle_spi.admission import Estimate, Outcome, Permit, TokenUsage
 from spindle_spi.records import CatalogRecord, ModelSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from spindle.admission import OpenPermit
+    from spindle.config.budgets import BudgetSettings
+    from spindle_spi.context import Subject
+    from spindle_spi.types import Json
 
 NO_USAGE = TokenUsage()
 """What a call used that said nothing."""
@@ -55,6 +62,93 @@ def cost_of(record: CatalogRecord, usage: TokenUsage) -> float | None:
     return spent / 1_000_000
 
 
+def team_of(subject: Subject, record: CatalogRecord) -> str | None:
+    """Return the one team a call is charged to: the caller's only one, or of several the record's.
+
+    Of several that the record does not decide between, it is the first that the token names.
+    """
+    teams = subject.token_teams
+
+    if not teams:
+        return None
+
+    return record.team if len(teams) > 1 and record.team in teams else teams[0]
+
+
+def is_priced(record: CatalogRecord) -> bool:
+    """Tell whether it is known what a model costs."""
+    spec = record.spec
+    return (
+        not isinstance(spec, ModelSpec)
+        or spec.input_price is not None
+        and spec.output_price is not None
+    )
+
+
+def worst_case(
+    records: Sequence[CatalogRecord], estimate: Estimate | None, settings: BudgetSettings
+) -> Pair:
+    """Return the most that a call may use, whichever of the models answers it.
+
+    A token of the input is a byte of the body at least; each choice may be as long as the longest
+    answer that request or model allow.
+    """
+    said = estimate or Estimate()
+    taken = said.input_bytes + said.images * settings.tokens_per_image
+    nano = tokens = 0
+
+    for record in records:
+        spec = record.spec
+
+        if not isinstance(spec, ModelSpec):
+            continue
+
+        given = said.choices * _longest_answer(spec, said, settings)
+        tokens = max(tokens, taken + given)
+        spent = taken * (spec.input_price or 0.0) + given * (spec.output_price or 0.0)
+        nano = max(nano, _nano(spent))
+
+    return Pair(nano, tokens)
+
+
+def spent_of(cost_usd: float | None, usage: TokenUsage) -> Pair:
+    """Return what a call spent of its budgets: what its usage row says."""
+    return Pair(_nano((cost_usd or 0.0) * 1_000_000), usage.input_tokens + usage.output_tokens)
+
+
+def estimate_of(arguments: Mapping[str, Json], size: int) -> Estimate:
+    """Return what a call of some bytes may cost that comes with arguments only."""
+    limits = [_count(arguments.get(key)) for key in ("max_tokens", "max_completion_tokens")]
+    return Estimate(
+        input_bytes=size,
+        max_output_tokens=max(limits) or None,
+        choices=_count(arguments.get("n")) or 1,
+    )
+
+
+def _longest_answer(spec: ModelSpec, estimate: Estimate, settings: BudgetSettings) -> int:
+    wanted = estimate.max_output_tokens or max(
+        _count(spec.defaults.get("max_tokens")), _count(spec.defaults.get("max_completion_tokens"))
+    )
+    longest = spec.max_output_tokens or spec.context_window
+
+    if wanted:
+        return min(wanted, longest) if longest else wanted
+
+    return longest or settings.default_output_tokens
+
+
+def _count(value: Json) -> int:
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return max(0, int(value)) if is_count and isinstance(value, int) else 0
+
+
+def _nano(dollars_per_million: float) -> int:
+    # The product of tokens and a price for a million of them, in millionths of a dollar. Rounded
+    # first: a float that is a hair above a whole number is that number.
+    return math.ceil(round(dollars_per_million * 1000, 3))
+
+
 def _answering(permit: Permit, name: str) -> tuple[CatalogRecord, CatalogRecord | None]:
     """Return the alternative that answered, and its backend; the record itself by default."""
     for other, backend in zip(permit.alternatives, permit.alternative_backends, strict=True):
@@ -98,4 +192,5 @@ def usage_row(held: OpenPermit, outcome: Outcome, usage: TokenUsage) -> UsageRow
         first_byte_ms=outcome.first_byte_ms,
         error_code=outcome.error_code,
         attempts=outcome.attempts,
+        caller_team=team_of(subject, record),
     )

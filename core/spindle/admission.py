@@ -12,15 +12,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from spindle.accounting import NO_USAGE, plausible, usage_row
+from spindle.allowance import Held
 from spindle.leases import Leases
 from spindle.plugins import PluginRegistry
 from spindle.plugins.host import JUDGING
 from spindle.refusals import call_refused, unheard
+from spindle.store.rows import Companion
 from spindle_spi.admission import (
     Estimate,
     Outcome,
     Permit,
     Status,
+    TokenUsage,
     is_unhooked,
     limits_of,
 )
@@ -38,12 +41,14 @@ from spindle_spi.policy import (
 from spindle_spi.records import CatalogRecord, Kind, ModelSpec, Target, secret_of
 
 if TYPE_CHECKING:
+    from spindle.allowance import Allowance
+    from spindle.events.completed import Completions
     from spindle.ledger import Ledger
-    from spindle.limits import RequestLimits
     from spindle.plugins.policy import PluginPolicy
     from spindle.refusals import Refusals
     from spindle.snapshot import Snapshot
     from spindle.snapshots import Snapshots
+    from spindle.store import UsageRow
     from spindle.telemetry.calls import CallObserver
 
 
@@ -61,6 +66,8 @@ class OpenPermit:
     plugins: PluginRegistry
     """What it was admitted under: its plan names these, whatever is in force by now."""
     receipts: set[HookPhase] = field(default_factory=set[HookPhase])
+    taken: Held | None = None
+    """What it takes of limits and budgets; None when it takes nothing."""
 
 
 class Gate(Protocol):
@@ -81,13 +88,13 @@ class Admission:
         *,
         snapshots: Snapshots,
         plugins: PluginPolicy,
-        limits: RequestLimits,
+        allowance: Allowance,
         ledger: Ledger,
         observer: CallObserver,
     ) -> None:
         self._snapshots = snapshots
         self._plugins = plugins
-        self._limits = limits
+        self._allowance = allowance
         self._ledger = ledger
         self._observer = observer
         self._open: dict[str, OpenPermit] = {}
@@ -98,11 +105,30 @@ class Admission:
         """Asked in order before `admit`; none by default, so that nothing is awaited."""
         self.refusals: Refusals = unheard
         """Told of calls that are refused for who asks."""
+        self.completions: Completions | None = None
+        """What makes events of calls, when they are published."""
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether an estimate is of use."""
+        return self._allowance.is_active
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether `pass_gates` has to be awaited right before `admit`."""
+        return bool(self.gates) or self._allowance.is_awaited
 
     async def pass_gates(
-        self, context: AuthenticatedContext, target: Target, action: Action
+        self,
+        context: AuthenticatedContext,
+        target: Target,
+        action: Action,
+        estimate: Estimate | None = None,
     ) -> None:
         """Ask every gate about a call that the caller may make by our own rules.
+
+        At the end what limits and budgets share with other processes is at hand here; `admit`
+        takes it, so nothing may be awaited in between.
 
         Raises:
             GatewayError: As `admit` does, or as a gate does.
@@ -116,6 +142,10 @@ class Admission:
             self.refusals(call_refused(context, target, action, error))
             raise
 
+        if self._allowance.is_awaited and not JUDGING.get():
+            others, _ = _alternatives(self._snapshots.current, context, record)
+            await self._allowance.prepare(context, record, others, estimate)
+
     def admit(
         self,
         context: AuthenticatedContext,
@@ -127,7 +157,6 @@ class Admission:
         holder: str = "",
     ) -> Permit:
         """Decide one call for a holder; see `CatalogService.admit`."""
-        del estimate
         snapshot = self._snapshots.current
         record = self._decide(snapshot, context, target, action)
         backend = usable_backend(record, snapshot.backend_of(record))
@@ -139,11 +168,14 @@ class Admission:
 
         plugins = self._plugins.current
 
-        if not JUDGING.get():
-            # What a plugin asks is part of the call it judges, which was counted.
-            self._limits.take(context.subject)
-
         others, other_backends = _alternatives(snapshot, context, record)
+        taken: Held | None = None
+
+        if self._allowance.is_active and not JUDGING.get():
+            # What a plugin asks is part of the call it judges, which was counted.
+            taken = self._allowance.take(context, record, others, estimate)
+            others, other_backends = _affordable(taken, others, other_backends)
+
         secret = None if backend is None else secret_of(backend.spec)
         permit_id = f"{self._prefix}{next(self._numbers):x}"
         permit = Permit(
@@ -158,7 +190,7 @@ class Admission:
             alternative_backends=other_backends,
         )
         self._open[permit_id] = OpenPermit(
-            permit, context, action, time.time(), time.perf_counter(), holder, plugins
+            permit, context, action, time.time(), time.perf_counter(), holder, plugins, taken=taken
         )
         return permit
 
@@ -233,7 +265,24 @@ class Admission:
         usage = plausible(outcome.usage)
         row = usage_row(held, outcome, usage or NO_USAGE)
         self._observer.observe(held, outcome, usage, row.cost_usd)
-        await self._ledger.add(row)
+
+        if held.taken is None and self.completions is None:
+            await self._ledger.add(row)
+            return
+
+        await self._ledger.add(row, self._companion(held, outcome, row, usage or NO_USAGE))
+
+    def _companion(
+        self, held: OpenPermit, outcome: Outcome, row: UsageRow, usage: TokenUsage
+    ) -> Companion | None:
+        taken, completions = held.taken, self.completions
+        spends = () if taken is None else self._allowance.settle(taken, row.cost_usd, usage)
+        event = None if completions is None else completions.event_of(held, outcome, row)
+
+        if not spends and event is None:
+            return None
+
+        return Companion(id=row.id, spends=spends, event=event)
 
 
 def seen(snapshot: Snapshot, context: AuthenticatedContext, target: Target) -> CatalogRecord:
@@ -277,3 +326,18 @@ def _alternatives(
 
     pairs = found.values()
     return tuple(other for other, _ in pairs), tuple(backend for _, backend in pairs)
+
+
+def _affordable(
+    taken: Held | None, others: _Records, backends: _Records
+) -> tuple[_Records, _Records]:
+    """Return the alternatives that may answer under the budgets of a call."""
+    if taken is None or taken.charge is None or not taken.charge.unpriced:
+        return others, backends
+
+    kept = [
+        pair
+        for pair in zip(others, backends, strict=True)
+        if pair[0].id not in taken.charge.unpriced
+    ]
+    return tuple(other for other, _ in kept), tuple(backend for _, backend in kept)

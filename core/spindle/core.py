@@ -92,8 +92,7 @@ class Core:
         )
         self.uses = TokenUses(store)
         self.identity = Identity(self.snapshots, note_use=self.uses.note)
-        self.federation = self._build_federation()
-        self.identity.federation = self.federation
+        self.federation = self.identity.federation = self._build_federation()
         self.ledger = Ledger(
             store,
             flush_seconds=settings.usage.flush_seconds,
@@ -113,11 +112,7 @@ class Core:
         if settings.audit.calls:
             self.admission.gates.append(AuditedCalls(self.audit))
 
-        self.decision_point = self._build_decision_point()
-
-        if self.decision_point is not None:
-            self.admission.gates.append(self.decision_point)
-
+        self.decision_point = self._attach_decision_point()
         self.leases = self.admission.leases
         self.invoker = Invoker(admission=self.admission, owners=self.owners)
         self.sessions = SessionEvents(store)
@@ -156,7 +151,7 @@ class Core:
             count=self.metrics.count,
         )
 
-    def _build_decision_point(self) -> DecisionPoint | None:
+    def _attach_decision_point(self) -> DecisionPoint | None:
         policy = self.settings.policy
 
         # Production has no bypass: the configuration refuses it.
@@ -165,7 +160,9 @@ class Core:
 
         from spindle.decision_point import build_decision_point
 
-        return build_decision_point(policy.decision_point, self.secrets, self.metrics)
+        point = build_decision_point(policy.decision_point, self.secrets, self.metrics)
+        self.admission.gates.append(point)
+        return point
 
     def services_for(self, module_id: str, section: str | None = None) -> Services:
         """Return the six services as one module may use them; its section is named by its id."""

@@ -9,11 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
+import msgspec
 import structlog
 
+from spindle.accounting import estimate_of
 from spindle.plugins import run_phase
 from spindle.streams import SettledStream
-from spindle_spi.admission import Outcome, Permit, Status
+from spindle_spi.admission import Estimate, Outcome, Permit, Status
 from spindle_spi.context import AuthenticatedContext
 from spindle_spi.errors import (
     ContractViolation,
@@ -111,13 +113,22 @@ class Invoker:
                 f"Calls may nest {MAX_DEPTH} deep.", code="core.invoke.too_deep"
             )
 
-        if self._admission.gates:
-            await self._admission.pass_gates(context, invocation.target, invocation.action)
+        estimate: Estimate | None = None
+
+        if self._admission.is_limited and invocation.target.kind is Kind.MODEL:
+            arguments = invocation.arguments
+            estimate = estimate_of(arguments, len(msgspec.json.encode(arguments)))
+
+        if self._admission.is_awaited:
+            await self._admission.pass_gates(
+                context, invocation.target, invocation.action, estimate
+            )
 
         permit = self._admission.admit(
             context,
             invocation.target,
             invocation.action,
+            estimate,
             lease_id=invocation.lease_id,
         )
         started = time.perf_counter()

@@ -8,18 +8,20 @@ import anyio
 import structlog
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+from spindle.store.outage import StoreUnavailable
 from spindle_spi.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from spindle.store import Store, UsageRow
+    from spindle.store.rows import Companion, SpendRow
 
 _LOG = structlog.get_logger("spindle.ledger")
 _BATCH = 2000
 _RETRY_SECONDS = 1.0
 
-_AWAY = (OSError, SQLAlchemyError)
+_AWAY = (OSError, SQLAlchemyError, StoreUnavailable)
 _UNWRITABLE = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
 """What is wrong with a row, not with the store: another try would fail as well."""
 
@@ -28,7 +30,8 @@ class Ledger:
     """Loses nothing on a graceful stop; a hard kill loses at most the flush window.
 
     With a window of 0 every row is written before its answer goes out. Rows of a failed write stay
-    for the next one; a row written twice counts once, by its id.
+    for the next one; a row written twice counts once, by its id. What a row is accompanied by (an
+    event, what it spent of budgets) is written in the same transaction.
     """
 
     def __init__(self, store: Store, *, flush_seconds: float, max_pending: int) -> None:
@@ -38,6 +41,13 @@ class Ledger:
         self._pending: list[UsageRow] = []
         self._writing = anyio.Lock()
         self._is_failing = False
+        self._companions: dict[str, Companion] = {}
+        self._is_again = False
+        """Whether an earlier try may have been committed without our knowing."""
+        self.on_spent: Callable[[Iterable[SpendRow]], None] = _ignore
+        """Told what was spent of budgets, when it is written."""
+        self.on_event: Callable[[], None] = _nothing
+        """Told that there are events to publish."""
 
     def pending(self) -> int:
         """Return how many rows wait for the store."""
@@ -47,12 +57,15 @@ class Ledger:
         """Tell whether the store fails and no more rows should come."""
         return self._is_failing and len(self._pending) >= self._max_pending
 
-    async def add(self, row: UsageRow) -> None:
+    async def add(self, row: UsageRow, companion: Companion | None = None) -> None:
         """Take a row; waits for the store only when the window is 0 or the buffer is full.
 
         Raises:
             Unavailable: The window is 0 and the row is not written yet; it is kept.
         """
+        if companion is not None:
+            self._companions[row.id] = companion
+
         self._pending.append(row)
 
         if self._flush_seconds == 0:
@@ -104,10 +117,11 @@ class Ledger:
 
     async def _write(self, batch: Sequence[UsageRow]) -> None:
         try:
-            await self._store.usage.add_many(batch)
+            await self._put(batch)
         except _UNWRITABLE as exc:
             if len(batch) == 1:
                 _LOG.critical("usage row lost", permit=batch[0].id, kind=type(exc).__name__)
+                self._companions.pop(batch[0].id, None)
                 return
 
             # One bad row must not hold up the others, now and for ever.
@@ -115,8 +129,36 @@ class Ledger:
             await self._write(batch[:half])
             await self._write(batch[half:])
 
+    async def _put(self, batch: Sequence[UsageRow]) -> None:
+        usage, held = self._store.usage, self._companions
+
+        if not held:
+            await usage.add_many(batch)
+            return
+
+        companions = [held[row.id] for row in batch if row.id in held]
+        is_again, self._is_again = self._is_again, True
+        # Whatever interrupts this may come after the commit.
+        await usage.add_many(batch, companions, again=is_again)
+        self._is_again = False
+
+        for companion in companions:
+            del held[companion.id]
+            self.on_spent(companion.spends)
+
+        if any(companion.event is not None for companion in companions):
+            self.on_event()
+
     def _report(self, exc: Exception) -> None:
         if not self._is_failing:
             _LOG.error("usage not written, kept for the next try", kind=type(exc).__name__)
 
         self._is_failing = True
+
+
+def _ignore(spends: Iterable[SpendRow]) -> None:
+    del spends
+
+
+def _nothing() -> None:
+    return

@@ -6,14 +6,16 @@ from typing import Literal
 
 from spindle.config.audit import AuditSettings
 from spindle.config.auth import AuthSettings
+from spindle.config.budgets import BudgetSettings
 from spindle.config.catalog import LlmSection, McpSection, ModelToolEntry, ServerEntry
 from spindle.config.egress import EgressSettings
+from spindle.config.events import EventSettings
+from spindle.config.limits import LimitSettings
 from spindle.config.plugins import PluginSettings
 from spindle.config.policy import PolicySettings
 from spindle.config.retention import RetentionSettings
 from spindle.config.secrets import SecretSettings
 from spindle.config.sections import (
-    LimitSettings,
     LoggingSettings,
     ModuleSettings,
     Section,
@@ -35,6 +37,8 @@ class Document(Section):
     store: StoreSettings = StoreSettings()
     usage: UsageSettings = UsageSettings()
     limits: LimitSettings = LimitSettings()
+    budgets: BudgetSettings = BudgetSettings()
+    events: EventSettings = EventSettings()
     spi: SpiSettings = SpiSettings()
     features: dict[str, bool] = {}
     modules: ModuleSettings = ModuleSettings()

@@ -67,6 +67,8 @@ def load_settings(
         store_url=_store_url(document.store.url, home),
         usage=document.usage,
         limits=document.limits,
+        budgets=document.budgets,
+        events=document.events,
         spi=document.spi,
         features=document.features,
         modules=document.modules,

@@ -5,6 +5,7 @@ A null anywhere means the default. `docs/reference/configuration.md` names every
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -81,6 +82,15 @@ def _check_store(value: str) -> str:
     return value
 
 
+def _check_range(value: str) -> str:
+    try:
+        ip_network(value, strict=False)
+    except ValueError:
+        raise refuse(f"{value!r} is not a range of addresses", "10.0.0.0/8 or 192.0.2.7") from None
+
+    return value
+
+
 Url = Annotated[str, AfterValidator(check_url)]
 
 
@@ -109,6 +119,17 @@ class ServerSettings(Section):
     drain_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 10.0
     start_seconds: Seconds = 20.0
     metrics_on_loopback: bool = False
+    max_request_line_bytes: Count = 16_384
+    max_header_bytes: Count = 65_536
+    max_headers: Count = 128
+    header_timeout_seconds: Seconds = 10.0
+    body_timeout_seconds: Seconds = 30.0
+    """In which a body makes progress."""
+    keep_alive_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 75.0
+    max_connections: Count = 2000
+    max_connections_per_address: Count | None = None
+    trusted_proxies: tuple[Annotated[Text, AfterValidator(_check_range)], ...] = ()
+    proxy_header: Literal["x-forwarded-for", "forwarded"] = "x-forwarded-for"
 
 
 class StoreSettings(Section):
@@ -124,12 +145,6 @@ class UsageSettings(Section):
 
     flush_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
     max_pending: Count = 100_000
-
-
-class LimitSettings(Section):
-    """`limits`: bounds on callers."""
-
-    requests_per_minute: Count | None = None
 
 
 class SpiSettings(Section):

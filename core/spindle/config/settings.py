@@ -9,14 +9,16 @@ from pathlib import Path
 
 from spindle.config.audit import AuditSettings
 from spindle.config.auth import AuthSettings
+from spindle.config.budgets import BudgetSettings
 from spindle.config.document import Environment
 from spindle.config.egress import EgressSettings
+from spindle.config.events import EventSettings
+from spindle.config.limits import LimitSettings
 from spindle.config.plugins import PluginSettings
 from spindle.config.policy import PolicySettings
 from spindle.config.records import ToolOverride
 from spindle.config.retention import RetentionSettings
 from spindle.config.sections import (
-    LimitSettings,
     LoggingSettings,
     ModuleSettings,
     ServerSettings,
@@ -46,6 +48,8 @@ class Settings:
     """Database to open, as SQLAlchemy spells it; may hold a password."""
     usage: UsageSettings
     limits: LimitSettings
+    budgets: BudgetSettings
+    events: EventSettings
     spi: SpiSettings
     features: Mapping[str, bool]
     modules: ModuleSettings

@@ -117,8 +117,8 @@ class Catalog(CatalogService):
         *,
         lease_id: str | None = None,
     ) -> Permit:
-        if self._admission.gates:
-            await self._admission.pass_gates(context, target, action)
+        if self._admission.is_awaited:
+            await self._admission.pass_gates(context, target, action, estimate)
 
         return self._admission.admit(
             context, target, action, estimate, lease_id=lease_id, holder=self._module_id

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -17,13 +16,16 @@ from sqlalchemy import RowMapping, case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from spindle.store.database import Database, bump
-from spindle.store.rows import SpendRow
 from spindle.store.tables import BUDGET_SPEND, BUDGETS
 from spindle_spi.errors import Conflict
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
     from sqlalchemy import Column, ColumnElement
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from spindle.store.rows import SpendRow
 
 NANO = 1_000_000_000
 """Billionths in a US dollar."""
@@ -210,11 +212,17 @@ class Budgets:
         )
 
     async def lease(
-        self, key: SpendKey, bound: Bound, ask: Pair, unwritten: Pair, *, seconds: float
+        self,
+        key: SpendKey,
+        bound: Bound,
+        ask: Pair,
+        unwritten: Callable[[], Pair],
+        *,
+        seconds: float,
     ) -> Granted:
         """Take a slice of what is left, of at least what is asked for, or nothing.
 
-        `unwritten` is what this process spent of earlier slices and has not written yet.
+        `unwritten` tells what this process spent of earlier slices and has not written by then.
         """
         async with self._database.writing() as connection:
             now = time.time()
@@ -222,7 +230,7 @@ class Budgets:
             rows = await _spend_rows(connection, key)
             own = next((row for row in rows if row["process"] == self.process), None)
             is_renewed = own is not None and own["expires_at"] > now
-            mine = _leased(own) if own is not None and is_renewed else unwritten
+            mine = _leased(own) if own is not None and is_renewed else unwritten()
             others = [row for row in rows if row is not own]
             spent = _total(_spent(row) for row in rows)
             held = _total(_held(row) for row in others if row["expires_at"] > now)
