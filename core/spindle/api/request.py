@@ -125,6 +125,7 @@ class Request:
             raise FailedPrecondition(
                 "It was changed since it was read: read it again, then repeat the change.",
                 code="core.record.changed",
+                http_status=412,
             )
 
 

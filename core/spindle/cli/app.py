@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spindle.cli import audit_commands, secret_commands
+from spindle.cli import audit_commands, plugin_commands, secret_commands
 from spindle.cli.commands import SpindleGroup
 from spindle.cli.options import HOME as _HOME
 from spindle.cli.options import AsJson, Config, Home
@@ -31,6 +31,7 @@ app.add_typer(token, name="token")
 app.add_typer(config, name="config")
 app.add_typer(modules, name="modules")
 app.add_typer(secret_commands.app, name="secrets")
+app.add_typer(plugin_commands.app, name="plugin")
 app.add_typer(audit_commands.app, name="audit")
 
 

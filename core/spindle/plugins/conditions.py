@@ -69,6 +69,10 @@ class Conditions:
     def __bool__(self) -> bool:
         return bool(self.teams or self.servers or self.tools or self.models or self.kinds)
 
+    def concern(self, teams: Sequence[str]) -> bool:
+        """Tell whether calls of somebody in these teams can be among those."""
+        return not self.teams or _any(self.teams, teams)
+
     def hold(self, facts: Facts) -> bool:
         """Tell whether a call is one of those the entry is for."""
         if self.kinds and facts.kind.value not in self.kinds:

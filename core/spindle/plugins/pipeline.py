@@ -39,7 +39,7 @@ class PhaseRun:
 
     def __init__(self, registry: PluginRegistry, names: tuple[str, ...], call: PluginInput) -> None:
         self.call = call
-        self.tally = Tally(call, registry.meter)
+        self.tally = Tally(call, registry.meter, logs=registry.logs)
         self.plugins = self._usable(registry.resolve(names))
         self._budget_seconds = registry.budget_seconds
         self._held_limit = registry.held_limit

@@ -72,11 +72,13 @@ class PluginRegistry:
         meter: Meter | None = None,
         budget_seconds: float = BUDGET_SECONDS,
         held_limit: int = HELD_LIMIT,
+        logs: bool = True,
     ) -> None:
         self.refuses_unhandled = refuses_unhandled
         self.meter = meter
         self.budget_seconds = budget_seconds
         self.held_limit = held_limit
+        self.logs = logs
         self.active = tuple(plugins)
         self._plugins = {active.name: active for active in plugins}
         # Of every plugin, whatever its conditions: where this is empty, so is what applies.

@@ -40,9 +40,10 @@ class Meter(Protocol):
 class Tally:
     """The findings of one call."""
 
-    def __init__(self, call: PluginInput, meter: Meter | None) -> None:
+    def __init__(self, call: PluginInput, meter: Meter | None, *, logs: bool = True) -> None:
         self._call = call
         self._meter = meter
+        self._logs = logs
         self._logged: set[tuple[str, str, Verdict]] = set()
 
     def add(self, active: ActivePlugin, rule: str, verdict: Verdict) -> None:
@@ -55,7 +56,7 @@ class Tally:
 
         key = (active.name, rule, verdict)
 
-        if key in self._logged or len(self._logged) >= _MAX_RULES:
+        if not self._logs or key in self._logged or len(self._logged) >= _MAX_RULES:
             return
 
         self._logged.add(key)

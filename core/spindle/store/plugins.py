@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import RowMapping, delete, insert, select, update
 
+from spindle.store.audit import add_audit
 from spindle.store.database import Database, bump
 from spindle.store.tables import PLUGINS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from spindle.store.audit import AuditRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +50,9 @@ class StoredPlugins:
         async with self._database.reading() as connection:
             return await _find(connection, name)
 
-    async def create(self, name: str, entry: str, *, by: str) -> PluginRow | None:
+    async def create(
+        self, name: str, entry: str, *, by: str, audit: Sequence[AuditRow] = ()
+    ) -> PluginRow | None:
         """Store a new entry; None when the name is taken."""
         now = time.time()
 
@@ -62,9 +69,12 @@ class StoredPlugins:
                 epoch=await bump(connection),
             )
             await connection.execute(insert(PLUGINS).values(_columns(row)))
+            await add_audit(connection, audit)
             return row
 
-    async def update(self, row: PluginRow, entry: str, *, by: str) -> PluginRow | None:
+    async def update(
+        self, row: PluginRow, entry: str, *, by: str, audit: Sequence[AuditRow] = ()
+    ) -> PluginRow | None:
         """Change an entry that was read as `row`; None when it was changed or deleted since."""
         async with self._database.writing() as connection:
             if await _find(connection, row.name) != row:
@@ -79,15 +89,17 @@ class StoredPlugins:
             await connection.execute(
                 update(PLUGINS).where(PLUGINS.c.name == row.name).values(changed)
             )
+            await add_audit(connection, audit)
             return await _find(connection, row.name)
 
-    async def delete(self, row: PluginRow) -> bool:
+    async def delete(self, row: PluginRow, *, audit: Sequence[AuditRow] = ()) -> bool:
         """Delete an entry that was read as `row`; False when it was changed or deleted since."""
         async with self._database.writing() as connection:
             if await _find(connection, row.name) != row:
                 return False
 
             await connection.execute(delete(PLUGINS).where(PLUGINS.c.name == row.name))
+            await add_audit(connection, audit)
             await bump(connection)
             return True
 

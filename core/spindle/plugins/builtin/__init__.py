@@ -2,5 +2,9 @@
 
 from __future__ import annotations
 
-BUILTIN = {"pii": "spindle.plugins.builtin.pii:Pii"}
+BUILTIN = {
+    "moderation": "spindle.plugins.builtin.moderation:Moderation",
+    "pii": "spindle.plugins.builtin.pii:Pii",
+    "webhook": "spindle.plugins.builtin.webhook:Webhook",
+}
 """Name in the configuration -> where its class is, as an entry point says it."""
