@@ -147,9 +147,13 @@ class Draft:
         found = by_name or [record for record in known if name in other_names(record.spec)]
         return found[0] if found else None
 
+    def known(self, kind: Kind) -> tuple[CatalogRecord, ...]:
+        """Return what this caller knows of a kind, by name."""
+        return tuple(record for record in self._of(kind) if self._knows(record))
+
     def names(self, kind: Kind) -> tuple[str, ...]:
         """Return the names of what this caller knows of a kind."""
-        return tuple(record.name for record in self._of(kind) if self._knows(record))
+        return tuple(record.name for record in self.known(kind))
 
     def create(self, kind: Kind, data: JsonObject) -> CatalogRecord:
         """Add a record.

@@ -38,7 +38,7 @@ from spindle_spi.secret import Secret, SecretRef
 from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 
     from spindle.config import Settings
     from spindle.store import Store
@@ -148,6 +148,14 @@ class CatalogEditor:
         edit = Edit(action=Action.DELETE, kind=kind, name=name, expected=expected)
         return (await self._one(context, edit)).record
 
+    async def contents(self) -> Contents:
+        """Return what is stored, as one moment."""
+        return await self._store.catalog.contents()
+
+    def draft(self, context: AuthenticatedContext, contents: Contents) -> Draft:
+        """Return a draft of a caller's changes to contents; nothing of it is written."""
+        return Draft(context, contents, self._around())
+
     def plan(
         self, context: AuthenticatedContext, edits: Sequence[Edit], contents: Contents
     ) -> list[Change]:
@@ -158,8 +166,15 @@ class CatalogEditor:
         """
         return _drafted(context, edits, contents, self._around()).changes
 
-    async def apply(self, context: AuthenticatedContext, edits: Sequence[Edit]) -> list[Change]:
+    async def apply(
+        self,
+        context: AuthenticatedContext,
+        edits: Sequence[Edit],
+        finish: Callable[[Draft], None] | None = None,
+    ) -> list[Change]:
         """Carry out edits in their order, all or none; they are in force when this returns.
+
+        `finish` may add to what is written when every edit is decided.
 
         Raises:
             GatewayError: One of them is refused: nothing is changed.
@@ -177,6 +192,10 @@ class CatalogEditor:
             draft.amendment.audit = [
                 self._audit.row(context, _entry(change)) for change in draft.changes
             ]
+
+            if finish is not None:
+                finish(draft)
+
             return draft.amendment
 
         try:

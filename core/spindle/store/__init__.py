@@ -26,6 +26,7 @@ from spindle.store.sessions import Sessions
 from spindle.store.teams import Teams
 from spindle.store.tokens import Tokens
 from spindle.store.usage import Usage
+from spindle.store.versions import Versions
 from spindle_spi.errors import ConfigError
 
 __all__ = ["Store", "StoreUnavailable", "TokenRow", "UsageRow"]
@@ -51,6 +52,7 @@ class Store:
         self.budgets = Budgets(database)
         self.secrets = Secrets(database)
         self.audit = AuditLog(database)
+        self.versions = Versions(database)
 
     @classmethod
     async def open(cls, url: str) -> Self:

@@ -13,6 +13,7 @@ from spindle.store.audit import AuditRow, add_audit
 from spindle.store.database import Database, bump
 from spindle.store.llm import project
 from spindle.store.tables import CATALOG, CATALOG_OVERRIDES, REVISION
+from spindle.store.versions import VersionRow, add_version
 from spindle_spi.codec import decode, encode
 from spindle_spi.records import SPEC_OF, CatalogRecord, Kind, Visibility
 from spindle_spi.types import Json
@@ -58,6 +59,8 @@ class Amendment:
         default_factory=dict[RecordKey, "OverrideRow | None"]
     )
     """None takes one back."""
+    version: VersionRow | None = None
+    """What to remember of it as a whole; its id is given when it is written."""
     forgotten_sources: set[str] = field(default_factory=set[str])
     """Sources of which every override goes."""
     audit: list[AuditRow] = field(default_factory=list["AuditRow"])
@@ -167,6 +170,10 @@ class Catalog:
             )
             await _override(connection, amendment, epoch)
             await add_audit(connection, amendment.audit)
+
+            if amendment.version is not None:
+                await add_version(connection, replace(amendment.version, id=epoch))
+
             return epoch
 
 

@@ -14,6 +14,7 @@ from spindle.store.tables.people import INVITATIONS, MEMBERSHIPS, ROLES, TEAMS, 
 from spindle.store.tables.plugins import PLUGINS
 from spindle.store.tables.secrets import SECRETS
 from spindle.store.tables.usage import BUDGET_SPEND, BUDGETS, OUTBOX, RATE_LIMITS, USAGE
+from spindle.store.tables.versions import VERSIONS
 
 __all__ = [
     "AUDIT",
@@ -39,4 +40,5 @@ __all__ = [
     "TOKENS",
     "USAGE",
     "USERS",
+    "VERSIONS",
 ]

@@ -21,10 +21,12 @@ def upgrade() -> None:
     _create_llm()
     _change_usage()
     _create_logins()
+    _create_versions()
 
 
 def downgrade() -> None:
     """Take back."""
+    op.drop_table("config_versions")
     op.drop_table("login_sessions")
     op.drop_table("plugins")
     op.drop_table("catalog_overrides")
@@ -38,6 +40,20 @@ def downgrade() -> None:
 
     op.drop_table("audit")
     op.drop_table("secrets")
+
+
+def _create_versions() -> None:
+    op.create_table(
+        "config_versions",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.Double[float](), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("action", sa.Text(), nullable=False),
+        sa.Column("note", sa.Text(), nullable=False),
+        sa.Column("before", sa.Text(), nullable=False),
+        sa.Column("after", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_config_versions"),
+    )
 
 
 def _create_logins() -> None:
