@@ -187,7 +187,9 @@ class Core:
                 snapshots=self.snapshots,
                 secrets=self.secrets,
             ),
-            observability=Observability(module_id=module_id, metrics=self.metrics),
+            observability=Observability(
+                module_id=module_id, metrics=self.metrics, audit=self.audit
+            ),
         )
 
     @property

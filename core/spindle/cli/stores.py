@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
+import structlog
 
 from spindle.cli.failures import Failure
 from spindle.config import Settings, load_settings
@@ -43,6 +45,10 @@ def on_store(sources: Sources, work: Callable[[Store, Settings], Awaitable[T]]) 
         ConfigError: The configuration is wrong, or the store cannot be opened.
         Failure: The work was refused.
     """
+    if not structlog.is_configured():
+        # Standard output is the command's answer.
+        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+
     settings = settings_of(sources)
 
     async def run() -> T:

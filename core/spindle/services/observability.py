@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import structlog
 
+from spindle.audit import AuditEntry, Decision
 from spindle_spi.observability import AuditEvent, Level, ObservabilityService
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
+    from spindle.audit import Audit
     from spindle.telemetry.metrics import Metrics
     from spindle_spi.context import AuthenticatedContext, TraceContext
     from spindle_spi.types import Json
@@ -25,8 +26,9 @@ _RESERVED = frozenset({"event", "level", "logger", "timestamp", "exc_info", "sta
 class Observability(ObservabilityService):
     """Everything a module says goes through the core's logger and its redaction."""
 
-    def __init__(self, *, module_id: str, metrics: Metrics) -> None:
+    def __init__(self, *, module_id: str, metrics: Metrics, audit: Audit) -> None:
         self._module_id = module_id
+        self._kept = audit
         self._metrics = metrics
         self._log = structlog.get_logger(f"spindle.module.{module_id}")
 
@@ -57,6 +59,26 @@ class Observability(ObservabilityService):
             request_id=context.trace.request_id,
             data=event.data,
         )
+        self._kept.note(
+            context,
+            AuditEntry(
+                action=f"{self._module_id}.{event.action}",
+                target=event.target,
+                target_kind="module",
+                decision=_DECISIONS.get(event.decision, "failed"),
+                reason=event.reason or event.decision,
+                after=event.data or None,
+            ),
+        )
+
+
+_DECISIONS: Mapping[str, Decision] = {
+    "allow": "allowed",
+    "allowed": "allowed",
+    "deny": "denied",
+    "denied": "denied",
+}
+"""What a module says, in the words of the audit log."""
 
 
 _LEVELS = {Level.DEBUG: 10, Level.INFO: 20, Level.WARNING: 30, Level.ERROR: 40}
