@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -11,13 +10,12 @@ from spindle_llm.chat.routes import chat_routes
 from spindle_llm.invocation import serve
 from spindle_llm.providers.mock import MockAdapter
 from spindle_llm.providers.openai import OpenAiAdapter
-from spindle_llm.routing.discovery import MODULE, discover_all, publish_built_in
+from spindle_llm.routing.discovery import MODULE, ProviderWatch
 from spindle_llm.routing.upstreams import Upstreams
 from spindle_llm.runtime import Runtime, State
 from spindle_llm.settings import SCHEMA, LlmSettings
 from spindle_llm.surfaces.chat_completions import ChatCompletions
 from spindle_llm.surfaces.models import Models
-from spindle_spi.catalog import ChangeKind
 from spindle_spi.descriptor import ModuleDescriptor, PluginParity
 from spindle_spi.ingress import IngressPrefix, IngressRoute
 from spindle_spi.module import Health, HealthState, Module, ModuleContext, Started
@@ -91,13 +89,13 @@ class LlmModule(Module):
         runtime = Runtime(
             services=services, settings=LlmSettings.of(context.config), upstreams=upstreams
         )
-        await publish_built_in(services, upstreams)
-        context.spawn("llm.discovery", partial(discover_all, services, upstreams))
+        watch = ProviderWatch(services, upstreams)
+        await watch.publish_built_in()
         self._state.set(runtime)
         started()
 
         try:
-            await _follow_providers(runtime)
+            await watch.run()
         finally:
             self._state.set(None)
 
@@ -158,13 +156,3 @@ class LlmModule(Module):
             ]
 
         return (*openai, *chat_routes(self._state))
-
-
-async def _follow_providers(runtime: Runtime) -> None:
-    """Let go of providers that are gone, and ask new and changed ones for their models."""
-    async for change in runtime.services.catalog.subscribe([Kind.PROVIDER]):
-        if change.change is ChangeKind.REMOVED:
-            await runtime.upstreams.forget(change.record.id)
-
-    # Nothing more will change; live on until the host ends this task.
-    await anyio.sleep_forever()

@@ -80,8 +80,9 @@ class Fleet:
                 group.start_soon(_run_within, scope, actor)
 
     def _still_fits(self, name: str, wanted: dict[str, CatalogRecord]) -> bool:
-        record = wanted.get(name)
-        return record is not None and record.spec == self._actors[name][0].spec
+        record, held = wanted.get(name), self._actors[name][0]
+        # A record that was deleted and made again has lost what was published of it.
+        return record is not None and record.id == held.record.id and record.spec == held.spec
 
 
 async def _run_within(scope: anyio.CancelScope, actor: GatewayActor) -> None:
