@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from spindle.config.faults import model_fault, render_fault
-from spindle.ingress.requests import client_ip_of, read_headers
+from spindle.ingress.requests import client_ip_of
 from spindle_spi.errors import FailedPrecondition, InvalidArgument
 
 if TYPE_CHECKING:
@@ -54,9 +54,12 @@ class Request:
         return value
 
     def header(self, name: str) -> str | None:
-        """Return a header's value."""
-        value = read_headers(self.scope).get(name.lower().encode())
-        return None if value is None else value.decode("latin-1")
+        """Return a header's value; what is there twice is one list, as HTTP has it."""
+        wanted = name.lower().encode()
+        values = [
+            value.decode("latin-1") for each, value in self.scope["headers"] if each == wanted
+        ]
+        return ", ".join(values) if values else None
 
     @property
     def query(self) -> Mapping[str, str]:
