@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from spindle.snapshots import Snapshots
 
 _ANONYMOUS = Subject()
+_SPARED_SECONDS = 1.0
 
 
 def _note_nothing(token_id: str, client_ip: str | None) -> None:
@@ -38,6 +39,7 @@ class Identity:
     ) -> None:
         self._snapshots = snapshots
         self._note_use = note_use
+        self._spared: dict[Subject, float] = {}
         self.strangers = Strangers()
         """Where requests without a credential come from."""
         self.federation: Federation | None = None
@@ -120,10 +122,22 @@ class Identity:
             return self.federation.is_current(subject, snapshot)
 
         if epoch != subject.token_epoch:
-            return False
+            return self._is_spared(subject)
 
         expires_at = snapshot.expiries.get(token_id)
         return expires_at is None or expires_at > time.time()
+
+    def spare(self, subject: Subject, *, seconds: float = _SPARED_SECONDS) -> None:
+        """Let a caller get the answer to a change of their own credential, for a moment.
+
+        What is open under the old state of it is cut that much later; new calls are not let in.
+        """
+        now = time.monotonic()
+        self._spared = {each: end for each, end in self._spared.items() if end > now}
+        self._spared[subject] = now + seconds
+
+    def _is_spared(self, subject: Subject) -> bool:
+        return bool(self._spared) and self._spared.get(subject, 0.0) > time.monotonic()
 
     def view_key(self, context: AuthenticatedContext, kind: Kind | None = None) -> str:
         """Return a key equal exactly when two callers' lists are equal."""

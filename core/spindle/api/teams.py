@@ -100,6 +100,7 @@ async def put_member(core: Core, request: Request) -> Response:
     request.check_query()
     body = await request.json(Member)
     team = await core.directory.teams.get(request.context, request.path("team"))
+    _spare(core, request)
     member = await core.directory.teams.put_member(
         request.context, team, request.path("email"), body.role
     )
@@ -111,9 +112,16 @@ async def remove_member(core: Core, request: Request) -> Response:
     """Take somebody out of a team."""
     request.check_query()
     team = await core.directory.teams.get(request.context, request.path("team"))
+    _spare(core, request)
     await core.directory.teams.remove_member(request.context, team, request.path("email"))
     await core.snapshots.refresh()
     return no_content()
+
+
+def _spare(core: Core, request: Request) -> None:
+    """Let the caller see the answer when the change is of themselves."""
+    if request.path("email").lower() == request.context.subject.user_email:
+        core.identity.spare(request.context.subject)
 
 
 ROUTES: tuple[ApiRoute, ...] = (

@@ -111,6 +111,7 @@ async def change_token(core: Core, request: Request) -> Response:
     body = await request.json(ChangedToken)
     row = await core.directory.tokens.get(request.context, request.path("token"))
     request.check_match(etag_of(row.epoch))
+    _spare(core, request, row)
     after = await core.directory.tokens.change(request.context, row, _changed(row, body))
     await core.snapshots.refresh()
     return ok(shown_token(after), etag=etag_of(after.epoch))
@@ -121,6 +122,7 @@ async def rotate_token(core: Core, request: Request) -> Response:
     request.check_query()
     row = await core.directory.tokens.get(request.context, request.path("token"))
     request.check_match(etag_of(row.epoch))
+    _spare(core, request, row)
     text, after = await core.directory.tokens.rotate(request.context, row)
     await core.snapshots.refresh()
     return ok({"token": text.reveal(), **shown_token(after)}, etag=etag_of(after.epoch))
@@ -131,9 +133,16 @@ async def revoke_token(core: Core, request: Request) -> Response:
     request.check_query()
     row = await core.directory.tokens.get(request.context, request.path("token"))
     request.check_match(etag_of(row.epoch))
+    _spare(core, request, row)
     await core.directory.tokens.revoke(request.context, row)
     await core.snapshots.refresh()
     return no_content()
+
+
+def _spare(core: Core, request: Request, row: TokenRow) -> None:
+    """Let the caller see the answer when the change is of the very token they came with."""
+    if row.id == request.context.subject.token_id:
+        core.identity.spare(request.context.subject)
 
 
 def _changed(row: TokenRow, body: ChangedToken) -> TokenRow:

@@ -98,6 +98,7 @@ async def change_user(core: Core, request: Request) -> Response:
     if role is None and "role" in body.model_fields_set:
         role = ""
 
+    _spare(core, request, user)
     change = UserChange(
         name=body.name, role=role, is_admin=body.is_admin, disabled=body.disabled
     )  # fmt: skip
@@ -111,6 +112,7 @@ async def delete_user(core: Core, request: Request) -> Response:
     request.check_query()
     user, _ = await _found(core, request)
     request.check_match(etag_of(user.epoch))
+    _spare(core, request, user)
     await core.directory.users.delete(request.context, user)
     await core.snapshots.refresh()
     return no_content()
@@ -127,6 +129,12 @@ async def _list(core: Core, request: Request, *, service: bool | None) -> Respon
             show=lambda user: shown_user(user, rows.memberships),
         )
     )
+
+
+def _spare(core: Core, request: Request, user: UserRow) -> None:
+    """Let the caller see the answer when the change is of themselves."""
+    if user.email == request.context.subject.user_email:
+        core.identity.spare(request.context.subject)
 
 
 async def _found(core: Core, request: Request) -> tuple[UserRow, PeopleRows]:
