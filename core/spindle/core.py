@@ -11,6 +11,7 @@ from spindle.allowance import Allowance
 from spindle.api.inventory import api_routes
 from spindle.audit import Audit, AuditedCalls
 from spindle.budgets import Budgets
+from spindle.bundles.service import Bundles
 from spindle.catalog_editing import CatalogEditor
 from spindle.config.records import TELEMETRY_HEADERS
 from spindle.directory import Directory
@@ -89,6 +90,12 @@ class Core:
             vault=self.vault,
             audit=self.audit,
             settings=settings,
+        )
+        self.bundles = Bundles(
+            store=store,
+            editor=self.catalog,
+            audit=self.audit,
+            is_production=settings.environment == "production",
         )
         self.uses = TokenUses(store)
         self.identity = Identity(self.snapshots, note_use=self.uses.note)
@@ -229,6 +236,11 @@ class Core:
         """People and tokens, as administrators keep them."""
         return Directory(self.store, self.audit)
 
+    @property
+    def is_store_available(self) -> bool:
+        """Whether the database was there when it was last needed."""
+        return self.store.is_available
+
     def routes(self) -> tuple[IngressRoute, ...]:
         """Return the routes of the control plane over this core."""
         return api_routes(self)
@@ -241,6 +253,10 @@ class Core:
             async with anyio.create_task_group() as group:
                 self._work = group.cancel_scope
                 group.start_soon(self.snapshots.run)
+
+                if self.store.database.is_postgresql:
+                    group.start_soon(self._listen)
+
                 group.start_soon(self.ledger.run)
                 group.start_soon(self.uses.run)
                 group.start_soon(self.leases.run)
@@ -259,6 +275,11 @@ class Core:
         finally:
             self._work = None
             self._is_idle.set()
+
+    async def _listen(self) -> None:
+        from spindle.store.notify import Notifications
+
+        await Notifications(self.store.database.url, self.snapshots.wake).run()
 
     async def close(self) -> None:
         """Settle what is open, write what is pending, close the store."""

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 from spindle.api import (
     audit,
+    budgets,
     catalog,
+    config,
     invitations,
+    limits,
     login,
     me,
     plugins,
@@ -16,6 +19,7 @@ from spindle.api import (
     secrets,
     teams,
     tokens,
+    usage,
     users,
 )
 from spindle.api.routing import ApiRoute, mounted
@@ -29,6 +33,7 @@ ROUTES: tuple[ApiRoute, ...] = (
     *audit.ROUTES,
     *catalog.ROUTES,
     *registry.ROUTES,
+    *config.ROUTES,
     *login.ROUTES,
     *secrets.ROUTES,
     *me.ROUTES,
@@ -37,6 +42,9 @@ ROUTES: tuple[ApiRoute, ...] = (
     *invitations.ROUTES,
     *roles.ROUTES,
     *tokens.ROUTES,
+    *usage.ROUTES,
+    *budgets.ROUTES,
+    *limits.ROUTES,
 )
 
 

@@ -1,0 +1,3 @@
+"""The catalog as one document: exported, compared, applied as a whole, taken back."""
+
+from __future__ import annotations
