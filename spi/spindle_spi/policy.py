@@ -77,6 +77,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "audit.read",
         "usage.read",
         "budgets.read",
+        "limits.read",
         "config.read",
     ),
     "team_admin": (

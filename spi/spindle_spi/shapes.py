@@ -178,6 +178,7 @@ OPENAI_CODES: dict[str, str] = {
     "llm.request.invalid_json": "invalid_json",
     "llm.context_length": "context_length_exceeded",
     "llm.parameter.unsupported": "unsupported_parameter",
+    "budget_exceeded": "insufficient_quota",
 }
 
 _OPENAI_BODY = '{"error":{"message":$message,"type":"TYPE","param":$param,"code":$code}}'

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spindle.cli import audit_commands, plugin_commands, secret_commands
+from spindle.cli import audit_commands, plugin_commands, secret_commands, usage_commands
 from spindle.cli.commands import SpindleGroup
 from spindle.cli.options import HOME as _HOME
 from spindle.cli.options import AsJson, Config, Home
@@ -33,6 +33,9 @@ app.add_typer(modules, name="modules")
 app.add_typer(secret_commands.app, name="secrets")
 app.add_typer(plugin_commands.app, name="plugin")
 app.add_typer(audit_commands.app, name="audit")
+app.add_typer(usage_commands.usage_app, name="usage")
+app.add_typer(usage_commands.budget_app, name="budget")
+app.add_typer(usage_commands.limit_app, name="limit")
 
 
 def _print_version(value: bool) -> None:

@@ -23,7 +23,7 @@ class EventSettings(Section):
     nats_url: Annotated[str, AfterValidator(_check_nats)] = Field(
         default="nats://127.0.0.1:4222", repr=False
     )
-    stream: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "SPINDLE"
+    stream: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")] = "spindle"
     subject_prefix: str = ""
     source: Text = "/gateway/spindle/llm"
     keep_hours: Seconds = 72.0

@@ -26,6 +26,7 @@ from spindle.store.sessions import Sessions
 from spindle.store.teams import Teams
 from spindle.store.tokens import Tokens
 from spindle.store.usage import Usage
+from spindle.store.usage_reports import UsageReports
 from spindle.store.versions import Versions
 from spindle_spi.errors import ConfigError
 
@@ -46,6 +47,7 @@ class Store:
         self.catalog = Catalog(database)
         self.sessions = Sessions(database)
         self.usage = Usage(database)
+        self.usage_reports = UsageReports(database)
         self.plugins = StoredPlugins(database)
         self.outbox = Outbox(database)
         self.rate_limits = RateLimits(database)

@@ -14,7 +14,7 @@ URL = "http://HOST[:PORT][/PATH] or https://…"
     [
         (
             "sever: {}",
-            "sever: unknown section, did you mean 'server'?; expected one of environment,",
+            "sever: unknown section, did you mean 'server'?; expected one of ",
         ),
         ("zzz: 1", "zzz: unknown section; expected one of"),
         ("server: {prot: 1}", "server.prot: unknown key, did you mean 'port'?; expected one of"),
