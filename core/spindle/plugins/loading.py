@@ -12,7 +12,7 @@ from spindle.plugins.active import ActivePlugin
 from spindle.plugins.builtin import BUILTIN
 from spindle.plugins.conditions import conditions_of
 from spindle.plugins.edge import plugin_edge
-from spindle_spi.errors import GatewayError
+from spindle_spi.errors import GatewayError, InvalidArgument
 from spindle_spi.plugin import HookPhase, Plugin, PluginHost, PluginMode, SegmentKind
 
 if TYPE_CHECKING:
@@ -241,12 +241,7 @@ class Loader:
                 problems = _config_problems(kind, entry, path)
 
                 if not problems and entry.mode != PluginMode.DISABLED:
-                    plugin = kind(dict(entry.config))
-                    self._bind(plugin, entry)
-                    problems = [
-                        f"{_at(path, 'plugin')}: the plugin {entry.plugin!r} {problem}"
-                        for problem in find_problems(plugin)
-                    ]
+                    plugin, problems = self._build(kind, entry, path)
         except GatewayError:
             problems = [
                 f"{path or 'plugin'}: the plugin {entry.plugin!r} cannot be created: see the log"
@@ -254,6 +249,21 @@ class Loader:
 
         self.faults += problems
         return plugin
+
+    def _build(
+        self, kind: type[Plugin], entry: PluginEntry, path: str
+    ) -> tuple[Plugin | None, list[str]]:
+        try:
+            plugin = kind(dict(entry.config))
+        except InvalidArgument as exc:
+            # Said on purpose, about a setting that a schema cannot judge.
+            return None, [f"{_at(path, 'config')}: {exc.message}"]
+
+        self._bind(plugin, entry)
+        where = _at(path, "plugin")
+        return plugin, [
+            f"{where}: the plugin {entry.plugin!r} {problem}" for problem in find_problems(plugin)
+        ]
 
     def _bind(self, plugin: Plugin, entry: PluginEntry) -> None:
         if self._make_host is not None:

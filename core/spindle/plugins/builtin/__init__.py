@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 BUILTIN = {
+    "limits": "spindle.plugins.builtin.limits:Limits",
     "moderation": "spindle.plugins.builtin.moderation:Moderation",
     "pii": "spindle.plugins.builtin.pii:Pii",
+    "regex": "spindle.plugins.builtin.regex:Regex",
     "webhook": "spindle.plugins.builtin.webhook:Webhook",
 }
 """Name in the configuration -> where its class is, as an entry point says it."""
