@@ -21,7 +21,9 @@ from spindle.config.auth import session_cookie
 from spindle.core import Core
 from spindle.host import Host, HostOptions
 from spindle.ingress.app import IngressSettings
+from spindle.ingress.bounds import Bounds, Doorkeeper
 from spindle.ingress.core_routes import core_inventory
+from spindle.ingress.proxies import TrustedProxies
 from spindle.lifecycle import Timings
 from spindle.loader import Discovery, LoadedModule, discover
 from spindle.server import run_host
@@ -32,6 +34,7 @@ from spindle_spi.types import Json
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from spindle.config import ServerSettings
     from spindle.server import Listener, Stop
 
 _LOG = structlog.get_logger("spindle.gateway")
@@ -181,5 +184,22 @@ def host_options(settings: Settings) -> HostOptions:
         is_loopback=settings.spi.transport == "loopback",
         metrics_on_loopback=server.metrics_on_loopback,
         drain_seconds=server.drain_seconds,
+        keep_alive_seconds=server.keep_alive_seconds,
+        door=Doorkeeper(bounds_of(server)),
         timings=Timings(start_seconds=server.start_seconds),
+    )
+
+
+def bounds_of(server: ServerSettings) -> Bounds:
+    """Return what connections are bounded by."""
+    proxies = server.trusted_proxies
+    return Bounds(
+        request_line_bytes=server.max_request_line_bytes,
+        header_bytes=server.max_header_bytes,
+        header_count=server.max_headers,
+        header_seconds=server.header_timeout_seconds,
+        body_seconds=server.body_timeout_seconds,
+        max_connections=server.max_connections,
+        max_connections_per_address=server.max_connections_per_address,
+        proxies=TrustedProxies(proxies, server.proxy_header) if proxies else None,
     )

@@ -8,15 +8,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import structlog
 
 from spindle.ingress.app import Callers, Ingress, IngressSettings, Meter, OpenLeases
-from spindle.ingress.core_routes import CORE, core_routes
-from spindle.ingress.routes import RouteSource, RouteTable
+from spindle.ingress.bounds import Doorkeeper
+from spindle.ingress.core_routes import core_routes
+from spindle.ingress.routes import CORE, RouteSource, RouteTable
 from spindle.lifecycle import Supervisor, Timings
 from spindle.watchdog import end_process, watchdog
 from spindle_spi.loopback import CallCounter, invoke_module, loopback
@@ -113,6 +114,11 @@ class CoreParts(Protocol):
         """Return the routes of the control plane."""
         ...
 
+    @property
+    def is_store_available(self) -> bool:
+        """Whether the database was there when it was last needed."""
+        ...
+
     async def run(self) -> None:
         """Do the core's own work until cancelled."""
         ...
@@ -134,6 +140,9 @@ class HostOptions:
     """Reach the services over bytes: see `spindle_spi.loopback`."""
     metrics_on_loopback: bool = False
     drain_seconds: float = 10.0
+    keep_alive_seconds: float = 75.0
+    door: Doorkeeper = field(default_factory=Doorkeeper)
+    """What connections are bounded by."""
     timings: Timings = Timings()
     end_process: Callable[[str], None] = end_process
 
@@ -211,6 +220,11 @@ class Host:
     async def module_states(self) -> Mapping[str, HealthState]:
         """Return how each module is."""
         return {supervisor.loaded.id: await supervisor.health() for supervisor in self._supervisors}
+
+    @property
+    def is_store_available(self) -> bool:
+        """Whether the database was there when it was last needed."""
+        return self._core.is_store_available
 
     def render_metrics(self) -> bytes:
         """Return every measure as text, the calls over the transport among them."""

@@ -11,20 +11,19 @@ import math
 import signal
 import socket
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import anyio
 import uvicorn
 
 from spindle.ingress.exchange import ConnectionCut
-from spindle.ingress.protocol import Protocol
+from spindle.ingress.protocol import protocol_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from spindle.host import Host
 
-KEEP_ALIVE_SECONDS: Final = 75
 _LAST_SECONDS = 2.0
 """What cancelled requests get to settle and close."""
 
@@ -132,7 +131,7 @@ async def _serve(host: Host, listener: Listener, stop: Stop, announce: Callable[
     server = _Server(
         uvicorn.Config(
             host.ingress,
-            http=Protocol,
+            http=protocol_over(host.options.door),
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -140,7 +139,7 @@ async def _serve(host: Host, listener: Listener, stop: Stop, announce: Callable[
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=math.ceil(host.options.keep_alive_seconds),
             timeout_graceful_shutdown=math.ceil(seconds),
         )
     )

@@ -63,7 +63,7 @@ async def test_modules_are_ready_before_anybody_is_served(tmp_path: Path) -> Non
 
         await it.run(serve)
 
-    ready = '{"status":"ready","modules":{"sample":"ready","quiet":"ready"}}'
+    ready = '{"status":"ready","modules":{"sample":"ready","quiet":"ready"},"store":"ready"}'
     assert seen == ["hello sample", ready, "sample", "quiet"]
     assert it.endings == []
 

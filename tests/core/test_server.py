@@ -101,7 +101,11 @@ async def test_a_gateway_says_where_it_is_when_it_is_ready(server: SpindleProces
         ready = await client.get("/ready")
         word = await client.get("/sample/word")
 
-    assert ready.json() == {"status": "ready", "modules": {"sample": "ready"}}
+    assert ready.json() == {
+        "status": "ready",
+        "modules": {"sample": "ready"},
+        "store": "ready",
+    }
     assert word.text == "hello"
     assert "server" not in word.headers
 

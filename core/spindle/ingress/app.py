@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, TypeGuard
 
 import anyio
 import structlog
 
-from spindle.federation.waiting import KeysNeeded
+from spindle.federation.waiting import KeysNeeded, resolved
 from spindle.ingress.cookies import session_of
-from spindle.ingress.exchange import CLOSE, ConnectionCut, Exchange, too_large
+from spindle.ingress.exchange import (
+    CLOSE,
+    SECURITY,
+    SECURITY_TLS,
+    ConnectionCut,
+    Exchange,
+    too_large,
+)
 from spindle.ingress.requests import (
     Perimeter,
     check_repeated,
@@ -25,6 +33,7 @@ from spindle.ingress.requests import (
     read_headers,
     trace_of,
 )
+from spindle.ingress.routes import CORE
 from spindle.ingress.traced import begin_trace, end_trace
 from spindle.refusals import Refusal, unheard
 from spindle_spi.context import AuthenticatedContext, Subject, TraceContext, VisibilityScope
@@ -183,16 +192,20 @@ class Ingress:
         )
         self._active += 1
 
+        if mount is None or mount.owner == CORE:
+            exchange.added = SECURITY_TLS if scope.get("scheme") == "https" else SECURITY
+
         try:
             if found is None:
                 await self._refuse_unknown(scope, headers, exchange)
             else:
                 scope["path_params"] = found[1]
+                admit = partial(self._admit, scope, headers, exchange, found[0])
+
                 try:
-                    call = self._admit(scope, headers, exchange, found[0])
+                    call = admit()
                 except KeysNeeded as missing:
-                    await missing.prepare()
-                    call = self._admit(scope, headers, exchange, found[0])
+                    call = await resolved(admit, missing)
 
                 scope[CALL_SCOPE_KEY] = call
                 await found[0].handler(scope, exchange.receive, exchange.send, call)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from spindle.api.inventory import api_routes
 from spindle.ingress.requests import client_ip_of, is_loopback
-from spindle.ingress.routes import RouteSource
+from spindle.ingress.routes import CORE, RouteSource
 from spindle_spi.ingress import PUBLIC, IngressRoute
 from spindle_spi.module import HealthState
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from spindle_spi.ingress import Call, Handler
     from spindle_spi.types import Json, Receive, Scope, Send
-
-CORE = "core"
-"""The owner of these routes in the inventory."""
 
 _METRICS = "metrics.read"
 _HEADERS = {
@@ -33,6 +30,11 @@ class Operations(Protocol):
 
     async def module_states(self) -> Mapping[str, HealthState]:
         """Return how each module is."""
+        ...
+
+    @property
+    def is_store_available(self) -> bool:
+        """Whether the database was there when it was last needed."""
         ...
 
     def render_metrics(self) -> bytes:
@@ -79,7 +81,12 @@ def _readiness(operations: Operations) -> Handler:
         await _send(
             send,
             200 if can_serve else 503,
-            {"status": "ready" if can_serve else "not_ready", "modules": modules},
+            {
+                "status": "ready" if can_serve else "not_ready",
+                "modules": modules,
+                # Without it calls are served from memory: no reason to take the process away.
+                "store": "ready" if operations.is_store_available else "unavailable",
+            },
         )
 
     return show_readiness
@@ -116,6 +123,10 @@ class _Nothing(Operations):
     """Operations of no host."""
 
     async def module_states(self) -> Mapping[str, HealthState]:
+        raise NotImplementedError
+
+    @property
+    def is_store_available(self) -> bool:
         raise NotImplementedError
 
     def render_metrics(self) -> bytes:

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from spindle_spi.errors import GatewayError, Origin, PayloadTooLarge, Unauthenticated
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from spindle_spi.context import Subject, TraceContext
     from spindle_spi.shapes import ErrorShape
     from spindle_spi.types import Message, Receive, Send
 
-    HeaderPairs = Iterable[tuple[bytes, bytes]]
+HeaderPairs: TypeAlias = "Iterable[tuple[bytes, bytes]]"
 
 _REQUEST_ID = b"x-request-id"
 _ORIGIN = b"x-spindle-origin"
 _FIRST_ERROR = 400
 _FIRST_OF_SERVER = 500
 CLOSE = (b"connection", b"close")
+
+SECURITY: Sequence[tuple[bytes, bytes]] = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+"""On every answer of the control plane; what a handler says itself stands."""
+SECURITY_TLS: Sequence[tuple[bytes, bytes]] = (
+    *SECURITY,
+    (b"strict-transport-security", b"max-age=31536000"),
+)
+"""The same where the client came by https."""
 
 
 class ConnectionCut(Exception):
@@ -36,6 +50,7 @@ class Exchange:
     __slots__ = (
         "_receive",
         "_send",
+        "added",
         "body_limit",
         "errors",
         "is_complete",
@@ -62,6 +77,8 @@ class Exchange:
         self.errors = errors
         self.is_head = is_head
         self.body_limit = 0
+        self.added: Sequence[tuple[bytes, bytes]] = ()
+        """Headers the answer gets beside its own, unless it names them itself."""
         self.trace: TraceContext | None = None
         """Of a request that is traced."""
         self.parent_span: str | None = None
@@ -150,6 +167,11 @@ class Exchange:
 
     def _with_request_id(self, message: Message) -> Message:
         headers: HeaderPairs = message.get("headers", ())
+
+        if self.added:
+            named = {name for name, _ in headers}
+            headers = [*headers, *(pair for pair in self.added if pair[0] not in named)]
+            message = {**message, "headers": headers}
 
         for name, _ in headers:
             if name == _REQUEST_ID:

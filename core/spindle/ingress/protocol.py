@@ -2,42 +2,119 @@
 
 An offer to speak another protocol (`Upgrade: h2c` of Java's client, on a POST with a body) is
 ignored, as the standard lets a server do; without this the body would be lost. Trailers stay out of
-the headers that were decided on. What is no HTTP at all is refused in our envelope.
+the headers that were decided on. What is no HTTP at all is refused in our envelope, and so is what
+is too big, too slow, or one connection too many. Timers are armed only for what did not come whole
+in one packet, so that an ordinary request pays for none.
 """
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from spindle.ingress.bounds import Bounds, Doorkeeper
+from spindle.ingress.lingering import Lingering, Unchunked
 from spindle.ingress.requests import new_request_id
-from spindle_spi.errors import InvalidArgument
+from spindle_spi.errors import GatewayError, InvalidArgument, Unavailable
 from spindle_spi.shapes import ENVELOPE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from spindle.ingress.proxies import TrustedProxies
 
 _FRAMING: Final = (b"content-length", b"transfer-encoding")
+_PER_HEADER: Final = 4
+"""Bytes of a header line beside name and value: colon, space, end."""
+PROGRESS_BYTES: Final = 1024
+"""What of a body has to come in `Bounds.body_seconds`."""
+_RETRY_SECONDS: Final = 2.0
 
 
 class Protocol(HttpToolsProtocol):
     """One connection."""
 
+    door = Doorkeeper()
+    """Whoever serves gives a subclass one of its own: `protocol_over`."""
+
     _framing: Sequence[tuple[bytes, bytes]] = ()
     _has_begun = False
     """A first request came, so there is a `cycle`."""
+    _bounds: Bounds
+    _proxies: TrustedProxies | None = None
+    """Set when the peer is one of them."""
+    _way: Lingering | None = None
+    """Stands for the transport once a request did not come whole in one packet."""
+    _refusal: GatewayError | None = None
+    _timer: asyncio.TimerHandle | None = None
+    _in_head = True
+    _fed = 0
+    """Bytes of the packets a head came in, what is behind it included."""
+    _packet = 0
+    _body_fed = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Let a client in, or tell it that there is no room."""
+        super().connection_made(transport)
+        bounds = self._bounds = self.door.bounds
+        peer = self.client[0] if self.client is not None else ""
+
+        if not self.door.enter(peer):
+            if self.door.total > 2 * bounds.max_connections:
+                transport.abort()
+                return
+
+            full = Unavailable(
+                "There are too many connections.",
+                code="core.connections_full",
+                retry_after=_RETRY_SECONDS,
+            )
+            self._refuse(full)
+            return
+
+        if bounds.proxies is not None and bounds.proxies.trusts(peer):
+            self._proxies = bounds.proxies
+
+        self._arm(bounds.header_seconds, self._on_late_head)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the client."""
+        self._disarm()
+        self.door.leave(self.client[0] if self.client is not None else "")
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
         self._unset_keepalive_if_required()
+        way = self._way
+
+        if way is not None and way.is_over:
+            way.drop(data)
+            return
+
+        self._packet = size = len(data)
+
+        if self._in_head:
+            self._fed += size
 
         try:
             while data:
                 data = data[self._parse(data) :]
         except httptools.HttpParserError:
-            self.send_400_response("The request is not valid HTTP.")
+            self._refuse(
+                self._refusal
+                or InvalidArgument("The request is not valid HTTP.", code="core.http_invalid")
+            )
+            return
+
+        if self._in_head:
+            self._expect_head()
+        else:
+            self._expect_body(size)
 
     def _parse(self, data: bytes) -> int:
         """Parse up to the end, or to behind a head with an offer; return how far."""
@@ -51,31 +128,165 @@ class Protocol(HttpToolsProtocol):
         return len(data)
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what cannot be read, and close; an answer under way is only cut."""
-        if self._is_answering():
-            self.transport.close()
-            return
-
-        request_id = new_request_id()
-        error = ENVELOPE.render(InvalidArgument(msg, code="core.http_invalid"), request_id)
-        head = [f"HTTP/1.1 {error.status} Bad Request", f"x-request-id: {request_id}"]
-        head += [f"{name}: {value}" for name, value in error.headers]
-        head += [f"content-length: {len(error.body)}", "connection: close"]
-        self.transport.write(("\r\n".join(head) + "\r\n\r\n").encode("latin-1") + error.body)
-        self.transport.close()
+        """Refuse what cannot be read."""
+        self._refuse(InvalidArgument(msg, code="core.http_invalid"))
 
     def on_headers_complete(self) -> None:
         """Start the request."""
+        bounds = self._bounds
+
+        if (
+            len(self.headers) > bounds.header_count
+            or len(self.url) > bounds.request_line_bytes
+            or max(self._fed, self._packet) > bounds.header_bytes
+        ):
+            self._check_head()
+
+        if self._proxies is not None:
+            self._look_behind(self._proxies)
+
         super().on_headers_complete()
         self._has_begun = True
+        self._in_head = False
+        self._body_fed = 0
+        self._disarm()
         self._framing = [header for header in self.headers if header[0] in _FRAMING]
         # From here on come trailers, and the request's headers are decided on already.
         self.headers = []
 
+        if self.scope["http_version"] != "1.1":
+            self.cycle.waiting_for_100_continue = False
+            self._way = Unchunked(self.transport, self.loop)
+            self.cycle.transport = self._way  # type: ignore[assignment]
+
     def on_message_complete(self) -> None:
         """End the request; a declined upgrade only ended its head."""
         if not self.parser.should_upgrade():
+            self._in_head = True
+            self._fed = 0
+
+            if self._way is not None:
+                self._way.is_whole = True
+
+            self._disarm()
             super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on with the connection, or take what still comes before it is closed."""
+        if self._way is None or not self._way.is_over:
+            super().on_response_complete()
+            return
+
+        self.server_state.total_requests += 1
+        self.flow.resume_reading()
+
+    def _expect_head(self) -> None:
+        """Bound what is there of a head, and the time for the rest."""
+        if self._fed > self._bounds.header_bytes:
+            self._refuse(_head_too_big())
+        elif self._timer is None and self._fed:
+            self._arm(self._bounds.header_seconds, self._on_late_head)
+
+    def _expect_body(self, size: int) -> None:
+        """Bound the time for the rest of a body."""
+        self._body_fed += size
+
+        if self._timer is None:
+            if self._way is None:
+                self._way = Lingering(self.transport, self.loop)
+
+            self._way.is_whole = False
+            self.cycle.transport = self._way  # type: ignore[assignment]
+            self._body_fed = 0
+            self._arm(self._bounds.body_seconds, self._on_late_body)
+
+    def _arm(self, seconds: float, late: Callable[[], None]) -> None:
+        self._timer = self.loop.call_later(seconds, late)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _on_late_head(self) -> None:
+        self._timer = None
+
+        if self._has_begun and not self.cycle.response_complete:
+            # The head of the next request, sent ahead: its turn has not come.
+            self._arm(self._bounds.header_seconds, self._on_late_head)
+        elif self._fed:
+            self._refuse(_late("The head of the request"))
+        else:
+            self.transport.close()
+
+    def _on_late_body(self) -> None:
+        self._timer = None
+        is_waiting = self.flow.read_paused or self.cycle.waiting_for_100_continue
+
+        if is_waiting or self._body_fed >= PROGRESS_BYTES:
+            self._body_fed = 0
+            self._arm(self._bounds.body_seconds, self._on_late_body)
+        elif self.cycle.response_started:
+            self.transport.close()
+        else:
+            self._refuse(_late("The body of the request"))
+
+    def _check_head(self) -> None:
+        """Refuse a head that is too big.
+
+        Raises:
+            InvalidArgument: It is; httptools gives a parser error of its own to our caller.
+        """
+        bounds = self._bounds
+        size = len(self.url) + sum(
+            len(name) + len(value) + _PER_HEADER for name, value in self.headers
+        )
+
+        if len(self.url) > bounds.request_line_bytes:
+            self._refusal = InvalidArgument(
+                f"The path may have {bounds.request_line_bytes} bytes at most.",
+                code="core.path_too_long",
+                http_status=414,
+            )
+        elif size > bounds.header_bytes or len(self.headers) > bounds.header_count:
+            self._refusal = _head_too_big()
+
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _look_behind(self, proxies: TrustedProxies) -> None:
+        """Put the client in the place of the proxy that passes it on."""
+        assert self.client is not None
+        address = proxies.client_of(self.client[0], self.headers)
+        self.scope["client"] = None if address is None else (address, 0)
+        scheme = proxies.scheme_of(self.headers)
+
+        if scheme is not None:
+            self.scope["scheme"] = scheme
+
+    def _refuse(self, error: GatewayError) -> None:
+        """Answer without a request, and close; an answer under way is only cut."""
+        self._disarm()
+
+        if self._is_answering():
+            self.transport.close()
+            return
+
+        if self._has_begun:
+            # Whoever works on the request finds its client gone, and says nothing into this.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+
+        request_id = new_request_id()
+        shown = ENVELOPE.render(error, request_id)
+        head = [f"HTTP/1.1 {shown.status} {HTTPStatus(shown.status).phrase}"]
+        head += [f"x-request-id: {request_id}"]
+        head += [f"{name}: {value}" for name, value in shown.headers]
+        head += [f"content-length: {len(shown.body)}", "connection: close"]
+        self.transport.write(("\r\n".join(head) + "\r\n\r\n").encode("latin-1") + shown.body)
+        self.flow.resume_reading()
+        self._way = Lingering(self.transport, self.loop)
+        self._way.close()
 
     def _is_answering(self) -> bool:
         cycle = self.cycle if self._has_begun else None
@@ -117,3 +328,22 @@ class _Again:
     def on_headers_complete(self) -> None:
         if not self.is_known:
             self._protocol.on_headers_complete()
+
+
+def protocol_over(door: Doorkeeper) -> type[Protocol]:
+    """Return the protocol whose connections pass by a doorkeeper."""
+    return type("Protocol", (Protocol,), {"door": door})
+
+
+def _head_too_big() -> InvalidArgument:
+    return InvalidArgument(
+        "The headers of the request are too many or too long.",
+        code="core.headers_too_large",
+        http_status=431,
+    )
+
+
+def _late(what: str) -> InvalidArgument:
+    return InvalidArgument(
+        f"{what} did not come in time.", code="core.request_timeout", http_status=408
+    )

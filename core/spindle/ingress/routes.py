@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from spindle_spi.ingress import PUBLIC, IngressPrefix, IngressRoute
@@ -25,6 +25,9 @@ _ONE, _REST = "{}", "{:path}"
 Found = tuple["Mount", dict[str, str]]
 Shape = tuple[str, ...]
 """A pattern without the names of its parameters: what makes two routes the same."""
+
+CORE: Final = "core"
+"""The owner of the core's own routes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

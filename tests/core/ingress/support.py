@@ -128,9 +128,11 @@ class Harness:
         token: str | None = "good",
         headers: tuple[tuple[bytes, bytes], ...] = (HOST,),
         raw_path: bytes | None = None,
+        query: bytes = b"",
         chunks: tuple[bytes, ...] = (b"",),
         leaves: bool = False,
         client: tuple[str, int] | None = ("127.0.0.1", 5),
+        scheme: str = "http",
     ) -> Answer:
         """Send a request of some body chunks; with `leaves`, its client goes after them."""
         shown = () if token is None else ((b"authorization", f"Bearer {token}".encode()),)
@@ -138,9 +140,11 @@ class Harness:
             "type": "http",
             "method": method,
             "path": path,
+            "query_string": query,
             "raw_path": path.encode() if raw_path is None else raw_path,
             "headers": [*headers, *shown],
             "client": client,
+            "scheme": scheme,
         }
         answer = Answer()
         events: list[Message] = [

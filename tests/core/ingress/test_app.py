@@ -9,7 +9,9 @@ import anyio
 import pytest
 
 from spindle.ingress.exchange import ConnectionCut
-from tests.core.ingress.support import HOST, echo, error_code, one_route
+from spindle.ingress.routes import RouteSource
+from spindle_spi.ingress import PUBLIC, IngressRoute
+from tests.core.ingress.support import HOST, body, echo, error_code, make_harness, one_route
 
 if TYPE_CHECKING:
     from spindle_spi.ingress import Call
@@ -263,3 +265,42 @@ async def test_what_is_not_http_is_closed() -> None:
 
     with pytest.raises(ConnectionCut):
         await one_route().ingress({"type": "websocket"}, receive, send)
+
+
+async def test_every_answer_of_the_control_plane_has_security_headers() -> None:
+    """What a route answers, what is refused, what is not there; over https one more."""
+    route = IngressRoute(method="GET", path="/do", permission=PUBLIC, handler=echo)
+    own = make_harness(RouteSource(owner="core", routes=[route]))
+    answers = [
+        await own.ask("GET", "/do"),
+        await own.ask("GET", "/do", headers=((b"host", b"elsewhere"),)),
+        await own.ask("POST", "/do"),
+        await own.ask("GET", "/nothing"),
+    ]
+    assert [answer.status for answer in answers] == [200, 421, 405, 404]
+
+    for answer in answers:
+        assert answer.headers[b"x-content-type-options"] == b"nosniff"
+        assert answer.headers[b"referrer-policy"] == b"no-referrer"
+        assert answer.headers[b"cache-control"] == b"no-store"
+        assert b"frame-ancestors 'none'" in answer.headers[b"content-security-policy"]
+        assert b"strict-transport-security" not in answer.headers
+
+    secure = await own.ask("GET", "/do", scheme="https")
+    assert secure.headers[b"strict-transport-security"] == b"max-age=31536000"
+    # Protocols of modules are for programs, and pay for nothing.
+    assert b"x-content-type-options" not in (await one_route().ask("POST", "/do")).headers
+
+
+async def test_a_routes_own_header_beats_the_general_one() -> None:
+    """A page that needs scripts says so."""
+
+    async def page(scope: Scope, receive: Receive, send: Send, call: Call) -> None:
+        del scope, receive, call
+        policy = (b"content-security-policy", b"default-src 'self'")
+        await send({"type": "http.response.start", "status": 200, "headers": [policy]})
+        await send(body(b"x"))
+
+    route = IngressRoute(method="GET", path="/do", permission=PUBLIC, handler=page)
+    answer = await make_harness(RouteSource(owner="core", routes=[route])).ask("GET", "/do")
+    assert answer.headers[b"content-security-policy"] == b"default-src 'self'"

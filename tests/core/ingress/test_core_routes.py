@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spindle.ingress.core_routes import CORE, core_inventory, core_routes
+from spindle.ingress.core_routes import core_inventory, core_routes
 from spindle.ingress.requests import is_loopback
-from spindle.ingress.routes import RouteSource
+from spindle.ingress.routes import CORE, RouteSource
 from spindle_spi.ingress import PUBLIC
 from spindle_spi.module import HealthState
 from tests.core.ingress.support import Harness, make_harness
@@ -28,6 +28,7 @@ class Operations:
 
     states: dict[str, HealthState] = field(default_factory=dict[str, HealthState])
     harness: Harness | None = None
+    is_store_available: bool = True
 
     async def module_states(self) -> Mapping[str, HealthState]:
         return self.states
@@ -72,7 +73,15 @@ async def test_readiness_is_that_of_every_module(
     assert json.loads(answer.body) == {
         "status": word,
         "modules": {"llm": "ready", "mcp": state.value},
+        "store": "ready",
     }
+
+
+async def test_a_process_without_its_database_still_serves() -> None:
+    """It says so, and stays where it is: calls are decided from memory."""
+    answer = await serve(Operations(is_store_available=False)).ask("GET", "/ready", token=None)
+    assert answer.status == 200
+    assert json.loads(answer.body)["store"] == "unavailable"
 
 
 async def test_metrics_need_their_permission() -> None:
@@ -115,4 +124,5 @@ def test_loopback_is_read_from_the_address() -> None:
 def test_the_inventory_says_what_each_route_asks_for() -> None:
     """Without a host to serve them."""
     shown = {route.path: route.permission for route in core_inventory().routes}
-    assert shown == {"/health": PUBLIC, "/ready": PUBLIC, "/metrics": "metrics.read"}
+    own = {"/health": PUBLIC, "/ready": PUBLIC, "/metrics": "metrics.read"}
+    assert shown | own == shown
