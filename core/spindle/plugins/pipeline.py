@@ -171,14 +171,15 @@ class PhaseRun:
     ) -> tuple[Segment, ...]:
         judged = segments
 
-        with self.verdict(active), self._timed(active):
+        with self._timed(active):
             if active.is_scanning:
                 judged = tuple(self._scan(active, segment) for segment in segments)
             else:
-                if self.call.phase not in REQUEST_PHASES:
-                    self.hold(active, sum(len(segment.text) for segment in segments))
+                with self.verdict(active):
+                    if self.call.phase not in REQUEST_PHASES:
+                        self.hold(active, sum(len(segment.text) for segment in segments))
 
-                judged = await self.inspect(active, segments)
+                    judged = await self.inspect(active, segments)
 
         return judged if active.is_enforced else segments
 
@@ -192,8 +193,13 @@ class PhaseRun:
             self.tally.judged(active, time.perf_counter() - started)
 
     def _scan(self, active: ActivePlugin, segment: Segment) -> Segment:
-        scanner = Scanner(active, self.tally)
-        text = scanner.push(segment.text) + scanner.close()
+        text = segment.text
+
+        # Each by itself: what fails on one text has judged the others.
+        with self.verdict(active):
+            scanner = Scanner(active, self.tally)
+            text = scanner.push(segment.text) + scanner.close()
+
         return segment if text == segment.text else replace(segment, text=text)
 
     async def _inspect_in_time(
