@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from spindle_spi.errors import Unavailable
 
@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 _RETRY_SECONDS = 2.0
+_MOST_STEPS = 2
+
+T = TypeVar("T")
 
 
 class KeysNeeded(Unavailable):
-    """Something has to be fetched first: await `prepare`, then resolve once more, only once.
+    """Something has to be fetched first: see `resolved`.
 
     Who cannot wait passes it on: it is an honest 503.
     """
@@ -25,6 +28,23 @@ class KeysNeeded(Unavailable):
             retry_after=_RETRY_SECONDS,
         )
         self.prepare = prepare
+
+
+async def resolved(resolve: Callable[[], T], missing: KeysNeeded) -> T:
+    """Get what is missing, then resolve again: first the keys, and then perhaps the person.
+
+    Raises:
+        GatewayError: As `resolve` does.
+    """
+    for _ in range(_MOST_STEPS):
+        await missing.prepare()
+
+        try:
+            return resolve()
+        except KeysNeeded as another:
+            missing = another
+
+    raise missing
 
 
 def unready() -> Unavailable:

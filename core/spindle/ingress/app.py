@@ -200,13 +200,7 @@ class Ingress:
                 await self._refuse_unknown(scope, headers, exchange)
             else:
                 scope["path_params"] = found[1]
-                admit = partial(self._admit, scope, headers, exchange, found[0])
-
-                try:
-                    call = admit()
-                except KeysNeeded as missing:
-                    call = await resolved(admit, missing)
-
+                call = await self._admitted(scope, headers, exchange, found[0])
                 scope[CALL_SCOPE_KEY] = call
                 await found[0].handler(scope, exchange.receive, exchange.send, call)
 
@@ -242,6 +236,14 @@ class Ingress:
             trace=call.context.trace,
         )
         self._check_permission(context, permission)
+
+    async def _admitted(
+        self, scope: Scope, headers: Headers, exchange: Exchange, mount: Mount
+    ) -> Call:
+        try:
+            return self._admit(scope, headers, exchange, mount)
+        except KeysNeeded as missing:
+            return await resolved(partial(self._admit, scope, headers, exchange, mount), missing)
 
     def _admit(self, scope: Scope, headers: Headers, exchange: Exchange, mount: Mount) -> Call:
         """Decide whether this request reaches its handler, in the order of cost."""

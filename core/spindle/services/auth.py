@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from spindle.admission import seen
-from spindle.federation.waiting import KeysNeeded
+from spindle.federation.waiting import KeysNeeded, resolved
 from spindle.ingress.requests import credential_of
 from spindle_spi.auth import AuthPolicyService, Decision, ResolveCallerRequest
 from spindle_spi.context import AuthenticatedContext, TraceContext
@@ -49,8 +49,7 @@ class AuthPolicy(AuthPolicyService):
         try:
             return resolve()
         except KeysNeeded as missing:
-            await missing.prepare()
-            return resolve()
+            return await resolved(resolve, missing)
 
     async def check_permission(self, context: AuthenticatedContext, permission: str) -> Decision:
         return _decision(permitted(context, permission), permission)

@@ -1,0 +1,649 @@
+"""Tokens of other issuers: what holds, what does not, and whose keys decide."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+from spindle.federation.jwks import PublishedKeys
+from spindle.federation.waiting import KeysNeeded, resolved
+from spindle.store.rows import MembershipRow, UserRow
+from spindle_spi.auth import ResolveCallerRequest
+from spindle_spi.errors import ConfigError, Unauthenticated, Unavailable
+from tests.core.config.written import faults
+from tests.core.heart import Heart, open_heart
+from tests.support.http_server import Answered
+from tests.support.identity_provider import (
+    IdentityProvider,
+    SigningKey,
+    identity_provider,
+    new_key,
+    sign,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+    from spindle_spi.context import AuthenticatedContext
+
+SECRET = "a-shared-secret-of-thirty-two-bytes!"
+ALGORITHMS = ["RS256", "ES256", "EdDSA"]
+
+
+@asynccontextmanager
+async def trusting(
+    home: Path, *, known: bool = True, **keys: Any
+) -> AsyncGenerator[tuple[Heart, IdentityProvider]]:
+    """A core that accepts the tokens of a provider; Ann is in the teams red and blue."""
+    async with identity_provider() as provider:
+        issuer = {
+            "issuer": provider.url,
+            "audiences": ["spindle-api"],
+            "algorithms": ALGORITHMS,
+            "jwks_url": f"{provider.url}/jwks",
+            **keys,
+        }
+
+        async with open_heart(home, f"auth: {json.dumps({'jwt': [issuer]})}\n") as heart:
+            for team in ("red", "blue"):
+                await heart.core.store.teams.create(team, "")
+
+            if known:
+                await add_person(heart, "ann@example.com", "red", "blue")
+
+            await heart.core.snapshots.refresh()
+            yield heart, provider
+
+
+async def add_person(heart: Heart, email: str, *teams: str, admin: bool = False) -> None:
+    store = heart.core.store
+    await store.users.create(UserRow(email=email, is_admin=admin))
+
+    for team in teams:
+        await store.teams.put_member(MembershipRow(email=email, team=team, role="developer"))
+
+
+async def resolve(heart: Heart, text: str) -> AuthenticatedContext:
+    """Resolve as the ingress does: wait for what is needed."""
+    try:
+        return heart.resolve(text)
+    except KeysNeeded as missing:
+        return await resolved(partial(heart.resolve, text), missing)
+
+
+def keys_of(heart: Heart) -> PublishedKeys:
+    assert heart.core.federation is not None
+    (issuer,) = heart.core.federation.callers.issuers
+    assert isinstance(issuer.keys, PublishedKeys)
+    return issuer.keys
+
+
+def rest(heart: Heart, seconds: float = 11.0) -> None:
+    """Let the time between two fetches pass."""
+    keys = keys_of(heart)
+    clock = keys._clock
+    keys._clock = lambda: clock() + seconds  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+async def test_a_valid_token_is_its_person_with_what_the_database_says(
+    tmp_path: Path, algorithm: str
+) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        provider.rotate("k", algorithm)
+        context = await resolve(heart, provider.token(is_admin=True, role="platform_admin"))
+
+    assert context.subject.user_email == "ann@example.com"
+    assert context.subject.token_teams == ("blue", "red")
+    assert not context.subject.is_admin
+    assert context.subject.token_id is not None
+    assert context.subject.token_id.startswith("jwt_")
+
+
+async def test_a_known_token_costs_no_keys_and_no_signature(tmp_path: Path) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        text = provider.token()
+        first = await resolve(heart, text)
+        provider.raw["/jwks"] = Answered(status=500)
+        assert heart.core.federation is not None
+        known = heart.core.federation.callers
+        again = heart.resolve(text)
+
+        assert again.subject is first.subject
+        assert known.kept() == 1
+        assert provider.count("/jwks") == 1
+
+
+async def test_a_disabled_person_is_refused_at_once_and_their_stream_is_cut(
+    tmp_path: Path,
+) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        text = provider.token()
+        context = await resolve(heart, text)
+        assert heart.core.identity.is_current(context.subject)
+        users = heart.core.store.users
+        ann = await users.get("ann@example.com")
+        assert ann is not None
+        await users.change(ann, UserRow(email=ann.email, disabled_at=time.time()))
+        await heart.core.snapshots.refresh()
+
+        assert not heart.core.identity.is_current(context.subject)
+
+        with pytest.raises(Unauthenticated):
+            heart.resolve(text)
+
+
+async def test_a_lost_membership_is_lost_with_the_next_request(tmp_path: Path) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        text = provider.token()
+        before = await resolve(heart, text)
+        await heart.core.store.teams.remove_member("blue", "ann@example.com")
+        await heart.core.snapshots.refresh()
+
+        assert heart.resolve(text).subject.token_teams == ("red",)
+        assert not heart.core.identity.is_current(before.subject)
+
+
+@pytest.mark.parametrize(
+    ("claim", "teams"),
+    [
+        (["red"], ("red",)),
+        (["red", "green"], ("red",)),
+        ("red", ("red",)),
+        ([], ()),
+        (None, ()),
+        (7, ()),
+        ({"red": True}, ()),
+    ],
+)
+async def test_a_claim_of_teams_narrows_and_never_widens(
+    tmp_path: Path, claim: object, teams: tuple[str, ...]
+) -> None:
+    async with trusting(tmp_path, claims={"teams": "teams"}) as (heart, provider):
+        context = await resolve(heart, provider.token(teams=claim))
+
+    assert context.subject.token_teams == teams
+
+
+async def test_an_administrator_is_one_by_the_database_alone(tmp_path: Path) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        await add_person(heart, "root@example.com", admin=True)
+        await heart.core.snapshots.refresh()
+        context = await resolve(heart, provider.token(email="root@example.com", sub="u-9"))
+
+    assert context.subject.is_admin
+    assert context.subject.token_teams is None
+
+
+NOW = int(time.time())
+BAD_CLAIMS: list[dict[str, Any]] = [
+    {"iss": "https://other.example.com"},
+    {"iss": None},
+    {"iss": ["x"]},
+    {"aud": "somebody-else"},
+    {"aud": None},
+    {"aud": []},
+    {"aud": [{"spindle-api": 1}]},
+    {"exp": NOW - 60},
+    {"exp": None},
+    {"exp": True},
+    {"exp": "9999999999"},
+    {"exp": 1e300},
+    {"exp": -1},
+    {"nbf": NOW + 3600},
+    {"iat": NOW + 3600},
+    {"nbf": "soon"},
+    {"sub": None},
+    {"sub": ""},
+    {"sub": 7},
+    {"email": None},
+    {"email": "no-address"},
+    {"email": "two@ats@example.com"},
+    {"email": "with space@example.com"},
+    {"email": "a" * 300 + "@example.com"},
+    {"email": ["ann@example.com"]},
+    {"email_verified": False},
+    {"email_verified": "false"},
+    {"email": "nobody@example.com"},
+]
+
+
+async def test_a_claim_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        for claims in BAD_CLAIMS:
+            with pytest.raises(Unauthenticated, match=r"^The token is not valid\.$"):
+                pytest.fail(f"{claims}: {await resolve(heart, provider.token(**claims))}")
+
+
+async def test_an_audience_among_several_and_an_address_in_capitals_are_fine(
+    tmp_path: Path,
+) -> None:
+    async with trusting(tmp_path, leeway_seconds=60) as (heart, provider):
+        text = provider.token(
+            aud=["x", "spindle-api"], email="Ann@Example.com", exp=int(time.time()) - 30
+        )
+        assert (await resolve(heart, text)).subject.user_email == "ann@example.com"
+
+
+BAD_HEADERS: list[dict[str, Any]] = [
+    {"crit": ["exp"]},
+    {"alg": "none"},
+    {"alg": "HS256"},
+    {"alg": ["ES256"]},
+    {"kid": 7},
+    {"kid": "unknown"},
+]
+
+
+async def test_a_header_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        await resolve(heart, provider.token())
+
+        for header in BAD_HEADERS:
+            with pytest.raises(Unauthenticated):
+                pytest.fail(f"{header}: {heart.resolve(with_header(provider.token(), header))}")
+
+
+def with_header(text: str, changes: dict[str, Any]) -> str:
+    """Change the header of a token, signature or not."""
+    header, payload, signature = text.split(".")
+    said = json.loads(base64.urlsafe_b64decode(header + "=="))
+    changed = base64.urlsafe_b64encode(json.dumps({**said, **changes}).encode()).decode()
+    return f"{changed.rstrip('=')}.{payload}.{signature}"
+
+
+async def test_a_token_without_signature_is_refused(tmp_path: Path) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        header, payload, _ = with_header(provider.token(), {"alg": "none"}).split(".")
+
+        with pytest.raises(Unauthenticated):
+            await resolve(heart, f"{header}.{payload}.")
+
+
+async def test_the_public_key_is_no_shared_secret(tmp_path: Path) -> None:
+    """Key confusion: HS256 with what everybody can read."""
+    async with trusting(tmp_path) as (heart, provider):
+        key = provider.rotate("k", "RS256")
+        claims = json.loads(base64.urlsafe_b64decode(provider.token().split(".")[1] + "=="))
+        await resolve(heart, provider.token())
+
+        for public in (key.key.as_pem(private=False), json.dumps(key.published()).encode()):
+            header = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"k"}').decode().rstrip("=")
+            body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+            import hmac
+
+            mac = hmac.digest(public, f"{header}.{body}".encode(), "sha256")
+            forged = base64.urlsafe_b64encode(mac).decode().rstrip("=")
+
+            with pytest.raises(Unauthenticated):
+                await resolve(heart, f"{header}.{body}.{forged}")
+
+
+async def test_a_key_that_the_token_brings_along_is_never_looked_at(tmp_path: Path) -> None:
+    """`jwk`, `jku` and `x5u` lead nowhere: no request is made to where they point."""
+    async with trusting(tmp_path) as (heart, provider), identity_provider() as evil:
+        mine = new_key("one")
+        header = {
+            "kid": "one",
+            "jwk": mine.published(),
+            "jku": f"{evil.url}/jwks",
+            "x5u": f"{evil.url}/x",
+        }
+        claims = json.loads(base64.urlsafe_b64decode(provider.token().split(".")[1] + "=="))
+
+        with pytest.raises(Unauthenticated):
+            await resolve(heart, sign(claims, mine.key, "ES256", header))
+
+        assert evil.asked == []
+
+
+async def test_an_algorithm_that_is_not_on_the_list_is_refused(tmp_path: Path) -> None:
+    async with trusting(tmp_path, algorithms=["RS256"]) as (heart, provider):
+        with pytest.raises(Unauthenticated):
+            await resolve(heart, provider.token())
+
+        assert provider.asked == [], "a token that cannot hold makes nobody fetch keys"
+
+
+NO_TOKENS = [
+    "eyJ.e30.x",
+    "eyJhbGciOiJFUzI1NiJ9.bm8gSlNPTg.x",
+    "eyJhbGciOiJFUzI1NiJ9.W10.x",
+    "eyJhbGciOiJFUzI1NiJ9.e30.!!",
+    "eyJhbGciOiJFUzI1NiJ9." + "a" * 20_000 + ".x",
+    "eyJhbGciOiJFUzI1NiJ9.é.x",
+    "eyJhbGciOiJFUzI1NiJ9." + base64.urlsafe_b64encode(b"[" * 9000).decode() + ".x",
+    "eyJ-only-one.dot",
+]
+
+
+async def test_what_is_no_token_is_refused_like_any_other(tmp_path: Path) -> None:
+    async with trusting(tmp_path) as (heart, _):
+        for text in NO_TOKENS:
+            with pytest.raises(Unauthenticated):
+                pytest.fail(f"{text[:40]}: {heart.resolve(text)}")
+
+
+async def test_a_changed_signature_or_claim_is_refused(tmp_path: Path) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        header, payload, signature = provider.token().split(".")
+        _, other, _ = provider.token(sub="u-2").split(".")
+
+        for text in (f"{header}.{other}.{signature}", f"{header}.{payload}.AAAA"):
+            with pytest.raises(Unauthenticated):
+                await resolve(heart, text)
+
+
+async def test_a_new_key_is_fetched_once_and_an_unknown_one_not_again_for_ten_seconds(
+    tmp_path: Path,
+) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        await resolve(heart, provider.token())
+        provider.rotate("two")
+
+        with pytest.raises(Unauthenticated):
+            await resolve(heart, provider.token())
+
+        assert provider.count("/jwks") == 1
+        rest(heart)
+        assert (await resolve(heart, provider.token())).subject.user_email == "ann@example.com"
+        assert provider.count("/jwks") == 2
+
+        provider.keys = [new_key("three"), *provider.keys]
+        kid = provider.keys.pop(0)
+        claims = {"iss": provider.url, "aud": "spindle-api", "exp": time.time() + 60}
+
+        for _ in range(5):
+            with pytest.raises(Unauthenticated):
+                await resolve(heart, sign(claims, kid.key, "ES256", {"kid": "three"}))
+
+        assert provider.count("/jwks") == 2
+
+
+async def test_everybody_who_waits_for_keys_waits_for_one_fetch(tmp_path: Path) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        found: list[AuthenticatedContext] = []
+
+        async def come(number: int) -> None:
+            found.append(await resolve(heart, provider.token(jti=str(number))))
+
+        async with anyio.create_task_group() as group:
+            for number in range(5):
+                group.start_soon(come, number)
+
+    assert len(found) == 5
+    assert provider.count("/jwks") == 1
+    assert {context.subject.token_id for context in found} == {found[0].subject.token_id}
+
+
+HOSTILE = [
+    Answered(status=500),
+    Answered(status=302, headers={"location": "http://127.0.0.1:9/jwks"}),
+    Answered(body=b"<html>"),
+    Answered(body=b"[]"),
+    Answered(body=b"{}"),
+    Answered(body=b'{"keys": {}}'),
+    Answered(body=b'{"keys": []}'),
+    Answered(body=b'{"keys": [1, null, "x", []]}'),
+    Answered(body=b'{"keys": [{"kty": "oct", "k": "c2VjcmV0"}]}'),
+    Answered(body=b'{"keys": [{"kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"}]}'),
+    Answered(body=b'{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}'),
+    Answered(body=b'{"keys": [{"kty": ["EC"]}]}'),
+    Answered(body=b'{"keys": [' + b"{}," * 200 + b"{}]}"),
+    Answered(body=b'{"keys": [], "x": "' + b"x" * 2_000_000 + b'"}'),
+    Answered(body=b"[" * 100_000),
+    Answered(body=b"\x1f\x8b\x08", headers={"content-encoding": "gzip"}),
+]
+
+
+async def test_the_last_good_keys_stay_whatever_comes_instead_of_new_ones(
+    tmp_path: Path,
+) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        await resolve(heart, provider.token())
+
+        for number, raw in enumerate(HOSTILE):
+            rest(heart)
+            provider.raw["/jwks"] = raw
+            await keys_of(heart).fetch()
+
+            assert provider.count("/jwks") == number + 2
+            heart.resolve(provider.token(jti=str(number)))
+
+
+async def test_without_any_keys_a_token_cannot_be_judged(tmp_path: Path) -> None:
+    """That is no fault of the caller: 503, and when to come back."""
+    async with trusting(tmp_path) as (heart, provider):
+        provider.raw["/jwks"] = Answered(status=500)
+
+        with pytest.raises(Unavailable) as caught:
+            await resolve(heart, provider.token())
+
+    assert caught.value.code == "core.auth.keys_unavailable"
+    assert caught.value.retry_after is not None
+
+
+async def test_last_good_keys_serve_for_a_bounded_time(tmp_path: Path) -> None:
+    async with trusting(tmp_path, jwks_max_age_seconds=10, jwks_stale_seconds=100) as (
+        heart,
+        provider,
+    ):
+        await resolve(heart, provider.token())
+        assert not keys_of(heart).is_due()
+        provider.raw["/jwks"] = Answered(status=500)
+        rest(heart)
+        assert keys_of(heart).is_due()
+        rest(heart, 200)
+
+        with pytest.raises(Unavailable):
+            await resolve(heart, provider.token(jti="new"))
+
+
+def _other_use(key: SigningKey) -> dict[str, Any]:
+    return key.published() | {"use": "enc"}
+
+
+def _other_algorithm(key: SigningKey) -> dict[str, Any]:
+    return key.published() | {"alg": "ES512"}
+
+
+def _other_operations(key: SigningKey) -> dict[str, Any]:
+    return key.published() | {"key_ops": ["sign"]}
+
+
+def _private(key: SigningKey) -> dict[str, Any]:
+    found: dict[str, Any] = key.key.as_dict(private=True)
+    return {**found, "kid": key.kid}
+
+
+@pytest.mark.parametrize("spoil", [_other_use, _other_algorithm, _other_operations, _private])
+async def test_a_key_for_another_use_verifies_nothing(tmp_path: Path, spoil: Any) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        good = new_key("good")
+        document = {"keys": [good.published(), spoil(provider.keys[0])]}
+        provider.raw["/jwks"] = Answered(body=json.dumps(document).encode())
+
+        with pytest.raises(Unauthenticated):
+            await resolve(heart, provider.token())
+
+        provider.keys = [good]
+        await resolve(heart, provider.token())
+
+
+async def test_a_token_that_names_no_key_is_taken_where_there_is_no_choice(
+    tmp_path: Path,
+) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        await resolve(heart, provider.token({"kid": None}))
+        provider.keys = [provider.keys[0], new_key("two")]
+        rest(heart)
+        await keys_of(heart).fetch()
+
+        with pytest.raises(Unauthenticated):
+            await resolve(heart, provider.token({"kid": None}, jti="2"))
+
+
+async def test_a_new_person_is_made_where_the_issuer_may(tmp_path: Path) -> None:
+    async with trusting(
+        tmp_path,
+        known=False,
+        auto_create=True,
+        allowed_domains=["example.com"],
+        default_role="platform_viewer",
+        group_teams={"eng": {"team": "red"}, "ops": {"team": "missing"}},
+    ) as (heart, provider):
+        context = await resolve(heart, provider.token(groups=["eng", "ops"]))
+        ann = await heart.core.store.users.get("ann@example.com")
+
+        with pytest.raises(Unauthenticated):
+            await resolve(heart, provider.token(sub="u-2", email="eve@evil.example"))
+
+        assert await heart.core.store.users.get("eve@evil.example") is None
+
+    assert context.subject.token_teams == ("red",)
+    assert ann is not None
+    assert (ann.role, ann.issuer, ann.subject, ann.is_admin) == (
+        "platform_viewer",
+        provider.url,
+        "u-1",
+        False,
+    )
+
+
+async def test_modules_with_an_ingress_of_their_own_resolve_tokens_as_well(
+    tmp_path: Path,
+) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        auth = heart.core.services_for("llm").auth
+        asked = ResolveCallerRequest(
+            transport="http",
+            headers=(("authorization", f"Bearer {provider.token()}"),),
+            client_ip="127.0.0.1",
+        )
+        context = await auth.resolve_caller(asked)
+
+    assert context.subject.user_email == "ann@example.com"
+
+
+async def test_keys_are_fetched_before_anybody_asks(tmp_path: Path) -> None:
+    async with trusting(tmp_path) as (heart, provider):
+        assert heart.core.federation is not None
+
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as group:
+                group.start_soon(heart.core.federation.run)
+
+                while not keys_of(heart).is_usable():
+                    await anyio.wait_all_tasks_blocked()
+
+                group.cancel_scope.cancel()
+
+        heart.resolve(provider.token())
+        assert provider.count("/jwks") == 1
+
+
+@asynccontextmanager
+async def with_key(home: Path, text: str, algorithm: str) -> AsyncGenerator[Heart]:
+    """A core with a key in a file."""
+    (home / "key").write_text(text)
+    issuer = {
+        "issuer": "https://id.example.com",
+        "audiences": ["spindle-api"],
+        "algorithms": [algorithm],
+        "key_file": "key",
+    }
+
+    async with open_heart(home, f"auth: {json.dumps({'jwt': [issuer]})}\n") as heart:
+        await add_person(heart, "ann@example.com")
+        await heart.core.snapshots.refresh()
+        yield heart
+
+
+CLAIMS: dict[str, Any] = {
+    "iss": "https://id.example.com",
+    "aud": "spindle-api",
+    "sub": "u",
+    "email": "ann@example.com",
+    "exp": time.time() + 600,
+}
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+async def test_a_public_key_may_be_in_a_file(tmp_path: Path, algorithm: str) -> None:
+    key = new_key("k", algorithm)
+
+    async with with_key(tmp_path, key.key.as_pem(private=False).decode(), algorithm) as heart:
+        heart.resolve(sign(CLAIMS, key.key, algorithm))
+
+        with pytest.raises(Unauthenticated):
+            heart.resolve(sign(CLAIMS, new_key("k", algorithm).key, algorithm))
+
+
+async def test_a_shared_secret_may_be_in_a_file(tmp_path: Path) -> None:
+    async with with_key(tmp_path, SECRET, "HS256") as heart:
+        heart.resolve(sign(CLAIMS, SECRET.encode(), "HS256"))
+
+        with pytest.raises(Unauthenticated):
+            heart.resolve(sign(CLAIMS, SECRET[::-1].encode(), "HS256"))
+
+
+@pytest.mark.parametrize(
+    ("text", "algorithm", "fault"),
+    [
+        (new_key("k").key.as_pem(private=False).decode(), "HS256", "HS256 needs a shared secret"),
+        ("short", "HS256", "has 32 bytes at least"),
+        (SECRET, "ES256", "expected a public key in PEM form"),
+        (new_key("k").key.as_pem(private=True).decode(), "ES256", "not a public key for ES256"),
+        (new_key("k").key.as_pem(private=False).decode(), "RS256", "not a public key for RS256"),
+        ("-----BEGIN PUBLIC KEY-----\nno\n-----END PUBLIC KEY-----", "EdDSA", "not a public key"),
+        ("", "ES256", "has no value"),
+    ],
+)
+async def test_a_key_that_does_not_fit_stops_the_start_and_is_not_shown(
+    tmp_path: Path, text: str, algorithm: str, fault: str
+) -> None:
+    with pytest.raises(ConfigError, match=fault) as caught:
+        async with with_key(tmp_path, text, algorithm):
+            pass
+
+    assert str(caught.value).startswith("auth.jwt[0].key_file: ")
+    assert not text or text not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("entry", "fault"),
+    [
+        ("{}", "names not exactly one place of the keys"),
+        ("{key_file: a, key_env_var: B}", "names not exactly one place of the keys"),
+        ("{key_file: a, algorithms: [HS256, RS256]}", "mixes a shared secret with public keys"),
+        (
+            "{jwks_url: 'https://id.example.com/k', algorithms: [HS256]}",
+            "has a shared secret published at a URL",
+        ),
+        ("{key_file: a, algorithms: [none]}", "auth.jwt[0].algorithms[0]"),
+        ("{jwks_url: 'http://id.example.com/k'}", "is not encrypted"),
+        ("{key_file: a, allowed_domains: [Example]}", "is not a domain"),
+        ("{key_env_var: 'no variable'}", "is not the name of an environment variable"),
+    ],
+)
+def test_an_issuer_that_cannot_be_meant_is_refused(entry: str, fault: str) -> None:
+    base = "issuer: 'https://id.example.com', audiences: [a]"
+    given = entry.strip("{}")
+    named = given if "algorithms" in given else f"algorithms: [ES256], {given}".rstrip(", ")
+
+    assert any(fault in found for found in faults(f"auth: {{jwt: [{{{base}, {named}}}]}}"))
+
+
+def test_an_issuer_is_named_once() -> None:
+    one = "{issuer: i, audiences: [a], algorithms: [ES256], key_file: k}"
+    (fault,) = faults(f"auth: {{jwt: [{one}, {one}]}}")
+
+    assert "auth.jwt[1].issuer: a second 'i', the first is jwt[0]" in fault
