@@ -52,6 +52,7 @@ _MAX_SOURCES = 4096
 _MAX_RECENT = 1024
 _NOBODY = Subject()
 
+_now = time.monotonic
 _AWAY = (OSError, SQLAlchemyError, StoreUnavailable)
 
 
@@ -201,7 +202,7 @@ class Audit:
         self._pending.append(row)
 
     def _may_keep(self, source: str) -> bool:
-        now = time.monotonic()
+        now = _now()
 
         if now - self._minute >= _MINUTE:
             self._minute = now

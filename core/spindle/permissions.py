@@ -16,7 +16,7 @@ _CONTROL: Final = {
     "teams": ("read", "create", "update", "delete", "invite"),
     "tokens": ("read", "create", "update", "revoke", "manage"),
     "plugins": ("read", "create", "update", "delete"),
-    "secrets": ("read", "create", "update", "delete"),
+    "secrets": ("read", "update", "delete", "rotate"),
     "jobs": ("read", "create", "cancel"),
     "budgets": ("read", "create", "update", "delete"),
     "config": ("read", "update"),

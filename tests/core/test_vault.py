@@ -19,10 +19,11 @@ from spindle.core import Core
 from spindle.master_key import FILE_NAME, MasterKeys, new_key
 from spindle.redaction import MASK, Redactor
 from spindle.store import Store
+from spindle.store.secrets import SealedRow, Secrets
 from spindle.vault import Vault
 from spindle_spi.errors import FailedPrecondition, InvalidArgument, NotFound
 from spindle_spi.secret import Secret, SecretRef
-from tests.core.store.opened import url_of
+from tests.core.store.opened import opened, url_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -275,14 +276,17 @@ async def test_a_secret_that_is_written_during_a_rotation_stops_it(
 
     async with vault(tmp_path, new) as one, vault(tmp_path, old) as other:
         await one.put(NAME, Secret(VALUE))
-        seen = await one._store.secrets.all()
+
+        async with opened(tmp_path) as store:
+            seen = await store.secrets.all()
+
         await other.put("second", Secret("value-two"))
         before = rows(tmp_path)
 
-        async def stale() -> object:
+        async def stale(secrets: Secrets) -> tuple[SealedRow, ...]:
             return seen
 
-        monkeypatch.setattr(one._store.secrets, "all", stale)
+        monkeypatch.setattr(Secrets, "all", stale)
 
         with pytest.raises(FailedPrecondition, match="second"):
             await one.rotate()

@@ -173,7 +173,7 @@ def _named(infos: Sequence[SecretInfo], name: str) -> SecretInfo:
 
 def _read_value(name: str) -> Secret:
     """Return what is typed or piped in. Never an argument: those are everybody's to see."""
-    if sys.stdin.isatty():
+    if _is_terminal():
         return Secret(getpass.getpass(f"Value of {name} (not shown): "))
 
     value = sys.stdin.read(_MAX_CHARACTERS).rstrip("\r\n")
@@ -185,6 +185,10 @@ def _read_value(name: str) -> Secret:
         )
 
     return Secret(value)
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _value(info: SecretInfo, kind: str) -> str:

@@ -47,7 +47,7 @@ def on_store(sources: Sources, work: Callable[[Store, Settings], Awaitable[T]]) 
     """
     if not structlog.is_configured():
         # Standard output is the command's answer.
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
     settings = settings_of(sources)
 

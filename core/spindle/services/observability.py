@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import structlog
 
-from spindle.audit import AuditEntry, Decision
+from spindle.audit import Audit, AuditEntry, Decision
 from spindle_spi.observability import AuditEvent, Level, ObservabilityService
 
 if TYPE_CHECKING:
-    from spindle.audit import Audit
+    from collections.abc import Mapping
+
     from spindle.telemetry.metrics import Metrics
     from spindle_spi.context import AuthenticatedContext, TraceContext
     from spindle_spi.types import Json
