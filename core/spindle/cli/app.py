@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spindle.cli import audit_commands, plugin_commands, secret_commands, usage_commands
+from spindle.cli import (
+    audit_commands,
+    people_commands,
+    plugin_commands,
+    secret_commands,
+    token_commands,
+    usage_commands,
+)
 from spindle.cli.commands import SpindleGroup
 from spindle.cli.options import HOME as _HOME
 from spindle.cli.options import AsJson, Config, Home
@@ -24,10 +31,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="An AI gateway host: one governed catalog of models and tools.",
 )
-token = typer.Typer(no_args_is_help=True, help="Make, list and revoke API tokens.")
 config = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
 modules = typer.Typer(no_args_is_help=True, help="Look at the modules and their routes.")
-app.add_typer(token, name="token")
+app.add_typer(people_commands.user_app, name="user")
+app.add_typer(people_commands.team_app, name="team")
+app.add_typer(people_commands.role_app, name="role")
+app.add_typer(token_commands.app, name="token")
 app.add_typer(config, name="config")
 app.add_typer(modules, name="modules")
 app.add_typer(secret_commands.app, name="secrets")
@@ -74,64 +83,6 @@ def serve(
     from spindle.cli.serving import serve as run
 
     run(_sources(home, config, {**_listening(host, port), **_providing(provider, model)}))
-
-
-@token.command("create")
-def create_token(  # noqa: PLR0913 - one parameter per option
-    name: Annotated[str, typer.Option(help="What it is for.")] = "token",
-    team: Annotated[list[str] | None, typer.Option(help="A team it sees; may be repeated.")] = None,
-    role: Annotated[str | None, typer.Option(help="Its role; developer if not said.")] = None,
-    permission: Annotated[
-        list[str] | None, typer.Option(help="Only these of the role's; may be repeated.")
-    ] = None,
-    user: Annotated[str | None, typer.Option(help="E-mail of the person behind it.")] = None,
-    expires: Annotated[str | None, typer.Option(help="30d, 12h, or a date.")] = None,
-    admin: Annotated[
-        bool, typer.Option("--admin", help="Sees everything if no team is said.")
-    ] = False,
-    server: Annotated[str | None, typer.Option(help="Only for this virtual server.")] = None,
-    address: Annotated[
-        list[str] | None, typer.Option(help="Only from this range of addresses; may be repeated.")
-    ] = None,
-    as_json: AsJson = False,
-    config: Config = None,
-    home: Home = _HOME,
-) -> None:
-    """Make a token and print it, once."""
-    from spindle.cli import tokens
-
-    wish = tokens.TokenWish(
-        name=name,
-        role=role,
-        teams=team or (),
-        permissions=permission or (),
-        user=user,
-        expires=expires,
-        is_admin=admin,
-        server=server,
-        addresses=address or (),
-    )
-    tokens.create(_sources(home, config), wish, as_json=as_json)
-
-
-@token.command("list")
-def list_tokens(as_json: AsJson = False, config: Config = None, home: Home = _HOME) -> None:
-    """List the tokens, never their text."""
-    from spindle.cli import tokens
-
-    tokens.list_all(_sources(home, config), as_json=as_json)
-
-
-@token.command("revoke")
-def revoke_token(
-    which: Annotated[str, typer.Argument(metavar="ID", help="Its id, or what it starts with.")],
-    config: Config = None,
-    home: Home = _HOME,
-) -> None:
-    """Revoke a token for good."""
-    from spindle.cli import tokens
-
-    tokens.revoke(_sources(home, config), which)
 
 
 @config.command("check")
