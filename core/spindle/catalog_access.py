@@ -97,6 +97,11 @@ def check_holding(
             "It would belong to none of your teams and not to you: name one of your teams."
         )
 
+    was_team = None if before is None else before.team
+
+    if record.team not in (None, was_team, *(context.subject.token_teams or ())):
+        raise _refused("It would belong to a team that is none of yours.")
+
     was_owner = None if before is None else before.owner
 
     if record.owner not in (None, was_owner, context.subject.user_email):

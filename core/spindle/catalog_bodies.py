@@ -7,16 +7,17 @@ the result is read as a whole: what is wrong after a change is wrong at a creati
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, JsonValue, ValidationError
 
-from spindle.config.catalog import Capability, Price
-from spindle.config.faults import model_fault, render_fault
+from spindle.config.catalog import Capability, Owned, Price
+from spindle.config.checks import address_faults, owner_faults, transport_faults
+from spindle.config.faults import Fault, model_fault, render_fault
 from spindle.config.names import NAME, SLUG, TOOL, NameRule
 from spindle.config.sections import Count, Seconds, Section, Text, Url, refuse
 from spindle_spi.errors import InvalidArgument
-from spindle_spi.records import Visibility
 from spindle_spi.types import Json, JsonObject
 
 _MAX_FAULTS = 20
@@ -25,6 +26,7 @@ _RESERVED_OPTIONS = frozenset({"address"})
 """What the gateway itself writes into options: where a judged address is pinned."""
 
 T = TypeVar("T", bound=Section)
+G = TypeVar("G", bound="Governance")
 
 
 def _named(rule: NameRule) -> AfterValidator:
@@ -58,13 +60,12 @@ Line = Annotated[str, Field(min_length=1, max_length=500)]
 Options = Annotated[dict[str, JsonValue], AfterValidator(_check_options)]
 
 
-class Governance(Section):
+class Governance(Owned):
     """What every record has; None leaves it to the defaults of its place."""
 
     description: Annotated[str, Field(max_length=10_000)] | None = None
     owner: Line | None = None
     team: Line | None = None
-    visibility: Visibility | None = None
     enabled: bool | None = None
     tags: Tags | None = None
 
@@ -190,8 +191,35 @@ def read_body(model: type[T], data: JsonObject) -> T:
     except ValidationError as exc:
         errors = exc.errors(include_url=False)
 
-    faults = [render_fault(model_fault(error, model), {}) for error in errors[:_MAX_FAULTS]]
-    raise InvalidArgument(f"{'; '.join(faults)}.", code="core.record.invalid")
+    raise _invalid(model_fault(error, model) for error in errors[:_MAX_FAULTS])
+
+
+def read_record(model: type[G], data: JsonObject) -> G:
+    """Return plain JSON as the body of a record that does not contradict itself.
+
+    Raises:
+        InvalidArgument: It is none; every fault is named by its path.
+    """
+    body = read_body(model, data)
+    faults = [*owner_faults((), body)]
+
+    match body:
+        case ProviderBody():
+            faults += address_faults((), body.provider_type, body.urls)
+        case GatewayBody():
+            faults += transport_faults((), body.transport, body.url)
+        case _:
+            pass
+
+    if faults:
+        raise _invalid(faults)
+
+    return body
+
+
+def _invalid(faults: Iterable[Fault]) -> InvalidArgument:
+    said = "; ".join(render_fault(fault, {}) for fault in faults)
+    return InvalidArgument(f"{said}.", code="core.record.invalid")
 
 
 def merged(body: JsonObject, changes: JsonObject) -> JsonObject:

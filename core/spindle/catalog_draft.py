@@ -18,7 +18,7 @@ from spindle.catalog_access import (
     is_platform,
     manageable,
 )
-from spindle.catalog_bodies import SECRETS, Governance, merged, read_body
+from spindle.catalog_bodies import SECRETS, Governance, merged, read_record
 from spindle.catalog_kinds import KINDS, body_of, keep_secret, section_of
 from spindle.catalog_overrides import configured_for, override_of, wanted_after
 from spindle.catalog_references import (
@@ -171,7 +171,7 @@ class Draft:
                 code="core.record.published_only",
             )
 
-        body = read_body(rules.body, data)
+        body = read_record(rules.body, data)
         name, spec = self._read_spec(kind, body, data, None)
         record = self._governed(
             CatalogRecord(
@@ -181,6 +181,7 @@ class Draft:
         )
         check_change(self._context, record, Action.CREATE)
         check_holding(self._context, None, record)
+        check_shape(record)
         record = replace(record, spec=resolved(spec, None, self))
         check_shape(record)
         self._check_free(record)
@@ -268,7 +269,7 @@ class Draft:
                 )
 
         whole = merged(data, changes)
-        body = read_body(rules.body, whole)
+        body = read_record(rules.body, whole)
         _, spec = self._read_spec(before.kind, body, changes, before)
         record = self._governed(before, body)
         check_holding(self._context, before, replace(record, spec=spec))

@@ -84,6 +84,10 @@ class CatalogEditor:
         self._settings = settings
         self._is_local = is_local
 
+    def configure(self, settings: Settings) -> None:
+        """Decide by other settings from now on."""
+        self._settings = settings
+
     def records(
         self, context: AuthenticatedContext, kind: Kind, permission: str | None = None
     ) -> list[CatalogRecord]:

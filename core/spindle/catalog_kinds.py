@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from spindle.catalog_bodies import (
+    SECRETS,
     GatewayBody,
     Governance,
     ModelBody,
@@ -222,7 +223,7 @@ def section_of(record: CatalogRecord) -> str:
 def body_of(record: CatalogRecord) -> JsonObject:
     """Return the body a record could be created from again, without its secret."""
     own = KINDS[record.kind].body
-    known = () if own is None else own.model_fields
+    known = set[str]() if own is None else own.model_fields.keys() - SECRETS
     spec: JsonObject = json.loads(json.dumps(asdict(record.spec)))
     data: JsonObject = {key: value for key, value in spec.items() if key in known}
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from spindle.config.catalog import GatewayEntry, ModelEntry, Owned, ServerEntry, ServiceEntry
+from spindle.config.catalog import ModelEntry, Owned, ServerEntry, ServiceEntry
 from spindle.config.document import Document
 from spindle.config.faults import Fault, Path, suggest
 from spindle.config.federation import auth_faults, policy_faults, policy_warnings
@@ -110,11 +110,10 @@ def _service_faults(document: Document, known: _Known) -> Iterator[Fault]:
     for name, service in services_of(document).items():
         path: Path = ("llm", "services", name)
         yield from _name_faults(path, name, NAME)
-        yield from _owner_faults(path, service)
+        yield from owner_faults(path, service)
         yield from _variable_faults((*path, "api_key_env_var"), service.api_key_env_var)
 
-        if not service.urls and provider_type_of(name, service) != "mock":
-            yield Fault(path=(*path, "urls"), problem="is missing", expected="at least one URL")
+        yield from address_faults(path, provider_type_of(name, service), service.urls)
 
         yield from _model_faults(path, name, service, known)
 
@@ -132,7 +131,7 @@ def _model_faults(
             problem = f"a second model {model.name!r}, the first is models[{first}]"
             yield Fault(path=(*where, "name"), problem=problem, expected="one record per name")
 
-        yield from _owner_faults(where, _seen_through(model, service))
+        yield from owner_faults(where, _seen_through(model, service))
 
         for number, fallback in enumerate(model.fallbacks):
             inner = (*where, "fallbacks", number)
@@ -174,25 +173,24 @@ def _gateway_faults(document: Document) -> Iterator[Fault]:
     for name, gateway in gateways_of(document).items():
         path: Path = ("mcp", "gateways", name)
         yield from _name_faults(path, name, NAME)
-        yield from _owner_faults(path, gateway)
+        yield from owner_faults(path, gateway)
         yield from _variable_faults((*path, "credential_env_var"), gateway.credential_env_var)
-        yield from _transport_faults(path, gateway)
+        yield from transport_faults(path, gateway.transport, gateway.url)
 
         for tool, entry in gateway.tools.items():
             team = entry.team or gateway.team
             seen = Owned(visibility=entry.visibility, team=team, owner=entry.owner)
-            yield from _owner_faults((*path, "tools", tool), seen)
+            yield from owner_faults((*path, "tools", tool), seen)
 
 
-def _transport_faults(path: Path, gateway: GatewayEntry) -> Iterator[Fault]:
-    if gateway.transport == "builtin":
-        if gateway.url is not None:
+def transport_faults(path: Path, transport: str, url: str | None) -> Iterator[Fault]:
+    """Return what is wrong between a gateway's transport and its address."""
+    if transport == "builtin":
+        if url is not None:
             yield Fault(path=(*path, "url"), problem="a built-in gateway has no address")
-    elif gateway.url is None:
+    elif url is None:
         yield Fault(
-            path=(*path, "url"),
-            problem="is missing",
-            expected=f"the URL of a {gateway.transport} server",
+            path=(*path, "url"), problem="is missing", expected=f"the URL of a {transport} server"
         )
 
 
@@ -202,7 +200,7 @@ def _server_faults(document: Document, known: _Known) -> Iterator[Fault]:
     for slug, server in document.servers.items():
         path: Path = ("servers", slug)
         yield from _name_faults(path, slug, SLUG)
-        yield from _owner_faults(path, server)
+        yield from owner_faults(path, server)
         yield from _member_faults(path, server, known)
         owner = names.setdefault(server.name or slug, slug)
 
@@ -239,7 +237,7 @@ def _model_tool_faults(document: Document, known: _Known) -> Iterator[Fault]:
     for name, tool in document.model_tools.items():
         path: Path = ("model_tools", name)
         yield from _name_faults(path, name, TOOL)
-        yield from _owner_faults(path, tool)
+        yield from owner_faults(path, tool)
         yield from _model_reference_faults((*path, "model"), tool.model, known)
 
 
@@ -293,7 +291,14 @@ def _variable_faults(path: Path, name: str | None) -> Iterator[Fault]:
         yield Fault(path=path, problem="is not the name of an environment variable")
 
 
-def _owner_faults(path: Path, entry: Owned) -> Iterator[Fault]:
+def address_faults(path: Path, provider_type: str, urls: Collection[str]) -> Iterator[Fault]:
+    """Return what is wrong between a provider's type and its addresses."""
+    if not urls and provider_type != "mock":
+        yield Fault(path=(*path, "urls"), problem="is missing", expected="at least one URL")
+
+
+def owner_faults(path: Path, entry: Owned) -> Iterator[Fault]:
+    """Return what is wrong between who sees a record and whose it is."""
     if entry.visibility is Visibility.TEAM and entry.team is None:
         yield Fault(
             path=(*path, "visibility"),
