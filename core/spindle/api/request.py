@@ -146,7 +146,11 @@ def parse(model: type[T], data: bytes) -> T:
     if errors[0]["type"] == "json_invalid":
         raise InvalidArgument("The body is not valid JSON.")
 
-    faults = [render_fault(model_fault(error, model), {}) for error in errors[:_MAX_FAULTS]]
+    faults = [
+        render_fault(model_fault(error, model), {})
+        for error in errors[:_MAX_FAULTS]
+        if error["type"] != "default_factory_not_called"  # follows from another fault
+    ]
     raise InvalidArgument(f"{'; '.join(faults)}.")
 
 

@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 import yaml
-from pydantic import ValidationError
 
 from spindle.administrator import local_context
 from spindle.audit import Audit
 from spindle.cli.failures import Failure, reported
 from spindle.cli.stores import on_store
 from spindle.cli.tables import print_table
-from spindle.config.faults import model_fault, render_fault
 from spindle.config.plugins import PluginEntry
 from spindle.plugins.administration import Actor, PluginAdministration, show_installed
 from spindle.plugins.dry_run import make_sample, show_verdict
 from spindle.plugins.host import Offer
-from spindle.plugins.policy import PluginPolicy
+from spindle.plugins.policy import PluginPolicy, read_entry
 from spindle.secrets import SecretStore
 from spindle_spi.plugin import HookPhase
 from spindle_spi.types import Json, JsonObject
@@ -102,23 +100,22 @@ def show(sources: Sources, name: str, *, as_json: bool) -> None:
 
 def add(sources: Sources, name: str, wish: Wish, *, as_json: bool) -> None:
     """Store a new entry."""
-    wanted = {"name": name, **_keys(wish)}
 
     async def work(admin: PluginAdministration) -> Installed:
-        return await admin.create(_actor(), _entry(wanted))
+        return await admin.create(_actor(), _entry({"name": name, **_keys(wish)}))
 
     _print(_run(sources, work), as_json=as_json)
 
 
 def update(sources: Sources, name: str, wish: Wish, *, as_json: bool) -> None:
     """Change what the options say of an entry."""
-    changes = _keys(wish)
-
-    if not changes:
-        with reported():
-            raise Failure("Nothing to change: say what, for example --priority 10.")
 
     async def work(admin: PluginAdministration) -> Installed:
+        changes = _keys(wish)
+
+        if not changes:
+            raise Failure("Nothing to change: say what, for example --priority 10.")
+
         found = admin.get(local_context(), name)
         return await admin.update(_actor(), found, _merged(found, changes))
 
@@ -191,7 +188,7 @@ def _run(sources: Sources, work: Callable[[PluginAdministration], Awaitable[T]])
 
     if not structlog.is_configured():
         # Standard output is the command's own: it may be JSON.
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
     with reported():
         return on_store(sources, on_policy)
@@ -262,12 +259,12 @@ def _settings(texts: Sequence[str]) -> JsonObject:
 
 
 def _entry(wanted: JsonObject) -> PluginEntry:
-    try:
-        return PluginEntry.model_validate_json(json.dumps(wanted))
-    except ValidationError as exc:
-        errors = exc.errors(include_url=False)
-        faults = [render_fault(model_fault(error, PluginEntry), {}) for error in errors]
-        raise Failure("\n".join(faults)) from exc
+    entry, faults = read_entry(json.dumps(wanted))
+
+    if entry is None:
+        raise Failure("\n".join(faults))
+
+    return entry
 
 
 def _object(text: str | None) -> JsonObject | None:

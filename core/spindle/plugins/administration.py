@@ -7,13 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from spindle.audit import AuditEntry
-from spindle.config.faults import model_fault, render_fault
-from spindle.config.plugins import PluginEntry
 from spindle.plugins.conditions import conditions_of
 from spindle.plugins.dry_run import dry_run
+from spindle.plugins.policy import read_entry
 from spindle.redaction import REDACTOR
 from spindle_spi.context import AuthenticatedContext
 from spindle_spi.errors import Conflict, FailedPrecondition, InvalidArgument, NotFound
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
     from enum import StrEnum
 
     from spindle.audit import Audit
+    from spindle.config.plugins import PluginEntry
     from spindle.plugins.dry_run import Sample, Verdict
     from spindle.plugins.policy import Installed, PluginPolicy
     from spindle.store.audit import AuditRow
@@ -286,12 +284,12 @@ def _changed(found: Installed, changes: Mapping[str, Json]) -> PluginEntry:
     before = {} if found.entry is None else found.entry.model_dump(mode="json")
     wanted = {key: value for key, value in {**before, **changes}.items() if value is not None}
 
-    try:
-        return PluginEntry.model_validate_json(json.dumps(wanted | {"name": found.name}))
-    except ValidationError as exc:
-        errors = exc.errors(include_url=False)
-        faults = [render_fault(model_fault(error, PluginEntry), {}) for error in errors]
-        raise InvalidArgument(_sentence(faults)) from None
+    entry, faults = read_entry(json.dumps({**wanted, "name": found.name}))
+
+    if entry is None:
+        raise InvalidArgument(_sentence(faults))
+
+    return entry
 
 
 def _values(members: Iterable[StrEnum]) -> list[Json]:

@@ -215,7 +215,11 @@ def read_entry(text: str) -> tuple[PluginEntry | None, tuple[str, ...]]:
     try:
         return PluginEntry.model_validate_json(text), ()
     except ValidationError as exc:
-        faults = [model_fault(error, PluginEntry) for error in exc.errors(include_url=False)]
+        faults = [
+            model_fault(error, PluginEntry)
+            for error in exc.errors(include_url=False)
+            if error["type"] != "default_factory_not_called"  # follows from another fault
+        ]
         return None, tuple(render_fault(fault, {}) for fault in faults)
 
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 TIMESTAMP = "x-spindle-timestamp"
 SIGNATURE = "x-spindle-signature"
 
+_KINDS = frozenset(SegmentKind) - {SegmentKind.DOCUMENT}
+"""Whole documents are shown as their pieces, which can be replaced."""
 _MAX_ANSWER = 4 * 1024 * 1024
 _MAX_RULE = 64
 _SHARE = 0.9
@@ -49,7 +51,7 @@ class Webhook(Plugin):
 
     name = "webhook"
     phases = frozenset(HookPhase)
-    kinds = frozenset(SegmentKind)
+    kinds = _KINDS
     config_schema: Mapping[str, Json] = {
         "type": "object",
         "properties": {
@@ -61,7 +63,7 @@ class Webhook(Plugin):
             },
             "kinds": {
                 "type": "array",
-                "items": {"enum": [kind.value for kind in SegmentKind]},
+                "items": {"enum": sorted(kind.value for kind in _KINDS)},
                 "minItems": 1,
                 "uniqueItems": True,
             },
