@@ -44,10 +44,11 @@ from spindle_spi.payloads import (
     lift_chat_answer,
     lift_chat_request,
     lift_contents,
+    lift_document,
     lift_tool_result,
     write_back,
 )
-from spindle_spi.plugin import HookPhase, PluginInput, Segment, phases_of
+from spindle_spi.plugin import REQUEST_PHASES, HookPhase, PluginInput, Segment, phases_of
 from spindle_spi.records import Kind
 from spindle_spi.types import JsonObject
 
@@ -217,7 +218,7 @@ class Invoker:
         payload: JsonObject,
     ) -> JsonObject:
         names = permit.hooks.names_in(phase)
-        before = lift(payload)
+        before = (*lift(payload), *_document(permit, phase, payload))
         call = PluginInput(
             context=context,
             target_kind=permit.record.kind,
@@ -289,3 +290,11 @@ def _failed(exc: BaseException, elapsed: float) -> Outcome:
 
 def _elapsed(started: float) -> float:
     return (time.perf_counter() - started) * 1000
+
+
+def _document(permit: Permit, phase: HookPhase, payload: JsonObject) -> tuple[Segment, ...]:
+    if permit.record.kind is not Kind.TOOL:
+        return ()
+
+    role = "arguments" if phase in REQUEST_PHASES else "result"
+    return lift_document(permit.hooks, payload, role)

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from spindle_spi.errors import ContractViolation, Origin
-from spindle_spi.plugin import Segment, SegmentKind
+from spindle_spi.plugin import HookPlan, Segment, SegmentKind
 from spindle_spi.types import Json, JsonObject
 
 _MIN_NUMBER_DIGITS = 8
@@ -29,6 +29,22 @@ def lift_tool_result(result: JsonObject) -> tuple[Segment, ...]:
         *_content(result.get("content"), "/content", SegmentKind.TOOL_RESULT),
         *_leaves(result.get("structuredContent"), "/structuredContent", SegmentKind.TOOL_RESULT),
     )
+
+
+def lift_document(plan: HookPlan, payload: JsonObject, role: str) -> tuple[Segment, ...]:
+    """Lift a call's whole JSON, where its plan asks for documents; `role` says what it is of.
+
+    Roles: `arguments` (of a tool) and `result` (its structured content; none, no document).
+    """
+    if not plan.documents:
+        return ()
+
+    value = payload if role == "arguments" else payload.get("structuredContent")
+
+    if value is None:
+        return ()
+
+    return (Segment(pointer="", kind=SegmentKind.DOCUMENT, role=role, text=json.dumps(value)),)
 
 
 def lift_contents(payload: JsonObject) -> tuple[Segment, ...]:
@@ -92,7 +108,7 @@ def write_back(
     text part where it stood in a list of parts, and null elsewhere.
 
     Raises:
-        ContractViolation: `after` has not as many segments as `before`.
+        ContractViolation: `after` has not as many segments as `before`, or another document.
     """
     if len(before) != len(after):
         raise ContractViolation(
@@ -106,6 +122,9 @@ def write_back(
 
     if not changed:
         return payload
+
+    if any(segment.kind is SegmentKind.DOCUMENT for segment, _ in changed):
+        raise ContractViolation("A whole document cannot be replaced.", origin=Origin.PLUGIN)
 
     return _object(_edited(payload, _edits(payload, changed)))
 

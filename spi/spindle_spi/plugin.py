@@ -23,6 +23,8 @@ class SegmentKind(StrEnum):
     IMAGE = "image"
     AUDIO = "audio"
     OPAQUE = "opaque"
+    DOCUMENT = "document"
+    """A whole JSON document as text, beside its pieces: to be judged, never replaced."""
 
 
 class HookPhase(StrEnum):
@@ -83,6 +85,9 @@ class HookPlan:
     """Names of the plugins that look at the request, in order."""
     answer: tuple[str, ...] = ()
     """Names of the plugins that look at the answer, in order."""
+
+    documents: bool = False
+    """Some of them want whole documents beside the pieces: see `payloads.lift_document`."""
 
     def __bool__(self) -> bool:
         return bool(self.request or self.answer)

@@ -51,8 +51,8 @@ NAMES = {
     ),
     "observability": "AuditEvent Level ObservabilityService",
     "payloads": (
-        "lift_arguments lift_chat_answer lift_chat_request lift_contents lift_embedded_json "
-        "lift_tool_result write_back"
+        "lift_arguments lift_chat_answer lift_chat_request lift_contents lift_document "
+        "lift_embedded_json lift_tool_result write_back"
     ),
     "plugin": (
         "Finding HookPhase HookPlan Lane Plugin PluginHost PluginInput PluginMode PluginService "

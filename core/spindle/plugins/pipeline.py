@@ -104,6 +104,9 @@ class PhaseRun:
         Raises:
             PluginDenied: Nobody handles it, and `plugins.unhandled` is `deny`.
         """
+        if kind is SegmentKind.DOCUMENT:
+            return  # its pieces are judged
+
         if self._handled is not None and kind not in self._handled:
             raise PluginDenied(
                 f"No plugin here judges content of the kind {kind.value}, so it is refused.",

@@ -18,7 +18,7 @@ from spindle.plugins.loading import (
     find_installed,
 )
 from spindle_spi.errors import ConfigError, ContractViolation, Origin
-from spindle_spi.plugin import HookPhase, HookPlan, phases_of
+from spindle_spi.plugin import HookPhase, HookPlan, SegmentKind, phases_of
 from spindle_spi.records import CatalogRecord, Kind
 
 if TYPE_CHECKING:
@@ -184,7 +184,17 @@ class PluginRegistry:
             return EMPTY
 
         request, answer = (self._names_in(phase) for phase in phases)
-        return HookPlan(request=request, answer=answer) if request or answer else EMPTY
+
+        if not request and not answer:
+            return EMPTY
+
+        named = {*request, *answer}
+        documents = kind is Kind.TOOL and any(
+            SegmentKind.DOCUMENT in active.plugin.kinds
+            for active in self.active
+            if active.name in named
+        )
+        return HookPlan(request=request, answer=answer, documents=documents)
 
     def _names_in(self, phase: HookPhase) -> tuple[str, ...]:
         return tuple(active.name for active in self._plugins.values() if phase in active.phases)
@@ -194,7 +204,11 @@ def without(plan: HookPlan, names: Sequence[str]) -> HookPlan:
     """Return a plan without some plugins; `EMPTY` when nothing is left."""
     request = tuple(name for name in plan.request if name not in names)
     answer = tuple(name for name in plan.answer if name not in names)
-    return HookPlan(request=request, answer=answer) if request or answer else EMPTY
+
+    if not request and not answer:
+        return EMPTY
+
+    return HookPlan(request=request, answer=answer, documents=plan.documents)
 
 
 def in_order(built: Iterable[tuple[int, ActivePlugin]]) -> list[ActivePlugin]:

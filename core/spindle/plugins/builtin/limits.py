@@ -22,7 +22,7 @@ class Limits(Plugin):
     """Refuses requests beyond its bounds; what is not bounded in the settings is not looked at."""
 
     name = "limits"
-    kinds = frozenset(SegmentKind)
+    kinds = frozenset(SegmentKind) - {SegmentKind.DOCUMENT}
     phases = frozenset({HookPhase.PRE_INVOKE, HookPhase.PRE_FETCH})
     config_schema: Mapping[str, Json] = {
         "type": "object",

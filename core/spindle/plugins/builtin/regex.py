@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
+from spindle.plugins.builtin.re2_library import Pattern, compile_pattern
 from spindle_spi.errors import InvalidArgument
 from spindle_spi.plugin import Finding, HookPhase, Plugin, SegmentKind
 
@@ -23,7 +23,6 @@ _DEFAULT_LENGTH = 256
 _MOST_LENGTH = 4096
 _BLOCK = 4096
 """Characters searched at a time; RE2 takes a copy of what it searches."""
-_MEMORY = 8 * 1024 * 1024
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
 """RE2 takes UTF-8 alone, which has none of them."""
@@ -34,41 +33,10 @@ _CLASS = re.compile(r"\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]", re.DOTALL)
 _QUOTED = re.compile(r"\\[^AzZ]", re.DOTALL)
 
 
-class _Match(Protocol):
-    def start(self) -> int: ...
-
-    def end(self) -> int: ...
-
-
-class _Pattern(Protocol):
-    def search(self, text: str, pos: int) -> _Match | None: ...
-
-    def match(self, text: str, pos: int, endpos: int) -> _Match | None: ...
-
-
-class _Options(Protocol):
-    log_errors: bool
-    case_sensitive: bool
-    max_mem: int
-
-
-class _Re2(Protocol):
-    """What is used of the library, which has no types of its own."""
-
-    error: type[Exception]
-
-    def Options(self) -> _Options: ...  # noqa: N802 - the library's name
-
-    def compile(self, pattern: str, options: _Options) -> _Pattern: ...
-
-
-_RE2 = cast("_Re2", import_module("re2"))
-
-
 @dataclass(frozen=True, slots=True)
 class _Rule:
     name: str
-    pattern: _Pattern
+    pattern: Pattern
     length: int
     replacement: str | None
 
@@ -205,17 +173,8 @@ def _rule(entry: Mapping[str, Json]) -> _Rule:
     )
 
 
-def _compiled(name: str, pattern: str, *, ignores_case: bool) -> _Pattern:
-    options = _RE2.Options()
-    options.log_errors = False
-    options.case_sensitive = not ignores_case
-    options.max_mem = _MEMORY
-
+def _compiled(name: str, pattern: str, *, ignores_case: bool) -> Pattern:
     try:
-        return _RE2.compile(pattern, options)
-    except _RE2.error as exc:
-        reason = exc.args[0].decode("utf-8", "replace")
-        raise InvalidArgument(
-            f"The rule {name}: RE2 does not take the pattern: {reason}.",
-            code="plugin.regex.pattern",
-        ) from None
+        return compile_pattern(pattern, ignores_case=ignores_case)
+    except InvalidArgument as exc:
+        raise InvalidArgument(f"The rule {name}: {exc.message}", code=exc.code) from None

@@ -15,7 +15,7 @@ from spindle_mcp.upstream.base import ToolCall
 from spindle_spi.admission import Attempt, Outcome, Permit, Status
 from spindle_spi.errors import FailedPrecondition, GatewayError, Internal, NotFound, PluginDenied
 from spindle_spi.invocation import Complete, Invocation, Progress, ProgressSink
-from spindle_spi.payloads import lift_arguments, lift_tool_result, write_back
+from spindle_spi.payloads import lift_arguments, lift_document, lift_tool_result, write_back
 from spindle_spi.plugin import HookPhase
 from spindle_spi.policy import Action
 from spindle_spi.records import Kind, Target, ToolSpec
@@ -209,7 +209,8 @@ class ToolCalls:
         self, call: Call, permit: Permit, phase: HookPhase, payload: JsonObject
     ) -> JsonObject:
         lift = lift_arguments if phase is HookPhase.PRE_INVOKE else lift_tool_result
-        before = lift(payload)
+        role = "arguments" if phase is HookPhase.PRE_INVOKE else "result"
+        before = (*lift(payload), *lift_document(permit.hooks, payload, role))
         after = await self._services.plugin.execute_hook(call.context, permit.id, phase, before)
         return write_back(payload, before, after)
 

@@ -54,7 +54,9 @@ FRAGMENTS = [
     "x",
 ]
 texts = st.lists(st.sampled_from(FRAGMENTS), max_size=14).map("".join)
-RULE_SETS: list[JsonObject] = [{"rules": [rule]} for rule in RULES] + [{"rules": RULES}]
+EACH: list[JsonObject] = [{"rules": [rule]} for rule in RULES]
+ALL: JsonObject = {"rules": RULES}
+RULE_SETS = [*EACH, ALL]
 
 
 def mask(text: str, *rules: Json) -> str:
