@@ -24,6 +24,8 @@ from spindle.master_key import MasterKeys
 from spindle.plugins.administration import PluginAdministration
 from spindle.plugins.host import Offer
 from spindle.plugins.policy import PluginPolicy
+from spindle.reload import Reloader
+from spindle.reloadable import reloadable
 from spindle.retention import Janitor, core_rules
 from spindle.secrets import SecretStore
 from spindle.services.auth import AuthPolicy
@@ -123,6 +125,9 @@ class Core:
         self.leases = self.admission.leases
         self.invoker = Invoker(admission=self.admission, owners=self.owners)
         self.sessions = SessionEvents(store)
+        self.features = dict(settings.features)
+        self.reloader = Reloader(settings, store, self.snapshots)
+        self.reloader.parts += reloadable(self)
         self._work: anyio.CancelScope | None = None
         self._is_idle = anyio.Event()
         self._is_idle.set()
@@ -190,7 +195,7 @@ class Core:
             config_secrets=ConfigSecrets(
                 module_id=module_id,
                 section=self.settings.section(section or module_id),
-                features=self.settings.features,
+                features=self.features,
                 snapshots=self.snapshots,
                 secrets=self.secrets,
             ),

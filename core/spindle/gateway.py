@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import anyio
 import structlog
 
 from spindle.administrator import Administrator, ensure_administrator
@@ -26,9 +27,12 @@ from spindle.ingress.core_routes import core_inventory
 from spindle.ingress.proxies import TrustedProxies
 from spindle.lifecycle import Timings
 from spindle.loader import Discovery, LoadedModule, discover
-from spindle.server import run_host
+from spindle.reload import Part, Put
+from spindle.server import run_host, watch_hangups
 from spindle.snapshot import Snapshot
+from spindle.telemetry.logs import configure_logging
 from spindle.watchdog import watchdog
+from spindle_spi.errors import ConfigError
 from spindle_spi.types import Json
 
 if TYPE_CHECKING:
@@ -41,6 +45,14 @@ _LOG = structlog.get_logger("spindle.gateway")
 
 _IMPORT_SECONDS = 60.0
 """How long the code of all modules may take to import."""
+
+_SERVER_KEYS: Final = (
+    *("body_limit_bytes", "allowed_hosts", "allowed_origins"),
+    *("max_request_line_bytes", "max_header_bytes", "max_headers"),
+    *("header_timeout_seconds", "body_timeout_seconds"),
+    *("max_connections", "max_connections_per_address", "trusted_proxies", "proxy_header"),
+)
+"""What of `server` can change while it serves; of connections, for the next ones."""
 
 RUNNING_FILE: Final = "server.json"
 
@@ -62,6 +74,8 @@ class Plan:
     settings: Settings
     modules: tuple[LoadedModule, ...]
     discovery: Discovery
+    load: Callable[[], Settings]
+    """Reads the configuration again; raises as `make_plan` does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,19 +110,22 @@ def make_plan(sources: Sources) -> Plan:
     ):
         discovery = discover(on_load=remember)
 
-    settings = load_settings(
-        sources.config,
-        home=sources.home,
-        environ=sources.environ,
-        overrides=sources.overrides,
-        schemas=discovery.schemas,
-    )
+    def load() -> Settings:
+        return load_settings(
+            sources.config,
+            home=sources.home,
+            environ=sources.environ,
+            overrides=sources.overrides,
+            schemas=discovery.schemas,
+        )
+
+    settings = load()
     modules = discovery.select(
         enabled=settings.modules.enabled,
         disabled=settings.modules.disabled,
         core=core_inventory(),
     )
-    return Plan(settings=settings, modules=modules, discovery=discovery)
+    return Plan(settings=settings, modules=modules, discovery=discovery, load=load)
 
 
 async def run_gateway(
@@ -144,6 +161,8 @@ async def _run(
         await core.snapshots.refresh()
         core.metrics.watch("spindle_permits_open", lambda: float(core.admission.has_open()))
         host = Host(core, plan.modules, host_options(plan.settings))
+        core.reloader.load = plan.load
+        core.reloader.parts += _serving_parts(host)
     except BaseException:
         # From here on the host closes it.
         await core.close()
@@ -156,7 +175,36 @@ async def _run(
             Running(url=listener.url, administrator=administrator, snapshot=core.snapshots.current)
         )
 
-    await run_host(host, listener, stop, announce_running)
+    async with anyio.create_task_group() as group:
+        group.start_soon(watch_hangups, core.reloader.try_reload)
+        await run_host(host, listener, stop, announce_running)
+        group.cancel_scope.cancel()
+
+
+def _serving_parts(host: Host) -> list[Part]:
+    """Return what of the sections `server` and `logging` can change while it serves."""
+
+    def serve(settings: Settings) -> Put:
+        options = host_options(settings)
+
+        def put() -> None:
+            host.ingress.configure(options.ingress)
+            host.options.door.bounds = options.door.bounds
+
+        return put
+
+    def write_logs(settings: Settings) -> Put:
+        main = settings.logging.main
+
+        if main.file is not None:
+            check_log_file(settings.home / main.file)
+
+        return lambda: configure_logging(main, home=settings.home)
+
+    return [
+        Part(frozenset(f"server.{key}" for key in _SERVER_KEYS), serve),
+        Part(frozenset({"logging"}), write_logs),
+    ]
 
 
 def find_running(home: Path) -> str | None:
@@ -188,6 +236,19 @@ def host_options(settings: Settings) -> HostOptions:
         door=Doorkeeper(bounds_of(server)),
         timings=Timings(start_seconds=server.start_seconds),
     )
+
+
+def check_log_file(path: Path) -> None:
+    """Refuse a log file that cannot be written.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
+    except OSError as exc:
+        raise ConfigError([f"logging.main.file: {path} cannot be written: {exc}"]) from exc
 
 
 def bounds_of(server: ServerSettings) -> Bounds:

@@ -64,6 +64,13 @@ class Publications:
         # is never that of a stored record, which counts from one.
         self._epoch = time.time_ns() // 1000
 
+    def configure(self, overrides: Mapping[tuple[str, str], ToolOverride]) -> None:
+        """Take other overrides; `place` shows them."""
+        self._overrides = overrides
+
+        for source in self._sources.values():
+            source.given = None
+
     def put(
         self, current: Snapshot, module: str, source: str, records: Sequence[PublishedRecord]
     ) -> None:

@@ -65,17 +65,14 @@ class SecretStore:
         *,
         vault: Vault = _no_vault,
     ) -> None:
-        self._sources = sources
+        self._sources: Mapping[str, SecretSource] = {}
         self._environ = environ
         self._vault = vault
         self._redactor = redactor
         self._files: dict[Path, _Read] = {}
         self._held: dict[str, Secret] = {}
 
-        for source in sources.values():
-            for secret in (self._from_environment(source), source.inline):
-                if secret is not None:
-                    redactor.register(secret)
+        self.configure(sources)
 
     @classmethod
     def from_environment(
@@ -83,6 +80,15 @@ class SecretStore:
     ) -> Self:
         """Look in the environment of this process."""
         return cls(sources, os.environ, vault=vault)
+
+    def configure(self, sources: Mapping[str, SecretSource]) -> None:
+        """Look in these places from now on."""
+        self._sources = sources
+
+        for source in sources.values():
+            for secret in (self._from_environment(source), source.inline):
+                if secret is not None:
+                    self._redactor.register(secret)
 
     def resolve(self, ref: SecretRef) -> Secret:
         """Return the value a reference stands for.

@@ -20,7 +20,7 @@ from spindle.ingress.exchange import ConnectionCut
 from spindle.ingress.protocol import protocol_over
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Awaitable, Callable, Generator
 
     from spindle.host import Host
 
@@ -93,6 +93,17 @@ async def watch_signals(stop: Stop) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async for _ in signals:
             stop.ask()
+
+
+async def watch_hangups(reload: Callable[[], Awaitable[None]]) -> None:
+    """Call `reload` for every SIGHUP, one after the other, until cancelled."""
+    number = getattr(signal, "SIGHUP", None)
+
+    # Windows has none.
+    if number is not None:
+        with anyio.open_signal_receiver(number) as signals:
+            async for _ in signals:
+                await reload()
 
 
 async def run_host(

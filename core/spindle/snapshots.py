@@ -76,7 +76,9 @@ class Snapshots:
         """
         async with self._refreshing:
             await write()
-            swap = _nothing
+
+            def swap() -> None:
+                self._swap(self.current.revision)
 
             try:
                 swap = await self._read()
@@ -85,6 +87,10 @@ class Snapshots:
 
             put()
             swap()
+
+    def configure(self, overrides: Mapping[tuple[str, str], ToolOverride]) -> None:
+        """Take other overrides of published records; in force with the next swap."""
+        self._published.configure(overrides)
 
     def wake(self) -> None:
         """Look at the store now: somebody heard of a change."""
@@ -181,10 +187,6 @@ class Snapshots:
         if changes:
             for listener in tuple(self._listeners):
                 listener(changes)
-
-
-def _nothing() -> None:
-    """Put nothing in force."""
 
 
 def _changes(before: Snapshot, after: Snapshot) -> Iterable[RecordChange]:

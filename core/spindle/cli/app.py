@@ -85,6 +85,18 @@ def serve(
     run(_sources(home, config, {**_listening(host, port), **_providing(provider, model)}))
 
 
+@app.command("reload")
+def reload_gateway(as_json: AsJson = False, home: Home = _HOME) -> None:
+    """Let the gateway that runs read its configuration again.
+
+    A faulty configuration changes nothing, and every fault is told. What only a restart can
+    change is named.
+    """
+    from spindle.cli.reload import reload
+
+    reload(_sources(home, None), as_json=as_json)
+
+
 @config.command("check")
 def check_config(config: Config = None, home: Home = _HOME) -> None:
     """Say every fault of the configuration."""

@@ -166,6 +166,11 @@ class Ingress:
         """How many requests are being answered."""
         return self._active
 
+    def configure(self, settings: IngressSettings) -> None:
+        """Take other limits, hosts and origins, from the next request on."""
+        self._body_limit = settings.body_limit
+        self._perimeter = Perimeter(hosts=settings.allowed_hosts, origins=settings.allowed_origins)
+
     async def drain(self) -> None:
         """Answer 503 from now on, and return when the last request before that has ended."""
         self._is_draining = True

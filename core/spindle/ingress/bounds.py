@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from spindle.ingress.proxies import TrustedProxies
+from spindle.ingress.proxies import TrustedProxies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

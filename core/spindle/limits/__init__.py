@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from spindle.limits.rules import LimitRules, Rate
@@ -54,6 +55,7 @@ class Limits:
         self._settings = settings
         self._rows = rows
         self._strangers = strangers or Strangers()
+        self._read_rules: Callable[[LimitSettings], LimitRules] = LimitRules
         self._rules = LimitRules(settings)
         self._holders: dict[str, _Holder] = {}
         self._known: dict[tuple[str | None, str | None, str], tuple[_Holder, ...]] = {}
@@ -79,17 +81,21 @@ class Limits:
             return lambda: None
 
         rows = await self._rows.all()
-        rules = LimitRules(self._settings, rows)
-
-        if rules.knows_roles:
-            rules = LimitRules(self._settings, rows, await self._rows.roles())
+        knows_roles = LimitRules(self._settings, rows).knows_roles
+        roles = await self._rows.roles() if knows_roles else {}
 
         def put() -> None:
-            self._rules = rules
-            self.is_active = rules.is_active
-            self._known.clear()
+            self._read_rules = partial(LimitRules, rows=rows, roles=roles)
+            self.configure(self._settings)
 
         return put
+
+    def configure(self, settings: LimitSettings) -> None:
+        """Take other limits from the configuration, beside those that were read."""
+        self._settings = settings
+        self._rules = self._read_rules(settings)
+        self.is_active = self._rules.is_active
+        self._known.clear()
 
     def take(
         self, context: AuthenticatedContext, team: str | None = None, tokens: int = 1

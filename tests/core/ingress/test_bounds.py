@@ -29,6 +29,11 @@ def refusal(answer: bytes) -> tuple[int, str]:
     return int(head.split()[1]), str(json.loads(body)["error"]["code"])
 
 
+async def send_for_ever(stream: SocketStream) -> None:
+    while True:
+        await stream.send(b"x" * 10_000)
+
+
 async def read_answer(stream: SocketStream) -> bytes:
     came = b""
 
@@ -211,8 +216,7 @@ async def test_what_is_sent_without_end_after_the_answer_is_not_read_for_ever(
         await read_all(stream)
 
         with anyio.fail_after(5), pytest.raises(anyio.BrokenResourceError):
-            while True:
-                await stream.send(b"x" * 10_000)
+            await send_for_ever(stream)
 
     monkeypatch.setattr("spindle.ingress.lingering._SECONDS", 0.05)
 
