@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from spindle.api.response import Response, no_content
+from spindle.api.response import Response
 from spindle.api.routing import ApiRoute
 from spindle.audit import AuditEntry
 from spindle.config.auth import LOGIN_CALLBACK, session_cookie
@@ -70,13 +70,11 @@ async def _end(core: Core, request: Request) -> Response:
             code="core.login.no_session",
         )
 
-    await sessions.end(subject.token_id)
     await core.audit.record(
         request.context, AuditEntry(action="auth.logout", target=subject.user_email or "")
     )
-    gone = _cookie(core, _session_cookie(core), "", seconds=0)
-    response = no_content()
-    return Response(status=response.status, cookies=(gone,))
+    await sessions.end(subject.token_id)
+    return Response(status=204, cookies=(_cookie(core, _session_cookie(core), "", seconds=0),))
 
 
 def _login(core: Core, path: str) -> OidcLogin:

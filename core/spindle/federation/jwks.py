@@ -71,7 +71,7 @@ class PublishedKeys:
     ) -> None:
         self._source = source
         self._count = count
-        self._clock = clock
+        self.clock = clock
         self._keys: tuple[VerifyingKey, ...] = ()
         self._read_at: float | None = None
         self._tried_at: float | None = None
@@ -97,21 +97,21 @@ class PublishedKeys:
         if self._fetching.locked():
             return True
 
-        return self._tried_at is None or self._clock() - self._tried_at >= _REST_SECONDS
+        return self._tried_at is None or self.clock() - self._tried_at >= _REST_SECONDS
 
     def is_usable(self) -> bool:
         """Tell whether there are keys, and not too old ones."""
-        return self._read_at is not None and self._clock() - self._read_at < self._source.max_stale
+        return self._read_at is not None and self.clock() - self._read_at < self._source.max_stale
 
     def is_due(self) -> bool:
         """Tell whether the keys should be fetched again without anybody asking."""
         return self.may_fetch() and (
-            self._read_at is None or self._clock() - self._read_at >= self._source.max_age
+            self._read_at is None or self.clock() - self._read_at >= self._source.max_age
         )
 
     async def fetch(self) -> None:
         """Fetch the keys, once for all who wait; what is wrong is logged and changes nothing."""
-        asked_at = self._clock()
+        asked_at = self.clock()
 
         async with self._fetching:
             # Whoever waited for another's fetch has its result.
@@ -129,11 +129,11 @@ class PublishedKeys:
             else:
                 self._count(FETCHES, 1.0, {"outcome": "ok"})
             finally:
-                self._tried_at = self._clock()
+                self._tried_at = self.clock()
 
     async def _fetch(self) -> None:
         document: JsonObject = await fetch_json(
             await self._source.find_url(), hosts=self._source.hosts
         )
         self._keys = read_jwks(document, self._source.algorithms)
-        self._read_at = self._clock()
+        self._read_at = self.clock()

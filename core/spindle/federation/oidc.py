@@ -97,10 +97,10 @@ class OidcLogin:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
-        self._at = at
+        self.at = at
         self._provisioning = provisioning
         self._sessions = sessions
-        self._clock = clock
+        self.clock = clock
         self._turns = anyio.CapacityLimiter(_AT_ONCE)
 
     async def begin(self, return_to: str | None) -> Begun:
@@ -115,11 +115,11 @@ class OidcLogin:
         if not _PATH.fullmatch(path):
             raise InvalidArgument("return_to: expected a path of this server, such as /admin.")
 
-        seed = f"{int(self._clock())}.{secrets.token_urlsafe(32)}"
+        seed = f"{int(self.clock())}.{secrets.token_urlsafe(32)}"
 
         try:
-            metadata = await self._at.provider.metadata()
-            url = await self._at.flow.lead(
+            metadata = await self.at.provider.metadata()
+            url = await self.at.flow.lead(
                 metadata.authorization_endpoint,
                 state=_derived(seed, "state"),
                 nonce=_derived(seed, "nonce"),
@@ -168,7 +168,7 @@ class OidcLogin:
     def _begun(self, cookie: str | None) -> tuple[str, str]:
         match = _COOKIE.fullmatch(cookie or "")
 
-        if match is None or int(match[1]) + LOGIN_SECONDS < self._clock():
+        if match is None or int(match[1]) + LOGIN_SECONDS < self.clock():
             raise _failed("It was not begun in this browser, or took too long.")
 
         back = match[3]
@@ -182,13 +182,13 @@ class OidcLogin:
 
     async def _person(self, query: Mapping[str, str], code: str, seed: str) -> External | None:
         try:
-            metadata = await self._at.provider.metadata()
+            metadata = await self.at.provider.metadata()
             said = query.get("iss")
 
             if said != self._settings.issuer and (said is not None or metadata.names_issuer):
                 raise _failed("Another identity provider answered.")
 
-            tokens = await self._at.flow.exchange(
+            tokens = await self.at.flow.exchange(
                 metadata.token_endpoint, code, _derived(seed, "verifier")
             )
             claims = await self._identity(tokens, _derived(seed, "nonce"))
@@ -213,8 +213,8 @@ class OidcLogin:
             leeway=_LEEWAY,
         )
 
-        if self._at.keys.is_due():
-            await self._at.keys.fetch()
+        if self.at.keys.is_due():
+            await self.at.keys.fetch()
 
         try:
             token = take_apart(text)
@@ -237,7 +237,7 @@ class OidcLogin:
         return claims
 
     def _verify(self, token: Unverified, expected: Expected) -> None:
-        verify(token, expected, self._at.keys, now=self._clock(), fetch=self._at.keys.fetch)
+        verify(token, expected, self.at.keys, now=self.clock(), fetch=self.at.keys.fetch)
 
     async def _with_userinfo(
         self, claims: JsonObject, tokens: JsonObject, metadata: Metadata
@@ -254,7 +254,7 @@ class OidcLogin:
             return claims
 
         headers = {"authorization": f"Bearer {access}"}
-        more = await fetch_json(metadata.userinfo_endpoint, hosts=self._at.hosts, headers=headers)
+        more = await fetch_json(metadata.userinfo_endpoint, hosts=self.at.hosts, headers=headers)
 
         if more.get("sub") != claims.get("sub"):
             raise _failed("The identity provider's answers are about different people.")

@@ -68,7 +68,7 @@ class LoginSessions:
         self._settings = settings
         self._store = store
         self._snapshots = snapshots
-        self._clock = clock
+        self.clock = clock
         self._generations = Generations()
         self._by_hash: dict[str, _Live] = {}
         self._by_id: dict[str, _Live] = {}
@@ -89,7 +89,7 @@ class LoginSessions:
             Unauthenticated: There is none in force, or its person is gone or disabled.
             KeysNeeded: It seems idle; another replica may have seen it.
         """
-        live, now = self._by_hash.get(hashed), self._clock()
+        live, now = self._by_hash.get(hashed), self.clock()
 
         if live is None or live.expires_at <= now:
             raise refused()
@@ -120,11 +120,11 @@ class LoginSessions:
     def is_current(self, subject: Subject) -> bool:
         """Tell whether a caller's session is in force."""
         live = self._by_id.get(subject.token_id or "")
-        return live is not None and live.expires_at > self._clock()
+        return live is not None and live.expires_at > self.clock()
 
     async def open(self, email: str) -> Secret:
         """Open a session for a person; returns what their browser is to hold."""
-        text, now = COOKIE_MARK + secrets.token_urlsafe(_BYTES), self._clock()
+        text, now = COOKIE_MARK + secrets.token_urlsafe(_BYTES), self.clock()
         row = LoginRow(
             id=MARK + uuid4().hex,
             hash=hash_token(text),
@@ -138,10 +138,14 @@ class LoginSessions:
         return Secret(text)
 
     async def end(self, session_id: str) -> None:
-        """End a session, here at once and elsewhere with the next poll."""
+        """End a session: no request is made with it here any more, and elsewhere after a poll.
+
+        What runs is cut by that poll as well, so that the request that ends it has its answer.
+        """
         await self._store.logins.revoke(session_id)
-        self._drop(session_id)
-        await self._snapshots.refresh()
+        self._by_hash = {
+            hashed: live for hashed, live in self._by_hash.items() if live.id != session_id
+        }
 
     async def note(self) -> None:
         """Tell the store which sessions were used since it was told."""
@@ -168,7 +172,7 @@ class LoginSessions:
 
     def count(self) -> int:
         """Return how many sessions are in force."""
-        return len(self._by_id)
+        return len(self._by_hash)
 
     async def _look_again(self, live: _Live) -> None:
         row = await self._store.logins.get(live.id)
@@ -176,14 +180,8 @@ class LoginSessions:
         if row is not None and row.revoked_at is None:
             live.seen_at = max(live.seen_at, row.seen_at)
 
-        if live.seen_at + self._settings.session_idle_seconds <= self._clock():
+        if live.seen_at + self._settings.session_idle_seconds <= self.clock():
             await self.end(live.id)
-
-    def _drop(self, session_id: str) -> None:
-        self._by_id.pop(session_id, None)
-        self._by_hash = {
-            hashed: live for hashed, live in self._by_hash.items() if live.id != session_id
-        }
 
     def _put(self, rows: Sequence[LoginRow]) -> None:
         before = self._by_id

@@ -89,8 +89,8 @@ def keys_of(heart: Heart) -> PublishedKeys:
 def rest(heart: Heart, seconds: float = 11.0) -> None:
     """Let the time between two fetches pass."""
     keys = keys_of(heart)
-    clock = keys._clock
-    keys._clock = lambda: clock() + seconds  # pyright: ignore[reportPrivateUsage]
+    clock = keys.clock
+    keys.clock = lambda: clock() + seconds
 
 
 @pytest.mark.parametrize("algorithm", ALGORITHMS)
@@ -275,7 +275,7 @@ async def test_the_public_key_is_no_shared_secret(tmp_path: Path) -> None:
         claims = json.loads(base64.urlsafe_b64decode(provider.token().split(".")[1] + "=="))
         await resolve(heart, provider.token())
 
-        for public in (key.key.as_pem(private=False), json.dumps(key.published()).encode()):
+        for public in (key.pem().encode(), json.dumps(key.published()).encode()):
             header = base64.urlsafe_b64encode(b'{"alg":"HS256","kid":"k"}').decode().rstrip("=")
             body = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
             import hmac
@@ -580,7 +580,7 @@ CLAIMS: dict[str, Any] = {
 async def test_a_public_key_may_be_in_a_file(tmp_path: Path, algorithm: str) -> None:
     key = new_key("k", algorithm)
 
-    async with with_key(tmp_path, key.key.as_pem(private=False).decode(), algorithm) as heart:
+    async with with_key(tmp_path, key.pem(), algorithm) as heart:
         heart.resolve(sign(CLAIMS, key.key, algorithm))
 
         with pytest.raises(Unauthenticated):
@@ -598,11 +598,11 @@ async def test_a_shared_secret_may_be_in_a_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "algorithm", "fault"),
     [
-        (new_key("k").key.as_pem(private=False).decode(), "HS256", "HS256 needs a shared secret"),
+        (new_key("k").pem(), "HS256", "HS256 needs a shared secret"),
         ("short", "HS256", "has 32 bytes at least"),
         (SECRET, "ES256", "expected a public key in PEM form"),
-        (new_key("k").key.as_pem(private=True).decode(), "ES256", "not a public key for ES256"),
-        (new_key("k").key.as_pem(private=False).decode(), "RS256", "not a public key for RS256"),
+        (new_key("k").pem(private=True), "ES256", "not a public key for ES256"),
+        (new_key("k").pem(), "RS256", "not a public key for RS256"),
         ("-----BEGIN PUBLIC KEY-----\nno\n-----END PUBLIC KEY-----", "EdDSA", "not a public key"),
         ("", "ES256", "has no value"),
     ],
