@@ -156,7 +156,7 @@ async def test_a_model_is_registered_under_a_provider(tmp_path: Path) -> None:
         told = await desk.ask("PATCH", where, {"supports_streaming": True, "model_alias": None})
         assert told.data["feature_flags"] == ["chat", "streaming", "vision"]
         assert (told.data["aliases"], told.data["deprecated"]) == ([], False)
-        late = {"supports_chat": False}
+        late: JsonObject = {"supports_chat": False}
         assert (await desk.ask("PATCH", where, late, match=made.etag)).status == 412
         told = await desk.ask("PATCH", where, {"deprecated": True, "aliases": ["a", "b"]})
         assert (told.data["model_alias"], told.data["deprecated"]) == ("a", True)
