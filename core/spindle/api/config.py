@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spindle.api.paging import PAGE_KEYS, paged
-from spindle.api.request import Body
+from spindle.api.request import Body, parse
 from spindle.api.response import Response, ok
 from spindle.api.routing import ApiRoute
 from spindle.bundles.document import MAX_BYTES, read_bundle
@@ -89,7 +89,7 @@ async def rollback(core: Core, request: Request) -> Response:
     """Go back to what was before a version; this makes a version, too."""
     request.check_query()
     data = await request.body()
-    wanted = RollbackBody() if not data else await request.json(RollbackBody)
+    wanted = RollbackBody() if not data else parse(RollbackBody, data)
     found, version = await core.bundles.rollback(request.context, _number(request), wanted.note)
     return _applied(found, version, None)
 

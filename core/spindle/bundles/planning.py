@@ -20,7 +20,7 @@ from spindle_spi.records import CatalogRecord, Kind
 from spindle_spi.types import JsonObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from spindle.bundles.document import Bundle
     from spindle.catalog_draft import Draft
@@ -88,12 +88,20 @@ class Planner:
 
         return self._plan
 
-    def delete(self, kind: Kind, name: str, path: Path) -> None:
-        """Add a deletion."""
-        record = self._draft.find(kind, name)
-        edit = Edit(action=Action.DELETE, kind=kind, name=name, expected={record.epoch})
-        self._draft.delete(kind, name)
-        self._keep(edit, path, self._draft.changes[-1])
+    def delete_all(self, gone: Collection[tuple[Kind, str]]) -> Plan:
+        """Add deletions, those first that need others; what is gone already is left out."""
+        for section, kind in reversed(SECTIONS.items()):
+            found = [r for r in self._draft.known(kind) if (kind, r.name) in gone]
+
+            for record in _last_first(found):
+                path = (section, record.name)
+
+                try:
+                    self._delete(record, path)
+                except GatewayError as exc:
+                    self._plan.faults.append(Fault(path=path, problem=exc.message.rstrip(".")))
+
+        return self._plan
 
     def _take(self, item: Item) -> None:
         try:
@@ -102,11 +110,11 @@ class Planner:
             else:
                 self._set(item)
         except GatewayError as exc:
-            self._failed.add(item.name)
-
             # What is missing because it is faulty itself has been told.
             if exc.code != "core.reference.unknown" or not self._follows(exc.message):
                 self._plan.faults.append(Fault(path=item.path, problem=exc.message.rstrip(".")))
+
+            self._failed.add(item.name)
 
     def _follows(self, message: str) -> bool:
         return any(repr(name) in message for name in self._failed)
@@ -183,22 +191,21 @@ class Planner:
         )
 
     def _prune(self, named: set[tuple[Kind, str]]) -> None:
-        for section, kind in reversed(SECTIONS.items()):
-            gone = [
-                record
+        self.delete_all(
+            {
+                (kind, record.name)
+                for kind in SECTIONS.values()
                 for record in self._draft.known(kind)
                 if record.origin == API
                 and (kind, record.name) not in named
                 and may_change(self._context, record, Action.DELETE)
-            ]
+            }
+        )
 
-            for record in _last_first(gone):
-                path = (section, record.name)
-
-                try:
-                    self.delete(kind, record.name, path)
-                except GatewayError as exc:
-                    self._plan.faults.append(Fault(path=path, problem=exc.message.rstrip(".")))
+    def _delete(self, record: CatalogRecord, path: Path) -> None:
+        self._draft.delete(record.kind, record.id)
+        edit = Edit(action=Action.DELETE, kind=record.kind, name=record.id, expected={record.epoch})
+        self._keep(edit, path, self._draft.changes[-1])
 
     def _own(self, item: Item) -> CatalogRecord | None:
         """Return the stored record of a name, if there is one that the caller knows of."""

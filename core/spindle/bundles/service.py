@@ -22,9 +22,9 @@ from spindle.catalog_access import is_platform, may_change, readable
 from spindle.catalog_draft import API
 from spindle.catalog_kinds import KINDS, body_of
 from spindle.catalog_shown import shown
-from spindle.config.faults import Fault, render_fault
+from spindle.config.faults import render_fault
 from spindle.store.versions import VersionRow
-from spindle_spi.errors import FailedPrecondition, GatewayError, InvalidArgument, NotFound
+from spindle_spi.errors import FailedPrecondition, InvalidArgument, NotFound
 from spindle_spi.policy import Action, granted
 from spindle_spi.records import CatalogRecord, Kind, secret_of
 
@@ -159,17 +159,8 @@ class Bundles:
         bundle, gone = _before(later)
         contents = await self._editor.contents()
         planner = self._planner(context, contents)
-        plan = planner.plan(bundle, prune=False)
-
-        for kind, name in gone:
-            try:
-                planner.delete(kind, name, (KINDS[kind].path, name))
-            except NotFound:
-                continue  # It is gone already.
-            except GatewayError as exc:
-                path = (KINDS[kind].path, name)
-                plan.faults.append(Fault(path=path, problem=exc.message.rstrip(".")))
-
+        planner.plan(bundle, prune=False)
+        plan = planner.delete_all(gone)
         _check_plan(plan, bundle)
         said = note or f"back to before version {number}"
         return plan, await self._carry_out(context, plan, "rollback", said)
@@ -348,7 +339,7 @@ def _nameless(each: Planned, state: JsonObject) -> JsonObject:
     return {key: value for key, value in state.items() if key not in identity}
 
 
-def _before(versions: Sequence[VersionRow]) -> tuple[Bundle, list[tuple[Kind, str]]]:
+def _before(versions: Sequence[VersionRow]) -> tuple[Bundle, set[tuple[Kind, str]]]:
     """Return how everything was that versions touched, and what was not there; newest first."""
     states: dict[tuple[str, ...], Json] = {}
 
@@ -356,11 +347,11 @@ def _before(versions: Sequence[VersionRow]) -> tuple[Bundle, list[tuple[Kind, st
         states.update(_leaves(row.before))
 
     bundle: dict[str, Json] = {"bundle": VERSION}
-    gone: list[tuple[Kind, str]] = []
+    gone: set[tuple[Kind, str]] = set()
 
     for path, state in states.items():
         if state is None and path[0] in SECTIONS:
-            gone.append((SECTIONS[path[0]], path[1]))
+            gone.add((SECTIONS[path[0]], path[1]))
             continue
 
         level: dict[str, Json] = bundle
@@ -372,8 +363,6 @@ def _before(versions: Sequence[VersionRow]) -> tuple[Bundle, list[tuple[Kind, st
 
         level[path[-1]] = {} if state is None else state
 
-    order = list(SECTIONS.values())
-    gone.sort(key=lambda found: order.index(found[0]), reverse=True)
     return bundle_of(bundle), gone
 
 
