@@ -26,7 +26,7 @@ class Plane:
     token: str
 
     async def ask(
-        self, method: str, path: str, body: Json = None, *, match: str | None = None
+        self, method: str, path: str, body: object = None, *, match: str | None = None
     ) -> Answer:
         """Send a request below `plugins`."""
         tag = () if match is None else ((b"if-match", match.encode()),)

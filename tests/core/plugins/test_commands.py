@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from spindle_spi.types import JsonObject
+
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
@@ -34,10 +36,9 @@ def plugin(home: Path, *arguments: str) -> Ran:
     return run("plugin", *arguments, "--home", str(home), "--config", str(home / "spindle.yaml"))
 
 
-def read(ran: Ran) -> dict[str, object]:
+def read(ran: Ran) -> JsonObject:
     assert (ran.code, ran.stderr) == (0, "")
-    found = json.loads(ran.stdout)
-    assert isinstance(found, dict)
+    found: JsonObject = json.loads(ran.stdout)
     return found
 
 

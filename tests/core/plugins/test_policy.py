@@ -72,6 +72,14 @@ def names(policy: PluginPolicy) -> list[str]:
     return [active.name for active in policy.current.active]
 
 
+def state(policy: PluginPolicy, name: str) -> str:
+    return policy.installed[name].state
+
+
+def origin(policy: PluginPolicy, name: str) -> str:
+    return policy.installed[name].origin
+
+
 async def put(store: Store, name: str, **entry: object) -> None:
     text = json.dumps({"plugin": "masks", "name": name, **entry})
     assert await store.plugins.create(name, text, by="test") is not None
@@ -87,7 +95,7 @@ async def test_entries_of_configuration_and_store_run_in_one_order(store: Store)
     assert names(inforce) == ["z"]
     await follow(inforce)
     assert names(inforce) == ["first", "z", "a", "b"]
-    assert inforce.installed["off"].state == "disabled"
+    assert state(inforce, "off") == "disabled"
 
 
 async def test_what_did_not_change_keeps_its_plugin(store: Store) -> None:
@@ -155,7 +163,7 @@ async def test_a_disabled_entry_that_cannot_be_built_denies_nothing(store: Store
     await put(store, "x", plugin="gone", mode="disabled")
     inforce = policy(store)
     await follow(inforce)
-    assert inforce.installed["x"].state == "unusable"
+    assert state(inforce, "x") == "unusable"
     assert names(inforce) == []
 
 
@@ -164,11 +172,11 @@ async def test_the_configuration_goes_before_a_stored_entry_of_its_name(store: S
     await put(store, "x", priority=1)
     inforce = policy(store, entry("x", priority=7))
     await follow(inforce)
-    assert inforce.installed["x"].origin == "config"
+    assert origin(inforce, "x") == "config"
     assert names(inforce) == ["x"]
     inforce.prepare(settings())()
-    assert inforce.installed["x"].origin == "api"
-    assert inforce.installed["x"].state == "active"
+    assert origin(inforce, "x") == "api"
+    assert state(inforce, "x") == "active"
 
 
 async def test_stored_entries_are_held_to_the_rules_in_force(store: Store) -> None:
@@ -176,9 +184,9 @@ async def test_stored_entries_are_held_to_the_rules_in_force(store: Store) -> No
     await put(store, "x", on_error="allow")
     inforce = policy(store)
     await follow(inforce)
-    assert inforce.installed["x"].state == "active"
+    assert state(inforce, "x") == "active"
     inforce.prepare(settings(allow_fail_open=False))()
-    assert inforce.installed["x"].state == "unusable"
+    assert state(inforce, "x") == "unusable"
     assert inforce.current.active[0].is_unusable
 
 
@@ -243,15 +251,17 @@ async def test_an_owner_that_swaps_plugins_does_not_escape_them(heart: Heart) ->
     """The answer is judged by those the call was admitted under."""
     await install(heart, "mask")
     core = heart.core
-    core.owners["llm"] = Owner(
-        answer=lambda _: (
-            core.plugins.prepare(core.settings.plugins)()
-            or Complete(payload={"content": [{"type": "text", "text": "z@example.org"}]})
-        )
-    )
+    original = core.plugins.current
+
+    def swap(_: Invocation) -> Complete:
+        core.plugins.current = PluginRegistry()
+        return Complete(payload={"content": [{"type": "text", "text": "z@example.org"}]})
+
+    core.owners["llm"] = Owner(answer=swap)
     result = await core.invoker.invoke(await heart.caller("red"), Invocation(target=ASK))
     assert isinstance(result, Complete)
     assert "[EMAIL]" in str(result.payload)
+    assert core.plugins.current is not original
 
 
 async def test_a_plugin_that_is_gone_closes_the_calls_it_was_to_judge(heart: Heart) -> None:

@@ -18,7 +18,7 @@ from spindle.breaker import Breaker
 from spindle_spi.plugin import HookPhase, Plugin, PluginHost, Segment, SegmentKind, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from spindle_spi.plugin import PluginInput
     from spindle_spi.types import Json, JsonObject
@@ -80,7 +80,9 @@ class Webhook(Plugin):
         "additionalProperties": False,
     }
 
-    def __init__(self, config: JsonObject | None = None) -> None:
+    def __init__(
+        self, config: JsonObject | None = None, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__(config)
         kinds = self.config.get("kinds")
         breaker = self.config.get("breaker")
@@ -92,7 +94,9 @@ class Webhook(Plugin):
         self._url = str(self.config["url"])
         self._key = str(self.config["signing_key"])
         self._breaker = Breaker(
-            failures=_number(bounds["failures"]), seconds=_number(bounds["seconds"])
+            failures=int(_number(bounds["failures"])),
+            seconds=_number(bounds["seconds"]),
+            clock=clock,
         )
         self._tls: ssl.SSLContext | None = None
 
@@ -275,8 +279,8 @@ def _pinned(url: str, address: str) -> str:
     return urlunsplit((parts.scheme, netloc, parts.path or "/", parts.query, ""))
 
 
-def _number(value: Json) -> int:
-    return int(value) if isinstance(value, int | float) else 0
+def _number(value: Json) -> float:
+    return value if isinstance(value, int | float) else 0.0
 
 
 def _is_object(value: object) -> TypeGuard[JsonObject]:

@@ -1,9 +1,8 @@
-"""The plugin `moderation`: it asks a model through the core, and nothing passes without a verdict."""
+"""The plugin `moderation` asks a model through the core; nothing passes without a verdict."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +19,7 @@ from tests.core.heart import Heart, Owner, open_heart
 from tests.core.plugins.samples import call, text_segment
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
     from pathlib import Path
 
     from spindle_spi.types import Json

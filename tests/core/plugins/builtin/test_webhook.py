@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
@@ -96,13 +96,12 @@ def hook(
     budget: float = 5.0,
     path: str = "/judge",
     failures: int = 3,
-    seconds: float = 60,
     **config: Json,
 ) -> PluginRegistry:
     given: JsonObject = {
         "url": f"{service.url}{path}",
         "signing_key": "env:HOOK_KEY",
-        "breaker": {"failures": failures, "seconds": seconds},
+        "breaker": {"failures": failures},
         **config,
     }
     return bound(Webhook(given), host("127.0.0.1", budget=budget), budget)
@@ -272,11 +271,17 @@ async def test_a_service_that_is_down_denies_and_is_left_alone_for_a_while(
     service: Service,
 ) -> None:
     """After so many failures in a row; a good answer to the next trial closes the breaker."""
+    now = [0.0]
+    config: JsonObject = {
+        "url": service.url,
+        "signing_key": "env:HOOK_KEY",
+        "breaker": {"failures": 2, "seconds": 0.5},
+    }
+    registry = bound(Webhook(config, clock=lambda: now[0]), host("127.0.0.1"))
     service.answer = Answered(status=503)
-    registry = hook(service, failures=2, seconds=0.05)
     assert [await failure(registry) for _ in range(4)] == ["plugin.failed"] * 4
     assert len(service.asked) == 2
-    await anyio.sleep(0.06)
+    now[0] = 0.6
     service.says({"verdict": "allow"})
     assert await judge(registry) == ["one", "two"]
     assert len(service.asked) == 3
@@ -320,8 +325,8 @@ async def test_without_its_key_nothing_is_sent(
 async def test_without_a_host_nothing_is_sent(service: Service) -> None:
     """A plugin that was never bound fails."""
     plugin = Webhook({"url": service.url, "signing_key": "env:HOOK_KEY"})
-    assert await failure(PluginRegistry([ActivePlugin(name="w", plugin=plugin,
-                                                      phases=plugin.phases)])) == "plugin.failed"  # fmt: skip
+    active = ActivePlugin(name="w", plugin=plugin, phases=plugin.phases)
+    assert await failure(PluginRegistry([active])) == "plugin.failed"
 
 
 @pytest.mark.parametrize(
@@ -347,7 +352,7 @@ def test_secrets_are_found_by_reference(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "key").write_text("in a file\n")
     monkeypatch.setenv("HOOK_KEY", KEY)
     secrets = SecretStore.from_environment({}, vault=lambda name: Secret(f"stored {name}"))
-    found = CoreHost(replace(Offer(secrets=secrets)), "p", 1.0)
+    found = CoreHost(Offer(secrets=secrets), "p", 1.0)
     assert found.secret("env:HOOK_KEY").reveal() == KEY
     assert found.secret(f"file:{tmp_path / 'key'}").reveal() == "in a file"
     assert found.secret("vault:hook").reveal() == "stored hook"
