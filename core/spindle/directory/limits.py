@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from spindle.people import People
     from spindle.store import TokenRow
-    from spindle_spi.context import AuthenticatedContext, TimeWindow
+    from spindle_spi.context import AuthenticatedContext, TimeWindow, VisibilityScope
 
 _MOST = 100
 _DAY = 24 * 60
@@ -95,11 +95,15 @@ def _is_whole(
         return False
 
     whole = credential_of(person, people, token_id="", claimed_teams=None, expires_at=None)
-    return (
-        scope.permissions == whole.scope.permissions
-        and scope.team_grants == whole.scope.team_grants
-        and subject.token_teams == whole.subject.token_teams
+    return subject.token_teams == whole.subject.token_teams and _rights(scope) == _rights(
+        whole.scope
     )
+
+
+def _rights(scope: VisibilityScope) -> dict[str | None, set[str]]:
+    """Return permissions by team; None is everywhere."""
+    rights: dict[str | None, set[str]] = {None: set(scope.permissions)}
+    return rights | {grant.team: set(grant.permissions) for grant in scope.team_grants}
 
 
 def _earlier(one: float | None, other: float | None) -> float | None:
