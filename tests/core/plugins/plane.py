@@ -12,7 +12,7 @@ from tests.core.ingress.support import HOST, Harness
 
 if TYPE_CHECKING:
     from spindle.core import Core
-    from spindle_spi.types import Json
+    from spindle_spi.types import JsonObject
     from tests.core.ingress.support import Answer
 
 BASE = "/admin/api/v1/plugins"
@@ -57,8 +57,7 @@ def plane(core: Core, token: str) -> Plane:
     return Plane(harness, token)
 
 
-def read(answer: Answer) -> dict[str, Json]:
+def read(answer: Answer) -> JsonObject:
     """Return the body of an answer."""
-    body = json.loads(answer.body)
-    assert isinstance(body, dict)
+    body: JsonObject = json.loads(answer.body)
     return body

@@ -11,9 +11,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spindle.api.plugins import ROUTES
+from spindle.config import load_settings
 from spindle.plugins import PluginRegistry
 from spindle.plugins.builtin.pii import Pii
 from spindle.plugins.loading import ENTRY_POINT_GROUP
+from spindle.plugins.tally import CALLS, DENIALS, FAILURES, FINDINGS, HELD, SECONDS
 from spindle_spi.plugin import HookPhase, Lane, Plugin, PluginMode, apply_findings
 from tests.core.plugins.samples import (
     Entry,
@@ -99,3 +102,23 @@ async def test_the_page_says_how_far_streams_with_pii_run_behind(kinds: list[str
     said = re.search(r"up to (\d+) characters behind; with `kinds: \[card\]`, (\d+)", page())
     assert said is not None
     assert most == int(said.group(1 if len(kinds) > 1 else 2))
+
+
+def test_the_conditions_on_the_page_load(tmp_path: Path) -> None:
+    """As a configuration of their own."""
+    found = re.search(r"### Conditions\n+```yaml\n(.*?)```", page(), re.DOTALL)
+    assert found is not None
+    path = tmp_path / "spindle.yaml"
+    path.write_text(found.group(1))
+    (active,) = PluginRegistry.load(load_settings(path, home=tmp_path, environ={}).plugins).active
+    assert active.conditions.models == ("openai~*",)
+
+
+def test_the_page_names_every_metric_and_route() -> None:
+    """What is counted and what is served."""
+    names = (CALLS, FINDINGS, DENIALS, FAILURES, SECONDS, HELD)
+    assert set(names) <= set(re.findall(r"`(spindle_plugin_\w+)`", page()))
+
+    for route in ROUTES:
+        path = route.path.removeprefix("/admin/api/v1")
+        assert f"| `{route.method} {path}` | `{route.permission}` |" in page()

@@ -45,14 +45,19 @@ def scores(**values: float) -> Complete:
     return chat(json.dumps({"hate": 0.0, "spam": 0.0, **values}))
 
 
+def harmless(_: Invocation) -> Result:
+    return scores()
+
+
 class Judged(Owner):
     """The module behind both: it serves the tool, and is the model that judges."""
 
-    verdict: Callable[[Invocation], Result] = staticmethod(lambda _: scores())
+    verdict: Callable[[Invocation], Result]
 
     def __init__(self) -> None:
         super().__init__()
         self.answer = self._answer
+        self.verdict = harmless
 
     def _answer(self, invocation: Invocation) -> Result:
         if invocation.target.kind is Kind.MODEL:
@@ -226,7 +231,8 @@ async def test_it_does_not_judge_its_own_calls_and_others_end(tmp_path: Path) ->
         "    - {name: two, plugin: moderation, config: {model: up~blue}}\n"
         "    - {name: mask, plugin: pii}\n"
     )
-    zeros = dict.fromkeys(Moderation({"model": "m"})._categories, 0.0)
+    categories = ("hate", "harassment", "self_harm", "sexual", "violence", "illicit")
+    zeros = dict.fromkeys(categories, 0.0)
 
     async with open_heart(tmp_path, extra) as heart:
         owner = heart.core.owners["llm"] = Judged()
