@@ -16,10 +16,10 @@ import anyio.to_thread
 import structlog
 from pydantic import BaseModel
 
+from spindle.config import Settings
 from spindle_spi.errors import ConfigError, FailedPrecondition, GatewayError
 
 if TYPE_CHECKING:
-    from spindle.config import Settings
     from spindle.snapshots import Snapshots
     from spindle.store import Store
 

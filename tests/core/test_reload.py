@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import anyio
@@ -23,9 +24,9 @@ from tests.core.heart import Heart
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-    from pathlib import Path
 
     from spindle.config import Settings
+    from spindle_spi.types import JsonObject
 
 BEFORE: dict[str, object] = {
     "llm": {"services": {"up": {"provider_type": "openai", "urls": ["http://127.0.0.1:9/v1"]}}}
@@ -56,7 +57,7 @@ async def opened(home: Path) -> AsyncGenerator[Bench]:
     path.write_text(json.dumps(BEFORE))
 
     def load() -> Settings:
-        schemas: dict[str, dict[str, object]] = {"llm": {}, "mcp": {}}
+        schemas: dict[str, JsonObject] = {"llm": {}, "mcp": {}}
         return load_settings(path, home=home, environ={}, schemas=schemas)
 
     core = await Core.open(load())

@@ -12,6 +12,7 @@ from spindle_spi.errors import ConfigError, InvalidArgument
 if TYPE_CHECKING:
     from spindle.api.request import Request
     from spindle.core import Core
+    from spindle_spi.types import JsonObject
 
 
 async def reload(core: Core, request: Request) -> Response:
@@ -30,7 +31,7 @@ async def reload(core: Core, request: Request) -> Response:
             code="core.config.invalid",
         ) from exc
 
-    shown = {"applied": list(done.applied), "needs_restart": list(done.needs_restart)}
+    shown: JsonObject = {"applied": list(done.applied), "needs_restart": list(done.needs_restart)}
     await core.audit.record(
         request.context, AuditEntry(action="config.reload", target="config", after=shown)
     )

@@ -11,10 +11,10 @@ import httpx2
 from spindle.cli.access import GatewayAccess
 from spindle.cli.failures import Failure, reported
 from spindle.gateway import find_running
+from spindle.reload import Reloaded
 
 if TYPE_CHECKING:
     from spindle.gateway import Sources
-    from spindle_spi.types import JsonObject
 
 _SECONDS = 60.0
 
@@ -22,19 +22,19 @@ _SECONDS = 60.0
 def reload(sources: Sources, *, as_json: bool) -> None:
     """Reload, and say what is in force and what waits for a restart."""
     with reported():
-        answer = anyio.run(_reload, sources)
+        done = anyio.run(_reload, sources)
 
     if as_json:
-        print(json.dumps(answer))
+        print(json.dumps({"applied": done.applied, "needs_restart": done.needs_restart}))
         return
 
-    print(f"In force: {', '.join(answer['applied']) or 'nothing had changed'}.")
+    print(f"In force: {', '.join(done.applied) or 'nothing had changed'}.")
 
-    if answer["needs_restart"]:
-        print(f"Restart the gateway for: {', '.join(answer['needs_restart'])}.")
+    if done.needs_restart:
+        print(f"Restart the gateway for: {', '.join(done.needs_restart)}.")
 
 
-async def _reload(sources: Sources) -> JsonObject:
+async def _reload(sources: Sources) -> Reloaded:
     if not sources.environ.get("SPINDLE_URL") and find_running(sources.home) is None:
         raise Failure(
             f"No gateway runs for {sources.home}: start one with `spindle serve`, or name one "
@@ -50,9 +50,9 @@ async def _reload(sources: Sources) -> JsonObject:
         except httpx2.HTTPError as exc:
             raise Failure(f"The gateway at {gateway.url} does not answer: {exc}.") from exc
 
-    found: JsonObject = answer.json()
+    found = answer.json()
 
     if answer.is_error:
         raise Failure(str(found["error"]["message"]))
 
-    return found
+    return Reloaded(applied=tuple(found["applied"]), needs_restart=tuple(found["needs_restart"]))
