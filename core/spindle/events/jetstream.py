@@ -67,6 +67,8 @@ class JetStreamPublisher:
             name="spindle",
             connect_timeout=_CONNECT_SECONDS,
             allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
             error_cb=_ignore,
         )
         stream = self._client.jetstream(timeout=_ANSWER_SECONDS)
