@@ -16,6 +16,7 @@ from spindle_spi.plugin import (
     HookPhase,
     HookPlan,
     Plugin,
+    PluginHost,
     PluginInput,
     Segment,
     SegmentKind,
@@ -23,6 +24,8 @@ from spindle_spi.plugin import (
     phases_of,
 )
 from spindle_spi.records import Kind
+from spindle_spi.secret import Secret
+from spindle_spi.types import JsonObject
 from tests.spi.derived import bounded, sample_of
 
 if TYPE_CHECKING:
@@ -146,3 +149,26 @@ def test_every_kind_that_carries_content_has_phases() -> None:
     assert without == {Kind.PROVIDER, Kind.GATEWAY, Kind.SERVER, Kind.TOOLSET, Kind.ROOT}
     assert phases[Kind.RESOURCE] == (HookPhase.PRE_FETCH, HookPhase.POST_FETCH)
     assert phases[Kind.TOOL] == (HookPhase.PRE_INVOKE, HookPhase.POST_INVOKE)
+
+
+def test_a_plugin_is_bound_to_its_host_once_it_is_built() -> None:
+    """Until then there is none."""
+
+    class Alone(PluginHost):
+        @property
+        def budget_seconds(self) -> float:
+            return 1.0
+
+        async def invoke(self, call: PluginInput, model: str, request: JsonObject) -> JsonObject:
+            return request
+
+        def secret(self, reference: str) -> Secret:
+            return Secret(reference)
+
+        async def address_of(self, url: str) -> str:
+            return url
+
+    plugin, host = Replacing("b"), Alone()
+    assert plugin.host is None
+    plugin.bind(host)
+    assert plugin.host is host
