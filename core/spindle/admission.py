@@ -70,6 +70,9 @@ class OpenPermit:
     """What it takes of limits and budgets; None when it takes nothing."""
 
 
+_NOBODY: frozenset[str] = frozenset()
+
+
 class Gate(Protocol):
     """Somebody who has to be awaited before a call is admitted, and may refuse it."""
 
@@ -103,6 +106,8 @@ class Admission:
         self.leases = Leases(self._lose)
         self.gates: list[Gate] = []
         """Asked in order before `admit`; none by default, so that nothing is awaited."""
+        self._barred = _NOBODY
+        """Alternatives the gates do not let through, from `pass_gates` to `admit`."""
         self.refusals: Refusals = unheard
         """Told of calls that are refused for who asks."""
         self.completions: Completions | None = None
@@ -142,9 +147,30 @@ class Admission:
             self.refusals(call_refused(context, target, action, error))
             raise
 
+        barred = await self._barred_of(context, record, action) if self.gates else _NOBODY
+
         if self._allowance.is_awaited and not JUDGING.get():
             others, _ = _alternatives(self._snapshots.current, context, record)
             await self._allowance.prepare(context, record, others, estimate)
+
+        # For `admit`, which comes next: nothing else runs in between.
+        self._barred = barred
+
+    async def _barred_of(
+        self, context: AuthenticatedContext, record: CatalogRecord, action: Action
+    ) -> frozenset[str]:
+        """Return the ids of alternatives that a gate does not let through, or cannot judge."""
+        others, _ = _alternatives(self._snapshots.current, context, record)
+        barred: set[str] = set()
+
+        for other in others:
+            try:
+                for gate in self.gates:
+                    await gate.check(context, other, action)
+            except (PermissionDenied, Unavailable):
+                barred.add(other.id)
+
+        return frozenset(barred)
 
     def admit(
         self,
@@ -157,6 +183,7 @@ class Admission:
         holder: str = "",
     ) -> Permit:
         """Decide one call for a holder; see `CatalogService.admit`."""
+        barred, self._barred = self._barred, _NOBODY
         snapshot = self._snapshots.current
         record = self._decide(snapshot, context, target, action)
         backend = usable_backend(record, snapshot.backend_of(record))
@@ -168,7 +195,7 @@ class Admission:
 
         plugins = self._plugins.current
 
-        others, other_backends = _alternatives(snapshot, context, record)
+        others, other_backends = _alternatives(snapshot, context, record, barred)
         taken: Held | None = None
 
         if self._allowance.is_active and not JUDGING.get():
@@ -303,7 +330,10 @@ _Records: TypeAlias = tuple[CatalogRecord, ...]
 
 
 def _alternatives(
-    snapshot: Snapshot, context: AuthenticatedContext, record: CatalogRecord
+    snapshot: Snapshot,
+    context: AuthenticatedContext,
+    record: CatalogRecord,
+    barred: frozenset[str] = _NOBODY,
 ) -> tuple[_Records, _Records]:
     spec = record.spec
 
@@ -316,7 +346,7 @@ def _alternatives(
         # A fallback the caller may not see is not in the permit at all.
         other = snapshot.see(context, Target(kind=Kind.MODEL, name=name))
 
-        if other is None or other.id == record.id:
+        if other is None or other.id == record.id or other.id in barred:
             continue
 
         backend = snapshot.backend_of(other)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 OPEN_MODEL = Target(kind=Kind.MODEL, name="up~open")
 RED_MODEL = Target(kind=Kind.MODEL, name="up~red")
+BLUE_MODEL = Target(kind=Kind.MODEL, name="up~blue")
+ASK = Target(kind=Kind.TOOL, name="ask")
 
 
 @asynccontextmanager
@@ -44,7 +46,7 @@ async def gate(home: Path, **keys: object) -> AsyncGenerator[tuple[Heart, FakeDe
 async def ask(
     heart: Heart,
     caller: AuthenticatedContext,
-    target: Target = OPEN_MODEL,
+    target: Target = RED_MODEL,
     action: Action = Action.EXECUTE,
 ) -> None:
     await heart.core.services_for("llm").catalog.admit(caller, target, action)
@@ -63,7 +65,7 @@ async def test_every_call_is_asked_about_and_a_no_is_permission_denied(tmp_path:
         point.decide = lambda question: False
 
         with pytest.raises(PermissionDenied) as caught:
-            await ask(heart, caller, RED_MODEL)
+            await ask(heart, caller, ASK)
 
     assert caught.value.code == "core.policy.denied"
     first, second = point.asked
@@ -79,9 +81,10 @@ async def test_every_call_is_asked_about_and_a_no_is_permission_denied(tmp_path:
     }
     assert first["action"] == {"name": "execute", "properties": {"permission": "llm.invoke"}}
     assert first["resource"]["type"] == "model"
-    assert first["resource"]["properties"]["name"] == "up~open"
+    assert first["resource"]["properties"]["name"] == "up~red"
+    assert first["resource"]["properties"]["team"] == "red"
     assert first["context"] == {"server_id": None}
-    assert second["resource"]["properties"]["team"] == "red"
+    assert (second["resource"]["type"], second["resource"]["properties"]["team"]) == ("tool", None)
     assert point.requests[0].headers["x-request-id"] == caller.trace.request_id
     assert "authorization" not in point.requests[0].headers
     assert counted(heart, "allow")
@@ -102,6 +105,20 @@ async def test_it_never_widens_what_our_own_rules_refuse(tmp_path: Path) -> None
 
     assert absent.value.code == "core.model.not_found"
     assert point.asked == []
+
+
+async def test_a_fallback_it_does_not_allow_is_not_in_the_permit(tmp_path: Path) -> None:
+    """Else it would answer what was never asked about; neither is one that cannot be judged."""
+    async with gate(tmp_path, cache_seconds=0) as (heart, point):
+        caller = await heart.caller("red", "blue")
+        catalog = heart.core.services_for("llm").catalog
+        point.decide = lambda question: question["resource"]["properties"]["name"] != "up~red"
+        permit = await catalog.admit(caller, OPEN_MODEL, Action.EXECUTE)
+        point.decide = lambda question: True
+        whole = await catalog.admit(caller, OPEN_MODEL, Action.EXECUTE)
+
+    assert [record.name for record in permit.alternatives] == ["up~blue"]
+    assert [record.name for record in whole.alternatives] == ["up~red", "up~blue"]
 
 
 async def test_answers_are_kept_for_a_while_for_one_caller_record_and_action(
@@ -142,11 +159,11 @@ async def test_nothing_is_kept_where_the_operator_wants_nothing_kept(tmp_path: P
 
 async def test_what_is_kept_is_bounded_and_the_least_used_goes_first(tmp_path: Path) -> None:
     async with gate(tmp_path, cache_seconds=60, cache_size=2) as (heart, point):
-        caller = await heart.caller("red")
+        caller = await heart.caller("red", "blue")
         await ask(heart, caller)
-        await ask(heart, caller, RED_MODEL)
+        await ask(heart, caller, ASK)
         await ask(heart, caller)
-        await ask(heart, caller, Target(kind=Kind.TOOL, name="ask"))
+        await ask(heart, caller, BLUE_MODEL)
         held = heart.core.decision_point
         assert held is not None
         assert held.cached() == 2
@@ -325,9 +342,9 @@ async def test_only_the_kinds_and_actions_that_are_named_are_asked_about(tmp_pat
     async with gate(tmp_path, kinds=["tool"], actions=["execute"]) as (heart, point):
         caller = await heart.caller("red")
         await ask(heart, caller)
-        await ask(heart, caller, Target(kind=Kind.TOOL, name="ask"), Action.READ)
+        await ask(heart, caller, ASK, Action.READ)
         assert point.asked == []
-        await ask(heart, caller, Target(kind=Kind.TOOL, name="ask"))
+        await ask(heart, caller, ASK)
         assert len(point.asked) == 1
 
 
