@@ -98,7 +98,7 @@ def make_plan(sources: Sources) -> Plan:
 
     if not structlog.is_configured():
         # Until logging is set up by the settings; standard output may carry a protocol.
-        structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
 
     def remember(name: str) -> None:
         nonlocal loading
