@@ -10,8 +10,11 @@ import typer
 
 from spindle.cli import (
     audit_commands,
+    bundle_commands,
+    catalog_commands,
     people_commands,
     plugin_commands,
+    published_commands,
     secret_commands,
     token_commands,
     usage_commands,
@@ -39,6 +42,13 @@ app.add_typer(people_commands.role_app, name="role")
 app.add_typer(token_commands.app, name="token")
 app.add_typer(config, name="config")
 app.add_typer(modules, name="modules")
+app.add_typer(catalog_commands.provider_app, name="provider")
+app.add_typer(catalog_commands.model_app, name="model")
+app.add_typer(catalog_commands.gateway_app, name="gateway")
+app.add_typer(catalog_commands.server_app, name="server")
+app.add_typer(published_commands.tool_app, name="tool")
+app.add_typer(published_commands.resource_app, name="resource")
+bundle_commands.add_to(config)
 app.add_typer(secret_commands.app, name="secrets")
 app.add_typer(plugin_commands.app, name="plugin")
 app.add_typer(audit_commands.app, name="audit")

@@ -62,7 +62,7 @@ async def exported(desk: Desk, *, by: str = "root", query: str = "") -> JsonObje
     told = await desk.ask("GET", f"config/export{query}", by=by)
     assert told.status == 200, told.raw
     assert told.headers[b"content-type"] == b"application/yaml"
-    value = yaml.safe_load(told.raw)
+    value: JsonObject = yaml.safe_load(told.raw)
     assert isinstance(value, dict)
     return value
 

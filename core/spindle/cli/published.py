@@ -1,0 +1,106 @@
+"""`spindle tool | resource …`: over a gateway that runs, which knows what upstreams publish."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import anyio
+import httpx2
+
+from spindle.cli.access import GatewayAccess
+from spindle.cli.failures import Failure, reported
+from spindle.cli.tables import print_table
+from spindle.gateway import find_running
+
+if TYPE_CHECKING:
+    from spindle.gateway import Sources
+    from spindle_spi.types import Json, JsonObject
+
+_SECONDS = 30.0
+_PAGE = 500
+
+
+def list_all(sources: Sources, path: str, *, as_json: bool) -> None:
+    """List the records of a collection."""
+    records: list[JsonObject] = []
+    query = f"?limit={_PAGE}"
+
+    with reported():
+        while query:
+            page = _ask(sources, "GET", f"{path}{query}")
+            items = page["items"]
+            records += (
+                [item for item in items if isinstance(item, dict)]
+                if isinstance(items, list)
+                else []
+            )
+            cursor = page["next_cursor"]
+            query = f"?limit={_PAGE}&cursor={cursor}" if cursor else ""
+
+    if as_json:
+        print(json.dumps(records))
+        return
+
+    print_table(
+        ("NAME", "VISIBILITY", "TEAM", "ENABLED", "FROM", "DESCRIPTION"),
+        [
+            (
+                str(record["name"]),
+                str(record["visibility"]),
+                str(record["team"] or "-"),
+                "yes" if record["enabled"] else "no",
+                str(record["origin"]),
+                str(record["description"] or "-").partition("\n")[0],
+            )
+            for record in records
+        ],
+    )
+
+
+def change(sources: Sources, path: str, name: str, changes: JsonObject, *, as_json: bool) -> None:
+    """Change what is wanted of one record."""
+    with reported():
+        if not changes:
+            raise Failure("Nothing to change was said; --help lists the options.")
+
+        record = _ask(sources, "PATCH", f"{path}/{quote(name, safe='')}", changes)
+
+    print(json.dumps(record) if as_json else f"{record['name']} is changed.")
+
+
+def _ask(sources: Sources, method: str, path: str, body: Json = None) -> JsonObject:
+    if not sources.environ.get("SPINDLE_URL") and find_running(sources.home) is None:
+        raise Failure(
+            "What upstreams publish is known to a gateway that runs: start one with "
+            "`spindle serve`, or name one by SPINDLE_URL and SPINDLE_TOKEN."
+        )
+
+    async def ask() -> httpx2.Response:
+        async with (
+            GatewayAccess(sources).open() as gateway,
+            httpx2.AsyncClient(timeout=_SECONDS) as client,
+        ):
+            return await client.request(
+                method,
+                f"{gateway.url}/admin/api/v1/{path}",
+                headers={"authorization": f"Bearer {gateway.token.reveal()}"},
+                json=body,
+            )
+
+    try:
+        response = anyio.run(ask)
+        answer: Json = response.json()
+    except (httpx2.HTTPError, ValueError) as exc:
+        raise Failure(f"The gateway gave no answer: {type(exc).__name__}.") from exc
+
+    if not isinstance(answer, dict):
+        raise Failure("The gateway's answer cannot be read.")
+
+    if response.is_error:
+        error = answer.get("error")
+        said = error.get("message") if isinstance(error, dict) else None
+        raise Failure(str(said or f"The gateway refused: {response.status_code}."))
+
+    return answer

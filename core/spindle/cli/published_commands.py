@@ -1,0 +1,74 @@
+"""`spindle tool` and `spindle resource`: who sees what upstreams publish."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from spindle.cli.catalog_commands import Description, Owner, Tags, Team, Visibility, said
+from spindle.cli.options import HOME, AsJson, Config, Home, sources_of
+
+tool_app = typer.Typer(no_args_is_help=True, help="Govern tools, over a gateway that runs.")
+resource_app = typer.Typer(no_args_is_help=True, help="Govern resources, over a gateway that runs.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name, as `list` shows it.")]
+
+
+def _add_commands(app: typer.Typer, kind: str) -> None:
+    path = f"{kind}s"
+
+    @app.command("list", help=f"List every {kind} there is at the moment.")
+    def list_all(as_json: AsJson = False, config: Config = None, home: Home = HOME) -> None:
+        from spindle.cli import published
+
+        published.list_all(sources_of(home, config), path, as_json=as_json)
+
+    @app.command("update", help=f"Say who sees a {kind}, and how it is described.")
+    def update(  # noqa: PLR0913 - one parameter per option
+        name: Name,
+        visibility: Visibility = None,
+        team: Team = None,
+        owner: Owner = None,
+        description: Description = None,
+        tag: Tags = None,
+        as_json: AsJson = False,
+        config: Config = None,
+        home: Home = HOME,
+    ) -> None:
+        from spindle.cli import published
+
+        changes = said(
+            {
+                "visibility": visibility,
+                "team": team,
+                "owner": owner,
+                "description": description,
+                "tags": [*tag] if tag else None,
+            }
+        )
+        published.change(sources_of(home, config), path, name, changes, as_json=as_json)
+
+    @app.command("enable", help=f"Switch a {kind} on.")
+    def enable(
+        name: Name, as_json: AsJson = False, config: Config = None, home: Home = HOME
+    ) -> None:
+        from spindle.cli import published
+
+        sources = sources_of(home, config)
+        published.change(sources, path, name, {"enabled": True}, as_json=as_json)
+
+    @app.command("disable", help=f"Switch a {kind} off: for its users it is not there.")
+    def disable(
+        name: Name, as_json: AsJson = False, config: Config = None, home: Home = HOME
+    ) -> None:
+        from spindle.cli import published
+
+        sources = sources_of(home, config)
+        published.change(sources, path, name, {"enabled": False}, as_json=as_json)
+
+    del list_all, update, enable, disable
+
+
+_add_commands(tool_app, "tool")
+_add_commands(resource_app, "resource")
