@@ -18,7 +18,7 @@ from spindle.config.faults import Fault, model_fault, render_fault
 from spindle.config.names import NAME, SLUG, TOOL, NameRule
 from spindle.config.sections import Count, Seconds, Section, Text, Url, refuse
 from spindle_spi.errors import InvalidArgument
-from spindle_spi.types import Json, JsonObject
+from spindle_spi.types import JsonObject
 
 _MAX_FAULTS = 20
 _MAX_TAGS = 50
@@ -243,9 +243,3 @@ def plain(body: Section) -> JsonObject:
     """Return a body as JSON, without what is not set."""
     data: JsonObject = json.loads(body.model_dump_json(exclude_none=True))
     return data
-
-
-def as_json(value: object) -> Json:
-    """Return a value that is JSON already, typed so."""
-    checked: Json = json.loads(json.dumps(value))
-    return checked

@@ -130,8 +130,12 @@ def provider_data(body: ProviderChanges) -> JsonObject:
     if isinstance(config, dict):
         data |= {_CONFIG[key]: value for key, value in config.items()}
 
-    defaults = {_DEFAULTS[key]: given[key] for key in _DEFAULTS if key in given}
-    return data | ({"defaults": defaults} if defaults else {})
+    defaults: JsonObject = {_DEFAULTS[key]: given[key] for key in _DEFAULTS if key in given}
+
+    if defaults:
+        data["defaults"] = defaults
+
+    return data
 
 
 def model_data(body: ModelChanges, before: ModelSpec | None = None) -> JsonObject:
@@ -182,6 +186,10 @@ def provider_shown(record: CatalogRecord, *, epoch: int, whole: bool) -> JsonObj
         "verify_cert": spec.verify_cert,
         "enable_discovery": spec.enable_discovery,
     }
+
+    if whole:
+        config["options"] = spec.options
+
     return {
         "id": record.id,
         "name": record.name,
@@ -193,7 +201,7 @@ def provider_shown(record: CatalogRecord, *, epoch: int, whole: bool) -> JsonObj
         "api_version": spec.api_version,
         "api_key_set": ref is not None,
         "api_key_ref": None if ref is None else ref.name,
-        "config": config | ({"options": spec.options} if whole else {}),
+        "config": config,
         "default_model": spec.default_model,
         "default_temperature": spec.defaults.get("temperature"),
         "default_max_tokens": spec.defaults.get("max_tokens"),

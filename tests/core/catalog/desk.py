@@ -47,8 +47,7 @@ class Told:
     @property
     def data(self) -> JsonObject:
         """The body as an object."""
-        value = json.loads(self.raw)
-        assert isinstance(value, dict)
+        value: JsonObject = json.loads(self.raw)
         return value
 
     @property

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from spindle.administrator import local_context
 from spindle.api.catalog import ROUTES as CATALOG_ROUTES
 from spindle.api.registry import ROUTES as REGISTRY_ROUTES
+from spindle_spi.errors import Unsupported
 from spindle_spi.records import GatewaySpec, Kind
 from tests.core.catalog.desk import LOCAL, open_desk, publish_demo
 
@@ -229,3 +231,25 @@ async def test_ephemeral_gateways_are_nobodys_to_administer(tmp_path: Path) -> N
         for word in ("own-1", "e"):
             assert (await desk.ask("GET", f"gateways/{word}")).status == 404
             assert (await desk.ask("PATCH", f"gateways/{word}", {"tags": []})).status == 404
+
+
+async def test_who_came_through_a_server_governs_what_it_shows(tmp_path: Path) -> None:
+    """And nothing else, whatever their permissions are."""
+    async with open_desk(tmp_path) as desk:
+        server = (await desk.ask("GET", "servers/desk")).data
+        desk.tokens["bound"] = await desk.heart.token(
+            role="platform_admin", admin=True, server_id=str(server["id"])
+        )
+        publish_demo(desk.core)
+        assert (await desk.ask("GET", "models", by="bound")).names == ["up~open"]
+        assert (await desk.ask("PATCH", "tools/demo__echo", RED, by="bound")).status == 200
+        assert (await desk.ask("PATCH", "models/up~red", {"tags": []}, by="bound")).status == 404
+        assert (await desk.ask("PATCH", "models/up~open", {"tags": []}, by="bound")).status == 409
+        assert (await desk.ask("DELETE", "tools/demo__echo", by="bound")).status == 409
+
+
+async def test_what_a_program_asks_for_is_refused_as_well(tmp_path: Path) -> None:
+    """The editor does not rely on there being no route."""
+    async with open_desk(tmp_path) as desk:
+        with pytest.raises(Unsupported):
+            await desk.core.catalog.create(local_context(), Kind.RESOURCE_TEMPLATE, {})

@@ -77,7 +77,9 @@ async def test_the_second_of_two_editors_is_refused(tmp_path: Path) -> None:
             assert (await desk.ask("PATCH", path, {"tags": ["3"]}, match="*")).status == 200
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(plans=st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=4), min_size=2, max_size=5))
 async def test_no_update_is_lost_whoever_writes_at_once(
     tmp_path_factory: pytest.TempPathFactory, plans: list[list[int]]
@@ -112,7 +114,9 @@ async def test_no_update_is_lost_whoever_writes_at_once(
         assert kept
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(
+    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     limit=st.integers(1, 4),
     steps=st.lists(st.tuples(st.sampled_from("abxyz"), st.booleans()), max_size=8),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import anyio
 import pytest
 
 from spindle_conformance.upstreams.server import Ending, Play, Seen
-from spindle_spi.records import Kind
+from spindle_spi.records import CatalogRecord, Kind, ProviderSpec
 from spindle_spi.secret import SecretRef
 from tests.llm.support.gateway import Gateway, gateway, until
-from tests.llm.support.records import SPEC, model
+from tests.llm.support.records import SPEC, model, provider
 
 pytestmark = pytest.mark.anyio
 
@@ -77,3 +78,57 @@ async def test_nobody_is_asked_who_should_not_be() -> None:
         await up.chat()
 
     assert [seen.path for seen in up.upstream.seen] == ["/v1/chat/completions"]
+
+
+def _changed(up: Gateway, spec: ProviderSpec, **more: object) -> CatalogRecord:
+    record = up.host.records.find(Kind.PROVIDER, "up")
+    assert record is not None
+    epoch = record.epoch + 1
+    return replace(record, spec=spec, epoch=epoch, **more)  # type: ignore[arg-type]
+
+
+async def test_a_provider_that_changes_is_asked_again() -> None:
+    """For what it is now: one that is not to be asked any more takes its models along."""
+    async with gateway(LISTING, spec=SPEC) as up:
+        asking = replace(ASKING, urls=(up.url,))
+        up.host.records.add(_changed(up, asking))
+        await until(lambda: "up~new" in _names(up))
+        assert len(up.upstream.seen) == 1
+
+        # Whose it is changes nothing of what it would answer.
+        up.host.records.add(_changed(up, asking, team="red"))
+        up.host.records.add(_changed(up, replace(asking, enable_discovery=False)))
+        await until(lambda: "up~new" not in _names(up))
+        assert len(up.upstream.seen) == 1
+
+
+async def test_a_provider_that_comes_while_the_gateway_runs_is_asked() -> None:
+    """One that goes, is switched off, or changes while it is asked, is asked no more."""
+    async with gateway(LISTING, spec=SPEC) as up:
+        late = provider(url=up.url, spec=replace(ASKING, urls=(up.url,)))
+        late = replace(late, id="late", name="late")
+        up.host.records.add(late)
+        await until(lambda: "late~new" in _names(up))
+
+        up.host.records.add(replace(late, enabled=False, epoch=late.epoch + 1))
+
+        with anyio.fail_after(5):
+            while "late" in str(await up.module.stats()):
+                await anyio.sleep(0)
+
+        up.host.records.add(replace(late, epoch=late.epoch + 2))
+        await until(lambda: len(up.upstream.seen) == 2)
+        up.host.records.remove(late)
+        await until(lambda: "late~new" not in _names(up))
+
+
+async def test_a_change_ends_the_asking_before_it() -> None:
+    """A provider that hangs is not waited for once its record says something else."""
+    async with gateway(Play(silent=True, ending=Ending.HANG), spec=SPEC) as up:
+        slow = replace(ASKING, urls=(up.url,), short_timeout=60.0)
+        up.host.records.add(_changed(up, slow))
+        await until(lambda: len(up.upstream.seen) == 1)
+        up.host.records.add(_changed(up, replace(slow, max_retries=1)))
+        await until(lambda: len(up.upstream.seen) == 2)
+        up.host.records.add(_changed(up, SPEC, enabled=False))
+        await until(lambda: up.host.records.find(Kind.PROVIDER, "up") is not None)
