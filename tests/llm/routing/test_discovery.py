@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from spindle_conformance.upstreams.server import Ending, Play, Seen
@@ -114,7 +115,7 @@ async def test_a_provider_that_comes_while_the_gateway_runs_is_asked() -> None:
 
         with anyio.fail_after(5):
             while "late" in str(await up.module.stats()):
-                await anyio.sleep(0)
+                await anyio.lowlevel.checkpoint()
 
         up.host.records.add(replace(late, epoch=late.epoch + 2))
         await until(lambda: len(up.upstream.seen) == 2)
