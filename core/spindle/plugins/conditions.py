@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from spindle_spi.records import CatalogRecord, Kind, ServerSpec
 
@@ -43,9 +43,8 @@ class ConditionLists(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What conditions look at; equal facts have equal plans."""
+class Facts(NamedTuple):
+    """What conditions look at; equal facts have equal plans. Made for every call: a tuple."""
 
     kind: Kind
     names: tuple[str, ...]
@@ -106,19 +105,17 @@ def conditions_of(lists: ConditionLists) -> Conditions:
     )
 
 
-def facts_of(
-    record: CatalogRecord,
-    others: Sequence[CatalogRecord],
-    context: AuthenticatedContext,
-    by_id: Mapping[str, CatalogRecord],
-) -> Facts:
-    """Return what conditions look at in one call; `others` are its fallbacks."""
+def server_of(context: AuthenticatedContext, by_id: Mapping[str, CatalogRecord]) -> str | None:
+    """Return the slug of the virtual server a call came through."""
     server_id = context.visibility_scope.server_id
     server = None if server_id is None else by_id.get(server_id)
     spec = None if server is None else server.spec
-    names = (record.name, *(other.name for other in others)) if others else (record.name,)
-    slug = spec.slug if isinstance(spec, ServerSpec) else None
-    return Facts(record.kind, names, slug, context.subject.token_teams)
+    return spec.slug if isinstance(spec, ServerSpec) else None
+
+
+def names_of(record: CatalogRecord, others: Sequence[CatalogRecord]) -> tuple[str, ...]:
+    """Return the names of a record and its fallbacks."""
+    return (record.name, *(other.name for other in others)) if others else (record.name,)
 
 
 def _any(patterns: Iterable[str], names: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import structlog
 
-from spindle.plugins.conditions import Facts, facts_of
+from spindle.plugins.conditions import Facts, names_of, server_of
 from spindle.plugins.host import JUDGING
 from spindle.plugins.loading import (
     BUDGET_SECONDS,
@@ -132,11 +132,18 @@ class PluginRegistry:
         """
         plan = self._plans[record.kind]
 
-        if not plan:
+        if plan is EMPTY:
             return plan
 
         if self._has_conditions:
-            plan = self._choose(plan, facts_of(record, others, context, by_id))
+            # What no condition asks about makes no difference: one plan serves all of it.
+            facts = Facts(
+                record.kind,
+                names_of(record, others),
+                server_of(context, by_id) if self._asks_servers else None,
+                context.subject.token_teams if self._asks_teams else None,
+            )
+            plan = self._choose(plan, facts)
 
         judging = JUDGING.get()
         return without(plan, judging) if judging else plan
@@ -159,13 +166,6 @@ class PluginRegistry:
             ) from exc
 
     def _choose(self, plan: HookPlan, facts: Facts) -> HookPlan:
-        # What no condition asks about makes no difference: one plan serves all of it.
-        facts = Facts(
-            facts.kind,
-            facts.names,
-            facts.server if self._asks_servers else None,
-            facts.teams if self._asks_teams else None,
-        )
         chosen = self._chosen.get(facts)
 
         if chosen is None:

@@ -91,7 +91,7 @@ def test_every_list_that_is_given_has_to_match(
 
 def test_a_caller_for_every_team_is_in_each() -> None:
     """An administrator's token without teams is not a way round a team's rules."""
-    assert Conditions(teams=("red",)).hold(replace(TOOL, teams=None))
+    assert Conditions(teams=("red",)).hold(TOOL._replace(teams=None))
 
 
 def test_the_plan_names_the_entries_whose_conditions_hold() -> None:

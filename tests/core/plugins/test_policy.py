@@ -239,6 +239,8 @@ async def test_a_call_keeps_the_plugins_it_was_admitted_under(heart: Heart) -> N
         caller, permit.id, HookPhase.PRE_INVOKE, [text_segment("c@example.org")]
     )
     assert [segment.text for segment in judged] == ["[EMAIL]"]
+    again = await services.plugin.open_guard(caller, permit.id)
+    assert await again.push(Lane(), "d@example.org") + await again.close(Lane()) == "[EMAIL]"
     later = await services.catalog.admit(caller, OPEN, Action.EXECUTE)
 
     with pytest.raises(PluginDenied):

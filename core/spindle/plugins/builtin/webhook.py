@@ -63,7 +63,7 @@ class Webhook(Plugin):
             },
             "kinds": {
                 "type": "array",
-                "items": {"enum": sorted(kind.value for kind in _KINDS)},
+                "items": {"enum": [*sorted(kind.value for kind in _KINDS)]},
                 "minItems": 1,
                 "uniqueItems": True,
             },
