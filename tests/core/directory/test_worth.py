@@ -348,3 +348,33 @@ def test_addresses_are_inside_or_they_are_more(
     else:
         with pytest.raises(PermissionDenied, match="addresses"):
             check_worth(caller(limited), wanted)
+
+
+def test_a_limited_caller_hands_on_by_name_what_they_hold_now() -> None:
+    """Even when their limits take nothing away today: they may tomorrow."""
+    held = ("tokens.create", "tools.read")
+    rows = PeopleRows(
+        users=(UserRow(email=ADA, role="one"),),
+        teams=(),
+        memberships=(),
+        roles=(RoleRow(name="one", permissions=held),),
+    )
+    whole = TokenRow(
+        id="mine",
+        name="mine",
+        prefix="spn_mine",
+        hash="hash",
+        created_at=1.0,
+        user_email=ADA,
+        teams=None,
+        permissions=("*",),
+    )
+    free = try_to_make(rows, whole, TokenWish())
+    limited = try_to_make(rows, replace(whole, permissions=held), TokenWish())
+    inside = try_to_make(rows, replace(whole, teams=()), TokenWish())
+    assert free is not None
+    assert limited is not None
+    assert inside is not None
+    assert (free.permissions, free.teams) == (("*",), None)
+    assert (limited.permissions, limited.teams) == (held, ())
+    assert (inside.permissions, inside.teams) == (held, ())
