@@ -31,7 +31,7 @@ def shown(home: Path, kind: str, name: str) -> dict[str, object]:
     """A record as JSON."""
     value = json.loads(good(home, kind, "show", name, "--json"))
     assert isinstance(value, dict)
-    return value
+    return {str(key): inner for key, inner in value.items()}
 
 
 @pytest.fixture
