@@ -52,9 +52,17 @@ class Gateway:
 
 
 def configuration(
-    upstream_url: str, *, transport: str = "direct", hidden: bool = True, pii: bool = False
+    upstream_url: str,
+    *,
+    transport: str = "direct",
+    hidden: bool = True,
+    pii: bool = False,
+    local: bool = False,
 ) -> JsonObject:
-    """The gateway's configuration; without `hidden` the hidden records do not exist at all."""
+    """The gateway's configuration; without `hidden` the hidden records do not exist at all.
+
+    With `local` an administrator may add upstreams on this machine.
+    """
     models: list[object] = [{"name": name} for name in MODELS]
     gateways: dict[str, object] = {"demo": {"transport": "builtin"}}
     team: dict[str, object] = {"visibility": "team", "team": "red"}
@@ -71,6 +79,9 @@ def configuration(
         "servers": {"desk": {"gateways": list(gateways), "visibility": "public"}},
     }
     settings["llm"]["services"]["up"]["models"] = models  # type: ignore[index]
+
+    if local:
+        settings["egress"] = {"allowed_hosts": ["127.0.0.1"]}
 
     if pii:
         settings["plugins"] = {
