@@ -399,6 +399,10 @@ class Budgets:
                 # They run out by themselves.
                 return
 
+    def known(self) -> tuple[Account, ...]:
+        """Return the accounts that are remembered."""
+        return tuple(self._all.values())
+
     def reserved(self, key: SpendKey) -> Pair:
         """Return what calls in flight here have reserved."""
         account = self._all.get(key)

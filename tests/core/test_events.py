@@ -24,7 +24,6 @@ from spindle_spi.policy import Action
 from spindle_spi.records import Kind, ModelSpec, Target
 from tests.core.heart import open_heart
 from tests.core.store.opened import opened, usage
-from tests.support.databases import database_url, engine, postgresql_server
 from tests.support.services import NATS, needs_nats
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     import pytest
 
     from spindle.store import Store
-
-__all__ = ["database_url", "engine", "postgresql_server"]
 
 OPEN = Target(kind=Kind.MODEL, name="up~open")
 MEMORY = EventSettings(backend="memory")
@@ -259,16 +256,16 @@ async def stream() -> AsyncGenerator[tuple[EventSettings, Any]]:
     settings = EventSettings(
         backend="nats", nats_url=f"nats://{NATS}", stream=name, subject_prefix=f"{name}."
     )
-    client = await nats.connect(settings.nats_url)
+    client = await nats.connect(settings.nats_url)  # pyright: ignore[reportUnknownMemberType]
 
     try:
-        yield settings, client.jetstream()
+        yield settings, client.jetstream()  # pyright: ignore[reportUnknownMemberType]
     finally:
-        await client.jetstream().delete_stream(name)
+        await client.jetstream().delete_stream(name)  # pyright: ignore[reportUnknownMemberType]
         await client.close()
 
 
-async def received(jetstream: Any, settings: EventSettings, count: int) -> list[dict[str, Any]]:
+async def received(jetstream: Any, settings: EventSettings, count: int) -> list[str]:
     """Return what a consumer gets."""
     subject = f"{settings.subject_prefix}>"
     consumer = await jetstream.pull_subscribe(subject, stream=settings.stream)

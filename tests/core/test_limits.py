@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -218,14 +219,10 @@ async def test_limits_of_the_store_stand_before_the_configuration(tmp_path: Path
         with pytest.raises(RateLimited):
             core.admission.admit(plain, target, Action.EXECUTE)
 
-        await rows.change(RateLimitRow(**{**vars_of(row), "requests_per_minute": 5}))
+        await rows.change(replace(row, requests_per_minute=5))
         await core.snapshots.refresh()
         assert allowed(special) == 3
         await rows.delete(row.id)
         await rows.create(RateLimitRow(scope="team", name="*", tokens_per_minute=None))
         await core.snapshots.refresh()
         assert allowed(special) == 0
-
-
-def vars_of(row: RateLimitRow) -> dict[str, object]:
-    return {name: getattr(row, name) for name in RateLimitRow.__dataclass_fields__}

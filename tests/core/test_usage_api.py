@@ -15,15 +15,12 @@ from spindle.store.usage_reports import DIMENSIONS, Scope, UsageFilter
 from spindle_spi.admission import Attempt
 from tests.core.directory.office import Office, Reply, open_office
 from tests.core.store.opened import opened, usage
-from tests.support.databases import database_url, engine, postgresql_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
     from spindle.store import UsageRow
-
-__all__ = ["database_url", "engine", "postgresql_server"]
 
 DAY = 86_400.0
 START = 1_800_000_000.0 - 1_800_000_000.0 % DAY
@@ -247,8 +244,8 @@ async def test_budgets_are_made_changed_and_removed(office: Office) -> None:
     assert changed.status == 200
     assert (changed.json["limit_tokens"], changed.json["mode"]) == (2, "soft")
 
-    for bad in ({}, {"mode": None}, {"limit_tokens": None}, {"limit_tokens": -1}):
-        assert (await office.ask("PATCH", path, bad, token=admin)).status == 400, bad
+    for empty in ({}, {"mode": None}, {"limit_tokens": None}, {"limit_tokens": -1}):
+        assert (await office.ask("PATCH", path, empty, token=admin)).status == 400, empty
 
     wrong: list[dict[str, object]] = [
         {"scope": "global", "name": "x", "period": "day", "limit_usd": 1.0},

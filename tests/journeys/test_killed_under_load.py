@@ -68,8 +68,8 @@ async def test_after_a_kill_nothing_that_was_answered_is_missing(tmp_path: Path)
             "subject_prefix": f"{name}.",
         },
     }
-    client = await nats.connect(f"nats://{NATS}")
-    jetstream = client.jetstream()
+    client = await nats.connect(f"nats://{NATS}")  # pyright: ignore[reportUnknownMemberType]
+    jetstream = client.jetstream()  # pyright: ignore[reportUnknownMemberType]
 
     try:
         async with running_spindle(config, home=tmp_path) as server:

@@ -62,7 +62,7 @@ class JetStreamPublisher:
             await client.close()
 
     async def _connect(self) -> JetStreamContext:
-        self._client = await nats.connect(
+        self._client = await nats.connect(  # pyright: ignore[reportUnknownMemberType]
             self._settings.nats_url,
             name="spindle",
             connect_timeout=_CONNECT_SECONDS,
@@ -71,13 +71,13 @@ class JetStreamPublisher:
             reconnect_time_wait=0,
             error_cb=_ignore,
         )
-        stream = self._client.jetstream(timeout=_ANSWER_SECONDS)
+        stream = self._client.jetstream(timeout=_ANSWER_SECONDS)  # pyright: ignore[reportUnknownMemberType]
 
         try:
             await stream.stream_info(self._settings.stream)
         except NotFoundError:
             prefix = self._settings.subject_prefix
-            await stream.add_stream(
+            await stream.add_stream(  # pyright: ignore[reportUnknownMemberType]
                 StreamConfig(
                     name=self._settings.stream,
                     subjects=[f"{prefix}{CHAT}", f"{prefix}{EMBEDDING}"],

@@ -132,7 +132,7 @@ class Slices:
         self._is_local = (
             settings.on_backend_error or ("deny" if is_production else "local")
         ) == "local"
-        self._redis: Redis = Redis.from_url(
+        self._redis: Redis = Redis.from_url(  # pyright: ignore[reportUnknownMemberType]
             settings.redis_url, socket_timeout=_ANSWER_SECONDS, socket_connect_timeout=1.0
         )
         self._script = self._redis.register_script(_SCRIPT)
