@@ -46,6 +46,7 @@ def cross_faults(document: Document, data: JsonObject) -> list[Fault]:
         *_model_tool_faults(document, known),
         *_plugin_faults(document),
         *_module_faults(document),
+        *_lockout_faults(document),
         *auth_faults(document.auth),
         *policy_faults(document.policy, document.environment),
     ]
@@ -260,6 +261,16 @@ def _module_faults(document: Document) -> Iterator[Fault]:
 
     for name in sorted(both):
         yield Fault(path=("modules",), problem=f"{name!r} is both enabled and disabled")
+
+
+def _lockout_faults(document: Document) -> Iterator[Fault]:
+    """Refuse what would let nobody in, not even those who could mend it."""
+    if not document.server.allowed_hosts:
+        yield Fault(
+            path=("server", "allowed_hosts"),
+            problem="is empty, so every request would be refused",
+            expected="the names this server is reached by, or *",
+        )
 
 
 def _model_reference_faults(path: Path, name: str, known: _Known) -> Iterator[Fault]:
