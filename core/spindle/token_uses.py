@@ -33,6 +33,10 @@ class TokenUses:
         if token_id in self._pending or len(self._pending) < _MOST:
             self._pending[token_id] = (time.time(), client_ip)
 
+    def pending(self) -> int:
+        """Return how many tokens' uses wait to be written."""
+        return len(self._pending)
+
     async def flush(self) -> None:
         """Write what is noted; when the store is away it is lost: it is no record of anything."""
         uses, self._pending = self._pending, {}

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from spindle.config import Settings
     from spindle.gateway import Sources
     from spindle.store import Store, TokenRow
+    from spindle_spi.types import Json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,7 +249,7 @@ def _state(row: TokenRow) -> str:
     return "valid" if row.expires_at is None else f"valid until {moment(row.expires_at)}"
 
 
-def _cell(value: object) -> str:
+def _cell(value: Json) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "-"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+import anyio
 import pytest
 
 from spindle.core import Core
@@ -277,24 +278,50 @@ async def test_last_use_is_written_in_batches_off_the_request_path(
     assert await office.core.store.tokens.get(row.id) == used
 
 
-async def test_what_is_noted_of_uses_is_bounded_and_lost_with_the_store(office: Office) -> None:
+async def test_what_is_noted_of_uses_is_bounded_and_lost_with_the_store() -> None:
     """A store that is away costs a warning; the request path never waits for it."""
-    uses = TokenUses(office.core.store)
+    uses = TokenUses(cast("Store", Away()))
 
     for number in range(10_050):
         uses.note(f"tok_{number}", None)
 
-    assert len(uses._pending) == 10_000
-    await office.core.store.close()
-    uses._pending = {"x": (1.0, None)}
-    office.core.store.tokens.note_uses = _away  # type: ignore[method-assign]
+    assert uses.pending() == 10_000
     await uses.flush()
-    assert not uses._pending
+    assert uses.pending() == 0
+    await uses.flush()
 
 
-async def _away(uses: object) -> None:
-    del uses
-    raise OSError
+async def test_uses_are_written_while_the_gateway_runs(office: Office, admin: str) -> None:
+    """Again and again, until it stops."""
+    row = (await office.core.store.tokens.all())[0]
+    uses = TokenUses(office.core.store, seconds=0.001)
+    uses.note(row.id, "10.0.0.1")
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(uses.run)
+
+        with anyio.fail_after(5):
+            while uses.pending():
+                await anyio.sleep(0.001)
+
+        group.cancel_scope.cancel()
+
+    used = await office.core.store.tokens.get(row.id)
+    assert used is not None
+    assert used.last_used_ip == "10.0.0.1"
+    assert (await office.ask("GET", "/me", token=admin)).status == 200
+
+
+class Away:
+    """A store that cannot be written."""
+
+    @property
+    def tokens(self) -> Away:
+        return self
+
+    async def note_uses(self, uses: object) -> None:
+        del uses
+        raise OSError
 
 
 async def test_nobody_learns_about_themselves_what_they_are_not(office: Office, admin: str) -> None:

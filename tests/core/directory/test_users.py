@@ -75,12 +75,14 @@ async def test_the_second_of_two_administrators_who_edit_one_record_is_told(
 
 async def test_a_taken_name_is_a_conflict(office: Office, admin: str) -> None:
     """The same user, service account, team or role twice; built-in roles are taken."""
-    for path, body in (
+    bodies: tuple[tuple[str, dict[str, object]], ...] = (
         ("/users", {"email": ADA}),
         ("/service-accounts", {"name": "night job"}),
         ("/teams", {"name": "red"}),
         ("/roles", {"name": "helper", "permissions": []}),
-    ):
+    )
+
+    for path, body in bodies:
         assert (await office.ask("POST", path, body, token=admin)).status == 201
         assert (await office.ask("POST", path, body, token=admin)).status == 409
 

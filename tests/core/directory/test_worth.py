@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import anyio
@@ -13,7 +14,14 @@ from hypothesis import strategies as st
 
 from spindle.authority import check_worth, sees_everything
 from spindle.directory.tokens import TokenDesk, TokenWish
-from spindle.people import NOBODY, People, Person, credential_of, credential_of_token
+from spindle.people import (
+    NOBODY,
+    People,
+    Person,
+    compile_people,
+    credential_of,
+    credential_of_token,
+)
 from spindle.store import TokenRow
 from spindle.store.people import PeopleRows
 from spindle.store.rows import MembershipRow, RoleRow, TeamRow, UserRow
@@ -53,19 +61,24 @@ users = st.builds(
     is_admin=st.booleans(),
     authority=st.just(7),
 )
-crowds = st.builds(
-    lambda user, one, two, inside: PeopleRows(
+
+
+def crowd(
+    user: UserRow, one: tuple[str, ...], two: tuple[str, ...], inside: dict[str, str]
+) -> PeopleRows:
+    """Two people, two teams, two custom roles."""
+    return PeopleRows(
         users=(user, UserRow(email=BOB, role="two")),
         teams=tuple(TeamRow(name=team) for team in TEAMS),
         memberships=tuple(
             MembershipRow(email=ADA, team=team, role=role) for team, role in inside.items()
         ),
         roles=(RoleRow(name="one", permissions=one), RoleRow(name="two", permissions=two)),
-    ),
-    users,
-    patterns,
-    patterns,
-    st.dictionaries(st.sampled_from(TEAMS), names, max_size=2),
+    )
+
+
+crowds = st.builds(
+    crowd, users, patterns, patterns, st.dictionaries(st.sampled_from(TEAMS), names, max_size=2)
 )
 owned = st.builds(
     TokenRow,
@@ -114,8 +127,6 @@ records = st.builds(
 
 
 def people_of(rows: PeopleRows) -> People:
-    from spindle.people import compile_people
-
     return compile_people(rows)
 
 
@@ -206,8 +217,6 @@ def test_nobody_makes_a_token_that_is_worth_more_than_they_are(
     if mine.expires_at is not None:
         assert made.expires_at is not None
         assert made.expires_at <= mine.expires_at
-
-    from datetime import UTC, datetime
 
     for address in ("10.1.2.3", "10.9.9.9", "192.0.2.7", "198.51.100.1"):
         for hour, minute in ((1, 15), (1, 45), (12, 0)):
