@@ -126,7 +126,8 @@ class Heart:
             is_admin=admin,
             teams=None if admin else teams,
             permissions=ROLES[role],
-            role=role,
+            # Permissions of its own are not narrowed by a role.
+            role="" if "permissions" in changes else role,
         )
         await self.core.store.tokens.create(replace(row, **changes))
         await self.core.snapshots.refresh()
