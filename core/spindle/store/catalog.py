@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping, delete, insert, select, update
 from spindle.store.audit import AuditRow, add_audit
 from spindle.store.database import Database, bump
 from spindle.store.llm import project
-from spindle.store.tables import CATALOG, CATALOG_OVERRIDES, REVISION
+from spindle.store.tables import CATALOG, CATALOG_OVERRIDES
 from spindle.store.versions import VersionRow, add_version
 from spindle_spi.codec import decode, encode
 from spindle_spi.records import SPEC_OF, CatalogRecord, Kind, Visibility
@@ -91,7 +91,6 @@ class Catalog:
         and the revision stays when everything is as it was.
         """
         async with self._database.writing() as connection:
-            await _take_turn(connection)
             stored = {(record.kind, record.name): record for record in await _read(connection)}
             wanted = {
                 (record.kind, record.name): replace(record, origin=origin) for record in records
@@ -118,7 +117,6 @@ class Catalog:
     async def upsert(self, record: CatalogRecord) -> CatalogRecord:
         """Store one record, replacing that of the same kind and name; return it as stored."""
         async with self._database.writing() as connection:
-            await _take_turn(connection)
             before = await _find(connection, record.kind, record.name)
 
             if before is not None and not _differs(before, record):
@@ -130,7 +128,6 @@ class Catalog:
     async def delete(self, kind: Kind, name: str) -> bool:
         """Delete a record; False when there is none."""
         async with self._database.writing() as connection:
-            await _take_turn(connection)
             before = await _find(connection, kind, name)
 
             if before is None:
@@ -157,7 +154,6 @@ class Catalog:
         everything as it was.
         """
         async with self._database.writing() as connection:
-            await _take_turn(connection)
             contents = await _contents(connection)
             amendment = decide(contents)
             stored = {record.id: record for record in contents.records}
@@ -175,14 +171,6 @@ class Catalog:
                 await add_version(connection, replace(amendment.version, id=epoch))
 
             return epoch
-
-
-async def _take_turn(connection: AsyncConnection) -> None:
-    """Hold the revision's row: who decides by what is stored must be the only one who writes.
-
-    SQLite's writers hold the whole file already and ignore this.
-    """
-    await connection.execute(select(REVISION.c.value).with_for_update())
 
 
 async def _contents(connection: AsyncConnection) -> Contents:

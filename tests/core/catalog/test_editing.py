@@ -404,3 +404,35 @@ async def test_a_secret_that_cannot_be_kept_leaves_nothing(
 
         assert len(calls) == 2
         assert await stored(desk) == []
+
+
+async def test_of_two_changes_of_one_state_at_once_one_is_made(tmp_path: Path) -> None:
+    """Both pass every check before the transaction; only there it is decided."""
+    async with open_desk(tmp_path) as desk:
+        made = await desk.ask("POST", "servers", {"name": "s"})
+        statuses: list[int] = []
+
+        async def change(tag: str) -> None:
+            told = await desk.ask("PATCH", "servers/s", {"tags": [tag]}, match=made.etag)
+            statuses.append(told.status)
+
+        async with anyio.create_task_group() as group:
+            for tag in "abc":
+                group.start_soon(change, tag)
+
+        assert sorted(statuses) == [200, 412, 412]
+
+
+async def test_a_change_that_fails_at_its_end_leaves_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was put aside for it is forgotten."""
+    async with open_desk(tmp_path) as desk:
+
+        async def amend(decide: object) -> int:
+            assert await stored(desk) != []
+            raise Conflict("Somebody was quicker.")
+
+        monkeypatch.setattr(desk.core.store.catalog, "amend", amend)
+        assert (await desk.ask("POST", "providers", NEAR)).status == 409
+        assert await stored(desk) == []
