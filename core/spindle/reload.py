@@ -146,10 +146,12 @@ def _is_live(key: str, live: frozenset[str]) -> bool:
 
 def _changed(before: Settings, after: Settings) -> Iterator[str]:
     """Yield the keys whose values differ."""
+    yield from _changed_sections(before.sections, after.sections)
+
     for name in _field_names(before):
         old, new = getattr(before, name), getattr(after, name)
 
-        if old == new:
+        if old == new or name == "sections":
             continue
 
         if isinstance(old, BaseModel) and isinstance(new, BaseModel):
@@ -158,8 +160,6 @@ def _changed(before: Settings, after: Settings) -> Iterator[str]:
                 for key in type(old).model_fields
                 if getattr(old, key) != getattr(new, key)
             )
-        elif name == "sections":
-            yield from _changed_sections(old, new)
         else:
             yield _NAMES.get(name, name)
 

@@ -95,6 +95,25 @@ def serve(
     run(_sources(home, config, {**_listening(host, port), **_providing(provider, model)}))
 
 
+@app.command("doctor")
+def examine(
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Connect to providers on other machines, too.")
+    ] = False,
+    as_json: AsJson = False,
+    config: Config = None,
+    home: Home = _HOME,
+) -> None:
+    """Look at the set-up, and say what to do about what is wrong.
+
+    Looks at the configuration, home, keys, database, administrator, port or running gateway,
+    disk, clock, and what else is configured. Changes nothing. Exit code 1 when there is a fault.
+    """
+    from spindle.cli.doctor import doctor
+
+    doctor(_sources(home, config), probe=probe, as_json=as_json)
+
+
 @app.command("reload")
 def reload_gateway(as_json: AsJson = False, home: Home = _HOME) -> None:
     """Let the gateway that runs read its configuration again.

@@ -40,6 +40,14 @@ def prepare_schema(connection: Connection) -> None:
         _create(connection)
 
 
+def stamped_version(connection: Connection) -> str | None:
+    """Return the version a database is stamped with; None when it has none."""
+    if _STAMP.name not in inspect(connection).get_table_names():
+        return None
+
+    return connection.execute(select(_STAMP.c.version_num)).scalar_one_or_none()
+
+
 def _create(connection: Connection) -> None:
     METADATA.create_all(connection)
     _STAMP.create(connection)

@@ -88,6 +88,8 @@ async def test_a_slow_head_is_refused_however_busy_it_looks() -> None:
                 await anyio.sleep(0.02)
                 await stream.send(b"a: b\r\n")
 
+        came = b""
+
         async with anyio.create_task_group() as group:
             group.start_soon(drip)
             came = await stream.receive()
@@ -121,6 +123,8 @@ async def test_a_body_has_to_make_progress() -> None:
             while True:
                 await anyio.sleep(0.02)
                 await stream.send(b"x")
+
+        came = b""
 
         async with anyio.create_task_group() as group:
             group.start_soon(drip)
