@@ -38,6 +38,10 @@ class Allowance:
     def __init__(self, limits: Limits, budgets: Budgets) -> None:
         self.limits = limits
         self.budgets = budgets
+        self._ready: tuple[AuthenticatedContext, CatalogRecord, Estimate | None, Charge] | None = (
+            None
+        )
+        """What `prepare` reckoned for the `take` that follows it at once."""
 
     @property
     def is_active(self) -> bool:
@@ -80,6 +84,7 @@ class Allowance:
 
             # While one thing was waited for, others may have taken what was there.
             if not has_waited:
+                self._ready = None if charge is None else (context, record, estimate, charge)
                 return
 
         raise Unavailable(
@@ -102,7 +107,17 @@ class Allowance:
             FailedPrecondition: A budget is in money, and the model has no price.
         """
         team = team_of(context.subject, record)
-        charge = self._charge(context, team, (record, *others), estimate)
+        ready, self._ready = self._ready, None
+
+        if (
+            ready is not None
+            and ready[0] is context
+            and ready[1] is record
+            and ready[2] is estimate
+        ):
+            charge: Charge | None = ready[3]
+        else:
+            charge = self._charge(context, team, (record, *others), estimate)
 
         if charge is not None:
             self.budgets.check(charge)

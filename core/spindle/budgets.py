@@ -6,6 +6,7 @@ it waits for a larger one; see `spindle.store.budgets` for how slices are grante
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -86,7 +87,16 @@ class Account:
 
     def is_short(self, need: Pair, now: float) -> bool:
         """Tell whether a slice has to be asked for before a call may be reserved."""
-        return self.row.is_hard and (now >= self.good_until or self.missing(need) != Pair())
+        if not self.row.is_hard:
+            return False
+
+        # Asked several times for each call, hence without pairs in between.
+        bound, leased, reserved = self.bound, self.leased, self.reserved
+        return (
+            now >= self.good_until
+            or (bound.nano is not None and need.nano > leased.nano - reserved.nano)
+            or (bound.tokens is not None and need.tokens > leased.tokens - reserved.tokens)
+        )
 
     def missing(self, need: Pair) -> Pair:
         """Return what the slice lacks for a call."""
@@ -193,6 +203,12 @@ class Charge:
     """Ids of alternatives that must not answer: nobody knows what they cost."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Holding:
+    accounts: tuple[Account, ...]
+    until: float
+
+
 class Budgets:
     """All budgets, as this process spends them."""
 
@@ -202,6 +218,8 @@ class Budgets:
         self._rows: dict[tuple[str, str], tuple[BudgetRow, ...]] = {}
         self._current: dict[tuple[str, str], Account] = {}
         self._all: dict[SpendKey, Account] = {}
+        self._of: dict[tuple[str | None, str | None, str | None], _Holding] = {}
+        """What concerns a caller, until the first of its periods ends."""
         self.is_active = False
 
     async def read(self) -> Callable[[], None]:
@@ -217,6 +235,7 @@ class Budgets:
                 found[row.scope, name] = (*found.get((row.scope, name), ()), row)
 
             self._rows = found
+            self._of.clear()
             self.is_active = bool(rows)
 
             for key, account in tuple(self._current.items()):
@@ -427,6 +446,12 @@ class Budgets:
             account.take(granted, need, asked_at=now, seconds=seconds)
 
     def _accounts(self, subject: Subject, team: str | None) -> tuple[Account, ...]:
+        now, place = time.time(), (subject.token_id, subject.user_email, team)
+        known = self._of.get(place)
+
+        if known is not None and now < known.until:
+            return known.accounts
+
         rows, found = self._rows, list[tuple[BudgetRow, str]]()
         found += [(row, "") for row in rows.get(("global", ""), ())]
         email = None if subject.user_email is None else subject.user_email.lower()
@@ -436,8 +461,14 @@ class Budgets:
                 found += [(row, name) for row in rows.get((scope, name), ())]
                 found += [(row, name) for row in rows.get((scope, _EACH), ())]
 
-        now = time.time()
-        return tuple(self._account(row, holder, now) for row, holder in found)
+        accounts = tuple(self._account(row, holder, now) for row, holder in found)
+        until = min((one.ends_at for one in accounts if one.ends_at is not None), default=math.inf)
+
+        if len(self._of) >= _MOST_KNOWN:
+            self._of.clear()
+
+        self._of[place] = _Holding(accounts, until)
+        return accounts
 
     def _account(self, row: BudgetRow, holder: str, now: float) -> Account:
         account = self._current.get((row.id, holder))
@@ -452,6 +483,7 @@ class Budgets:
 
     def _forget(self) -> None:
         """Drop accounts of periods that are over, of budgets that are gone, and of the idle."""
+        self._of.clear()
         now = time.time()
         kept = set(self._current.values())
         is_full = len(self._all) > _MOST_KNOWN
