@@ -11,7 +11,7 @@ import anyio
 from spindle_spi.types import JsonObject
 from tests.journeys.gateway import Gateway
 from tests.journeys.raw_http import Answer, Request, send
-from tests.journeys.test_default_deny import SHAPES
+from tests.journeys.test_refusal_matrix import SHAPES
 
 ENVELOPE: JsonObject = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",

@@ -94,6 +94,9 @@ OF_NO_TEAM = {
 }
 OF_NO_SERVER = {"team", "token", "invitation", "budget", "limit", "provider", "gateway", "toolset"}
 
+VALID = {"state": '{"enabled": true}', "{team}": '{"description": "x"}', "{email}": '{"role": "viewer"}'}
+"""Bodies by the end of a path, where a body is read before the name is looked up."""
+
 BODIES: dict[tuple[str, str], str] = {
     (
         "POST",
