@@ -250,7 +250,7 @@ async def _reach(check: str, url: str) -> Finding:
         with anyio.fail_after(_CONNECT_SECONDS):
             await (await anyio.connect_tcp(host, port)).aclose()
     except OSError as exc:
-        return _fault(check, f"{host}:{port} cannot be reached: {exc or 'no answer in time'}")
+        return _fault(check, f"{host}:{port} cannot be reached: {str(exc) or 'no answer in time'}")
 
     return _ok(check, f"{host}:{port} answers")
 

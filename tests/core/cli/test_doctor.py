@@ -101,7 +101,7 @@ def test_a_machine_without_room_or_time_is_told(
     """Bounds are put where the machine is beyond them."""
     monkeypatch.setattr(module, "_LEAST_BYTES", 1 << 62)
     monkeypatch.setattr(module, "_FIRST_YEAR", 1 << 40)
-    monkeypatch.setattr(module.os, "access", lambda *_: False)
+    monkeypatch.setattr(module, "_is_usable", lambda _: False)
     _, found = examine(home)
     assert all(found[check][0].startswith("fault:") for check in ("disk", "clock", "home"))
 

@@ -113,7 +113,7 @@ async def wired(bounds: Bounds = Bounds(), keep_alive: int = 5) -> AsyncGenerato
         yield wire
     finally:
         for connection in tuple(server.server_state.connections):
-            connection.transport.abort()  # type: ignore[union-attr]
+            connection.transport.abort()
 
         server.servers[0].close()
         await server.shutdown()
