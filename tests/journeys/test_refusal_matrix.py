@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+import httpx2
 import pytest
 
 from spindle.store import Store, TokenRow
@@ -94,7 +95,11 @@ OF_NO_TEAM = {
 }
 OF_NO_SERVER = {"team", "token", "invitation", "budget", "limit", "provider", "gateway", "toolset"}
 
-VALID = {"state": '{"enabled": true}', "{team}": '{"description": "x"}', "{email}": '{"role": "viewer"}'}
+VALID = {
+    "state": '{"enabled": true}',
+    "{team}": '{"description": "x"}',
+    "{email}": '{"role": "viewer"}',
+}
 """Bodies by the end of a path, where a body is read before the name is looked up."""
 
 BODIES: dict[tuple[str, str], str] = {
