@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from joserfc import jwa
+from joserfc.jwk import ECKey
 
 from spindle.federation.jwks import PublishedKeys
 from spindle.federation.waiting import KeysNeeded, resolved
@@ -258,6 +260,21 @@ def with_header(text: str, changes: dict[str, Any]) -> str:
     said = json.loads(base64.urlsafe_b64decode(header + "=="))
     changed = base64.urlsafe_b64encode(json.dumps({**said, **changes}).encode()).decode()
     return f"{changed.rstrip('=')}.{payload}.{signature}"
+
+
+async def test_a_well_signed_token_with_critical_headers_is_refused(tmp_path: Path) -> None:
+    """Whoever wrote it counts on a rule we do not know."""
+    async with trusting(tmp_path) as (heart, provider):
+        text = with_header(provider.token(), {"crit": ["x"], "x": 1})
+        signed = text.rpartition(".")[0]
+        key = provider.keys[0]
+        assert isinstance(key.key, ECKey)
+        mac = jwa.ESAlgorithm("ES256", "P-256", 256).sign(signed.encode(), key.key)
+        signature = base64.urlsafe_b64encode(mac).decode()
+        await resolve(heart, provider.token())
+
+        with pytest.raises(Unauthenticated):
+            heart.resolve(f"{signed}.{signature.rstrip('=')}")
 
 
 async def test_a_token_without_signature_is_refused(tmp_path: Path) -> None:
