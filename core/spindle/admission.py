@@ -41,6 +41,8 @@ from spindle_spi.policy import (
 from spindle_spi.records import CatalogRecord, Kind, ModelSpec, Target, secret_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spindle.allowance import Allowance
     from spindle.events.completed import Completions
     from spindle.ledger import Ledger
@@ -110,6 +112,8 @@ class Admission:
         """Alternatives the gates do not let through, from `pass_gates` to `admit`."""
         self.refusals: Refusals = unheard
         """Told of calls that are refused for who asks."""
+        self.admitted: Callable[[AuthenticatedContext, CatalogRecord, Action], None] | None = None
+        """Told of calls that are admitted, when somebody keeps them."""
         self.completions: Completions | None = None
         """What makes events of calls, when they are published."""
 
@@ -219,6 +223,10 @@ class Admission:
         self._open[permit_id] = OpenPermit(
             permit, context, action, time.time(), time.perf_counter(), holder, plugins, taken=taken
         )
+
+        if self.admitted is not None:
+            self.admitted(context, record, action)
+
         return permit
 
     def _decide(

@@ -133,6 +133,19 @@ class Audit:
         """Keep an entry without waiting: what was refused on a hot path. Bounded."""
         self._append(self.row(context, entry))
 
+    def admitted(
+        self, context: AuthenticatedContext, record: CatalogRecord, action: Action
+    ) -> None:
+        """Note an admitted call: only where `audit.calls` wants them."""
+        self.note(
+            context,
+            AuditEntry(
+                action=permission_for(record.kind, action),
+                target=record.name,
+                target_kind=record.kind.value,
+            ),
+        )
+
     def refused(self, refusal: Refusal) -> None:
         """Note a refused request, once however often it is told; so many of a caller a minute."""
         if not self.settings.denied or refusal.request_id in self._recent:
@@ -252,23 +265,3 @@ def audit_id_at(at: float) -> str:
 def _told(row: AuditRow) -> dict[str, object]:
     names = ("action", "target", "decision", "reason", "actor", "token_id", "request_id")
     return {name: getattr(row, name) for name in names}
-
-
-class AuditedCalls:
-    """The gate that notes every call about to be admitted; there only when `audit.calls` is on."""
-
-    def __init__(self, audit: Audit) -> None:
-        self._audit = audit
-
-    async def check(
-        self, context: AuthenticatedContext, record: CatalogRecord, action: Action
-    ) -> None:
-        """Note the call; refuse none."""
-        self._audit.note(
-            context,
-            AuditEntry(
-                action=permission_for(record.kind, action),
-                target=record.name,
-                target_kind=record.kind.value,
-            ),
-        )

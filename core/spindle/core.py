@@ -9,7 +9,7 @@ import anyio
 from spindle.admission import Admission
 from spindle.allowance import Allowance
 from spindle.api.inventory import api_routes
-from spindle.audit import Audit, AuditedCalls
+from spindle.audit import Audit
 from spindle.budgets import Budgets
 from spindle.bundles.service import Bundles
 from spindle.catalog_editing import CatalogEditor
@@ -119,7 +119,7 @@ class Core:
         self.refusals = self.admission.refusals = self.audit.refused
 
         if settings.audit.calls:
-            self.admission.gates.append(AuditedCalls(self.audit))
+            self.admission.admitted = self.audit.admitted
 
         self.decision_point = self._attach_decision_point()
         self.leases = self.admission.leases

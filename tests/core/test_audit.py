@@ -293,18 +293,18 @@ async def test_refused_calls_are_kept_and_absent_ones_like_hidden_ones(tmp_path:
 
 
 async def test_calls_are_kept_when_the_operator_wants_them(tmp_path: Path) -> None:
-    """By a gate that is not there otherwise."""
+    """One entry for each, fallbacks apart; by default nobody is told."""
     async with open_heart(tmp_path) as heart:
-        assert heart.core.admission.gates == []
+        assert heart.core.admission.admitted is None
 
     other = tmp_path / "other"
     other.mkdir()
 
     async with open_heart(other, "\naudit: {calls: true}\n") as heart:
         caller = await heart.caller("red")
-        await heart.core.admission.pass_gates(
-            caller, Target(kind=Kind.MODEL, name="up~open"), Action.EXECUTE
-        )
+        target = Target(kind=Kind.MODEL, name="up~open")
+        await heart.core.admission.pass_gates(caller, target, Action.EXECUTE)
+        heart.core.admission.admit(caller, target, Action.EXECUTE)
         await heart.core.audit.flush()
         (row,) = await kept(heart.core.store)
         assert (row.action, row.target, row.decision) == ("llm.invoke", "up~open", "allowed")

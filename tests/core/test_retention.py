@@ -61,7 +61,7 @@ async def test_what_is_older_than_its_age_goes(tmp_path: Path) -> None:
             [replace(usage(1), at=now - 21 * DAY), replace(usage(2), at=now - 19 * DAY)]
         )
 
-        for name, until in (("old", now + 0.01), ("live", now + 100)):
+        for name, until in (("live", now + 100), ("old", now + 0.01)):
             session = Session(id=name, kind="k", owner="o", created_at=now, expires_at=until)
             await store.sessions.create(session, ttl=until - now)
             await store.sessions.append(name, "e", {})

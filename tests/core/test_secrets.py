@@ -111,3 +111,30 @@ def test_a_held_secret_is_gone_when_dropped() -> None:
 
     with pytest.raises(FailedPrecondition):
         secrets.resolve(ref)
+
+
+@pytest.mark.requirement("002-8-secrets")
+def test_the_database_comes_last(tmp_path: Path) -> None:
+    """What a deployment pins is not overridden by what is stored; `places` says the same."""
+    file = tmp_path / "key"
+    file.write_text("from-file")
+    source = SecretSource(env_var="KEY", file=file, inline=Secret("from-configuration"))
+    environ = {"KEY": "from-environment"}
+    secrets = SecretStore(
+        {REF.name: source}, environ, Redactor(), vault=lambda name: Secret(f"stored {name}")
+    )
+    order = ("from-environment", "from-file", "from-configuration")
+
+    for value in order:
+        assert secrets.resolve(REF).reveal() == value
+        assert [place.has_value for place in secrets.places(REF.name)].count(True) > 0
+
+        if value == "from-environment":
+            environ.clear()
+        elif value == "from-file":
+            file.unlink()
+
+    assert [place.has_value for place in secrets.places(REF.name)] == [False, False, True]
+    assert secrets.names() == (REF.name,)
+    assert secrets.places("other") == ()
+    assert secrets.resolve(SecretRef(name="other")).reveal() == "stored other"

@@ -257,12 +257,13 @@ async def test_a_rotation_changes_nothing_when_one_secret_is_locked(tmp_path: Pa
 
     async with vault(tmp_path, old) as one:
         await one.put(NAME, Secret(VALUE))
+        await one.put("another", Secret("value-one"))
 
     async with vault(tmp_path, new) as other:
         await other.put("second", Secret("value-two"))
         before = rows(tmp_path)
 
-        with pytest.raises(FailedPrecondition, match=NAME):
+        with pytest.raises(FailedPrecondition, match=f"opens another, {NAME}"):
             await other.rotate()
 
     assert rows(tmp_path) == before
