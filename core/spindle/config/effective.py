@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeGuard
 from urllib.parse import urlsplit
@@ -94,7 +94,7 @@ def _of_field(value: object, path: Path, *, is_secret: bool) -> Iterator[tuple[P
     elif _is_mapping(value) and value:
         for key, inner in value.items():
             yield from _of_field(inner, (*path, key), is_secret=is_secret)
-    elif _is_models(value):
+    elif _is_sequence(value) and any(isinstance(entry, BaseModel) for entry in value):
         for index, entry in enumerate(value):
             yield from _of_field(entry, (*path, index), is_secret=is_secret)
     elif value is not None:
@@ -113,9 +113,8 @@ def _is_mapping(value: object) -> TypeGuard[Mapping[str, object]]:
     return isinstance(value, Mapping)
 
 
-def _is_models(value: object) -> TypeGuard[tuple[BaseModel, ...]]:
-    entries: Iterable[object] = value if isinstance(value, tuple) else ()
-    return any(isinstance(entry, BaseModel) for entry in entries)
+def _is_sequence(value: object) -> TypeGuard[tuple[object, ...]]:
+    return isinstance(value, tuple)
 
 
 def _shown(value: Json, path: Path, *, is_secret: bool) -> Json:
