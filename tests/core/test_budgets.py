@@ -182,7 +182,7 @@ async def run_calls(desk: Desk, seed: int, calls: int, most: int) -> tuple[int, 
 @pytest.mark.parametrize("seed", range(4))
 async def test_two_processes_never_overspend_beyond_the_bound(database_url: str, seed: int) -> None:
     """All spent ≤ limit + Σ max(0, actual - reserved), however calls interleave; all written."""
-    limit = 2000
+    limit = 500
     async with desks(database_url, 2, budget(limit_tokens=limit)) as pair:
         found: list[tuple[int, int]] = []
 
