@@ -174,8 +174,7 @@ def _is_key(text: str) -> bool:
 def _create(path: Path, key: Secret) -> None:
     """Write the file whole or not at all; who comes second keeps the first one's."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    draft.unlink(missing_ok=True)
+    draft = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
     with os.fdopen(descriptor, "w") as file:

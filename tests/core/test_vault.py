@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 import subprocess
@@ -397,3 +398,28 @@ def test_a_gateway_without_stored_secrets_does_not_import_cryptography(tmp_path:
 def test_keys_are_fernet_keys() -> None:
     """What we make is what the library takes."""
     Fernet(new_key().reveal())
+
+
+def test_the_second_process_keeps_the_key_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two gateways in development that both store their first secret."""
+    first, second = keys(tmp_path), keys(tmp_path)
+    real = os.link
+
+    def late(source: Path, target: Path) -> None:
+        monkeypatch.setattr("os.link", real)
+        second.read_or_make()
+        real(source, target)
+
+    monkeypatch.setattr("os.link", late)
+    assert first.read_or_make() == second.read_or_make()
+    assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
+
+
+def test_a_key_that_is_no_base64_is_none(tmp_path: Path) -> None:
+    """The message says which one, and nothing of it."""
+    with pytest.raises(FailedPrecondition, match="key 2 of 2 is none") as caught:
+        keys(tmp_path, new_key(), Secret("canary-é")).read()
+
+    assert "canary" not in caught.value.message
