@@ -29,9 +29,8 @@ def good(home: Path, *words: str, env: dict[str, str] | None = None) -> str:
 
 def shown(home: Path, kind: str, name: str) -> dict[str, object]:
     """A record as JSON."""
-    value = json.loads(good(home, kind, "show", name, "--json"))
-    assert isinstance(value, dict)
-    return {str(key): inner for key, inner in value.items()}
+    value: dict[str, object] = json.loads(good(home, kind, "show", name, "--json"))
+    return value
 
 
 @pytest.fixture
