@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
     from pathlib import Path
 
-    import httpx2
 
     from spindle_spi.types import JsonObject
 
@@ -96,6 +95,10 @@ OF_NO_TEAM = {
 OF_NO_SERVER = {"team", "token", "invitation", "budget", "limit", "provider", "gateway", "toolset"}
 
 VALID = {
+    "state": '{"enabled": true}',
+    "{team}": '{"description": "x"}',
+    "{email}": '{"role": "viewer"}',
+}
     "state": '{"enabled": true}',
     "{team}": '{"description": "x"}',
     "{email}": '{"role": "viewer"}',
