@@ -117,7 +117,7 @@ def _read_scores(answer: JsonObject, categories: Sequence[str]) -> dict[str, flo
     said = _unfenced(_content(answer))
 
     try:
-        verdict = json.loads(said)
+        verdict: Json = json.loads(said)
     except (ValueError, RecursionError) as exc:
         raise NoVerdict from exc
 
