@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
     from pathlib import Path
 
-
     from spindle_spi.types import JsonObject
 
 PUBLIC = {
@@ -95,10 +94,6 @@ OF_NO_TEAM = {
 OF_NO_SERVER = {"team", "token", "invitation", "budget", "limit", "provider", "gateway", "toolset"}
 
 VALID = {
-    "state": '{"enabled": true}',
-    "{team}": '{"description": "x"}',
-    "{email}": '{"role": "viewer"}',
-}
     "state": '{"enabled": true}',
     "{team}": '{"description": "x"}',
     "{email}": '{"role": "viewer"}',
