@@ -99,6 +99,15 @@ async def test_a_slow_head_is_refused_however_busy_it_looks() -> None:
         assert wire.seen == []
 
 
+async def test_a_later_head_is_bounded_like_the_first() -> None:
+    """On a connection that was good so far."""
+    async with wired(Bounds(header_seconds=0.2)) as wire, await wire.connect() as stream:
+        await stream.send(get())
+        await read_answer(stream)
+        await stream.send(b"GET / HTTP/1.1\r\n")
+        assert refusal(await read_all(stream)) == (408, "core.request_timeout")
+
+
 async def test_a_connection_that_says_nothing_is_closed_without_a_word() -> None:
     """At the beginning, and idle between two requests."""
     async with wired(Bounds(header_seconds=0.1), keep_alive=1) as wire:
