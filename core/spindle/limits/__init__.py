@@ -17,7 +17,7 @@ from spindle.limits.windows import WINDOW, Mark, Meter, Window
 from spindle_spi.errors import RateLimited
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from spindle.config.limits import LimitSettings
     from spindle.limits.slices import SliceMeter, Slices
@@ -82,7 +82,7 @@ class Limits:
 
         rows = await self._rows.all()
         knows_roles = LimitRules(self._settings, rows).knows_roles
-        roles = await self._rows.roles() if knows_roles else {}
+        roles: Mapping[str, str] = await self._rows.roles() if knows_roles else {}
 
         def put() -> None:
             self._read_rules = partial(LimitRules, rows=rows, roles=roles)

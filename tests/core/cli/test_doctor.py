@@ -95,13 +95,18 @@ def test_what_others_may_read_is_told(home: Path, tmp_path: Path) -> None:
     assert "first start" in examine(home)[1]["administrator"][0]
 
 
+def never(path: Path) -> bool:
+    del path
+    return False
+
+
 def test_a_machine_without_room_or_time_is_told(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bounds are put where the machine is beyond them."""
     monkeypatch.setattr(module, "_LEAST_BYTES", 1 << 62)
     monkeypatch.setattr(module, "_FIRST_YEAR", 1 << 40)
-    monkeypatch.setattr(module, "_is_usable", lambda _: False)
+    monkeypatch.setattr(module, "_is_usable", never)
     _, found = examine(home)
     assert all(found[check][0].startswith("fault:") for check in ("disk", "clock", "home"))
 
