@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spindle.store import UsageRow
+    from spindle.store.rows import Companion
     from spindle_spi.context import AuthenticatedContext
 
 OPEN = Target(kind=Kind.MODEL, name="up~open")
@@ -380,9 +381,9 @@ async def test_the_record_that_answered_is_priced(tmp_path: Path) -> None:
         await heart.core.snapshots.refresh()
         add = heart.core.ledger.add
 
-        async def noting(row: UsageRow) -> None:
+        async def noting(row: UsageRow, companion: Companion | None = None) -> None:
             rows.append(row)
-            await add(row)
+            await add(row, companion)
 
         heart.core.ledger.add = noting  # type: ignore[method-assign]
 

@@ -100,7 +100,7 @@ def side_of(heart: Heart, *, is_fake: bool) -> Side:
 
     fake = FakeHost(
         core.snapshots.current.by_id.values(),
-        plugins=[active.plugin for active in core.plugins.active],
+        plugins=[active.plugin for active in core.plugins.current.active],
     )
     fake.features = dict(core.settings.features)
     fake.sections["llm"] = core.settings.section("llm")
