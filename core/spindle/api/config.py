@@ -122,7 +122,10 @@ def _number(request: Request) -> int:
     said = request.path("id")
 
     if not said.isascii() or not said.isdigit() or len(said) > 18:
-        raise NotFound(f"There is no version {said[:40]}.", code="core.version.not_found")
+        raise NotFound(
+            f"There is no version {said[:40]}; the list of versions names those there are.",
+            code="core.version.not_found",
+        )
 
     return int(said)
 

@@ -22,6 +22,10 @@ _INVITATIONS = "/admin/api/v1/invitations"
 _INVITATION = f"{_INVITATIONS}/{{invitation}}"
 _ACCEPT = f"{_INVITATIONS}/accept"
 _BODY_LIMIT = 4096
+_HOW = (
+    'POST {"secret": …} to the path under `accept`, with your token; '
+    'without one, as somebody new, say your "email" and "name" there, too.'
+)
 
 
 class NewInvitation(Body):
@@ -95,6 +99,7 @@ async def show_invitation(core: Core, request: Request) -> Response:
             "email": row.email,
             "expires_at": moment(row.expires_at),
             "accept": _ACCEPT,
+            "how": _HOW,
         }
     )
 

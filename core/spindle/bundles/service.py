@@ -142,7 +142,10 @@ class Bundles:
             if row.id == number:
                 return row
 
-        raise NotFound(f"There is no version {number}.", code="core.version.not_found")
+        raise NotFound(
+            f"There is no version {number}; the list of versions names those there are.",
+            code="core.version.not_found",
+        )
 
     async def rollback(
         self, context: AuthenticatedContext, number: int, note: str = ""
@@ -273,7 +276,7 @@ def _is_own(context: AuthenticatedContext, record: CatalogRecord) -> bool:
 
 
 def _exported(record: CatalogRecord) -> Json:
-    body: JsonObject = {key: value for key, value in body_of(record).items() if value is not None}
+    body = _without_empty_parts(record.kind, body_of(record))
 
     for key in KINDS[record.kind].identity:
         body.pop(key, None)
@@ -285,6 +288,30 @@ def _exported(record: CatalogRecord) -> Json:
         body[word] = ref.name
 
     return body
+
+
+def _without_empty_parts(kind: Kind, body: JsonObject) -> JsonObject:
+    """Leave out what says nothing: an empty part that is empty in a new record, too.
+
+    Values stay, the usual ones among them: another release may have other defaults.
+    """
+    facts = body.get("facts")
+
+    if isinstance(facts, dict):
+        known = {k: v for k, v in facts.items() if v is not None and v is not False}
+        body = {**body, "facts": known}
+
+    model = KINDS[kind].body
+    fields = {} if model is None else model.model_fields
+    # To have none of them is something to say of these.
+    never_empty = {key for key in fields if isinstance(fields[key].default, tuple)} & {
+        key for key in fields if fields[key].default
+    }
+    return {
+        key: value
+        for key, value in body.items()
+        if value is not None and (value not in ("", [], {}) or key in never_empty)
+    }
 
 
 def _wanted_of_published(

@@ -23,6 +23,7 @@ from spindle_spi.records import (
     Kind,
     ProviderSpec,
     ServerSpec,
+    Visibility,
     backend_name,
 )
 from spindle_spi.types import Json, JsonObject
@@ -149,7 +150,10 @@ def add(sources: Sources, kind: Kind, wish: Wish, *, as_json: bool) -> None:
         _print_record(record, as_json=True)
         return
 
-    print(f"The {kind.value} {record.name} is made; a running gateway has it within a second.")
+    print(
+        f"The {kind.value} {record.name} is made, for {_audience(record)}; "
+        "a running gateway has it within a second."
+    )
 
 
 def update(sources: Sources, kind: Kind, name: str, wish: Wish, *, as_json: bool) -> None:
@@ -207,6 +211,17 @@ def _print_record(record: CatalogRecord, *, as_json: bool) -> None:
             if value not in (None, "", [], {})
         ],
     )
+
+
+def _audience(record: CatalogRecord) -> str:
+    """Return who sees a record beside administrators."""
+    match record.visibility:
+        case Visibility.PUBLIC:
+            return "everybody"
+        case Visibility.TEAM:
+            return f"the team {record.team}"
+        case Visibility.PRIVATE:
+            return f"{record.owner} alone" if record.owner else "administrators alone"
 
 
 def _where(record: CatalogRecord) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING, TypeVar
 
 from spindle.administrator import local_context
@@ -256,6 +257,14 @@ def invite(  # noqa: PLR0913 - one parameter per option
         }
 
     made = _done(sources, work)
+
+    if not as_json:
+        whose = made["email"] or "whoever has this link"
+        sys.stderr.write(
+            f"For {whose}, as {role} in {team}, once, until {made['expires_at']}. The address of "
+            "the gateway goes before it; who opens it is told how to take it. Shown only now:\n"
+        )
+
     _tell(made, str(made["link"]), as_json=as_json)
 
 

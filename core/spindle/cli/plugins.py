@@ -104,7 +104,7 @@ def add(sources: Sources, name: str, wish: Wish, *, as_json: bool) -> None:
     async def work(admin: PluginAdministration) -> Installed:
         return await admin.create(_actor(), _entry({"name": name, **_keys(wish)}))
 
-    _print(_run(sources, work), as_json=as_json)
+    _tell(_run(sources, work), "made", as_json=as_json)
 
 
 def update(sources: Sources, name: str, wish: Wish, *, as_json: bool) -> None:
@@ -119,7 +119,7 @@ def update(sources: Sources, name: str, wish: Wish, *, as_json: bool) -> None:
         found = admin.get(local_context(), name)
         return await admin.update(_actor(), found, _merged(found, changes))
 
-    _print(_run(sources, work), as_json=as_json)
+    _tell(_run(sources, work), "changed", as_json=as_json)
 
 
 def remove(sources: Sources, name: str) -> None:
@@ -302,6 +302,15 @@ def _phase(text: str) -> HookPhase:
         return HookPhase(text)
     except ValueError as exc:
         raise Failure(f"--phase: expected one of {', '.join(HookPhase)}.") from exc
+
+
+def _tell(found: Installed, verb: str, *, as_json: bool) -> None:
+    if as_json:
+        _print(found, as_json=True)
+        return
+
+    state = "" if found.state == "active" else f" ({found.state})"
+    print(f"The entry {found.name} is {verb}{state}; a running gateway has it within a second.")
 
 
 def _print(found: Installed, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spindle.audit import AuditEntry
+from spindle.directory.shown import moment
 from spindle.plugins.conditions import conditions_of
 from spindle.plugins.dry_run import dry_run
 from spindle.plugins.policy import read_entry
@@ -247,7 +248,7 @@ def show_installed(found: Installed) -> JsonObject:
         "state": found.state,
         "faults": list(found.faults),
         "is_scanning": None if found.active is None else found.active.is_scanning,
-        "updated_at": None if row is None else row.updated_at,
+        "updated_at": None if row is None else moment(row.updated_at),
         "updated_by": None if row is None else row.updated_by,
         "epoch": epoch_of(found),
     }

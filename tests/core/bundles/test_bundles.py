@@ -120,6 +120,31 @@ async def test_a_bundle_is_applied_as_a_whole_and_exported_again(tmp_path: Path)
     assert (second.data["unchanged"], second.data["version"]) == (7, None)
 
 
+async def test_an_export_leaves_out_what_is_empty_and_nothing_that_was_said(tmp_path: Path) -> None:
+    """No page of nulls to read; but a list that was emptied is not the one of a new record."""
+    bundle: JsonObject = {
+        **BUNDLE,
+        "models": {
+            "box~b": {"fallbacks": ["box~c"], "supports": [], "facts": {"modified_at": 0}},
+            "box~c": {},
+        },
+    }
+
+    async with open_desk(tmp_path) as desk:
+        await desk.ask("POST", "config/apply", bundle)
+        again = await exported(desk)
+        second = await desk.ask("POST", "config/apply", again)
+
+    models = again["models"]
+    assert isinstance(models, dict)
+    b, c = models["box~b"], models["box~c"]
+    assert isinstance(b, dict)
+    assert isinstance(c, dict)
+    assert (b["supports"], b["facts"]) == ([], {"modified_at": 0})
+    assert c.keys() == {"model_type", "supports", "deprecated", "visibility", "enabled"}
+    assert changes(second) == []
+
+
 async def test_a_plan_says_what_changes_field_by_field(tmp_path: Path) -> None:
     """Only the fields that differ; what a record leaves out goes back to its default."""
     async with open_desk(tmp_path) as desk:

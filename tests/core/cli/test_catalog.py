@@ -53,10 +53,26 @@ def furnished(home: Path) -> Path:
     return home
 
 
+@pytest.mark.parametrize(
+    ("options", "audience"),
+    [
+        (("--team", "red"), "everybody"),
+        (("--visibility", "team", "--team", "red"), "the team red"),
+        (("--visibility", "private", "--owner", "ada@example.org"), "ada@example.org alone"),
+        (("--visibility", "private"), "administrators alone"),
+    ],
+)
+def test_who_sees_a_new_record_is_said(home: Path, options: tuple[str, ...], audience: str) -> None:
+    """A team alone hides nothing: an operator who thought so reads it here."""
+    made = good(home, "model", "add", "box~n", *options)
+    assert made.startswith(f"The model box~n is made, for {audience}; ")
+
+
 def test_records_are_made_shown_changed_and_removed(home: Path) -> None:
     """Of every kind; what others need is kept."""
     good(home, "gateway", "add", "far", "--url", "http://127.0.0.1:9/mcp", "--tag", "x")
-    good(home, "server", "add", "lab", "--gateway", "far", "--model", "box~m")
+    made = good(home, "server", "add", "lab", "--gateway", "far", "--model", "box~m")
+    assert made.startswith("The server lab is made, for everybody; ")
     good(home, "gateway", "update", "far", "--set", "timeout=5")
     good(home, "server", "update", "lab", "--model", "default", "--set", "prefix_free=true")
     good(home, "model", "update", "box~m", "--set", "defaults.temperature=0.5")

@@ -59,7 +59,10 @@ def test_from_nothing_to_a_team_with_members(tmp_path: Path) -> None:
     assert "is that of" in refused(tmp_path, "role", "delete", "helper")
     link = done(tmp_path, "team", "invite", "red", "--email", ADA)["link"]
     assert link.startswith("/invitations/spi_")
-    assert said(tmp_path, "team", "invite", "red").startswith("/invitations/spi_")
+    told = run("team", "invite", "red", "--home", str(tmp_path))
+    assert told.stdout.startswith("/invitations/spi_")
+    assert told.stdout.count("\n") == 1, "a script takes it as it is"
+    assert "For whoever has this link, as developer in red, once, until 2" in told.stderr
     assert "changed" in said(tmp_path, "role", "update", "helper", "--permission", "tools.read")
     assert done(tmp_path, "role", "show", "helper")["permissions"] == ["tools.read"]
     assert "tools.read" in said(tmp_path, "role", "show", "helper")

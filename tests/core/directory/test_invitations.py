@@ -31,6 +31,7 @@ async def test_somebody_new_comes_in_by_a_link_and_gets_a_token(office: Office, 
     assert made["link"] == f"/invitations/{made['secret']}"
     offered = await office.ask("GET", made["link"], token=None)
     assert (offered.json["team"], offered.json["role"]) == ("red", "developer")
+    assert all(word in offered.json["how"] for word in ("secret", "email", "name"))
     body = {"secret": made["secret"], "name": "Ada", "email": "Ada@example.org"}
     taken = await office.ask("POST", "/invitations/accept", body, token=None)
     assert taken.status == 200, taken.body

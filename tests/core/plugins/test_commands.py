@@ -65,6 +65,9 @@ def test_an_entry_from_adding_to_removing(home: Path) -> None:
     assert "declared" in listed
     assert "Available: " in listed
     assert {"items", "available"} == set(read(plugin(home, "list", "--json")))
+    assert "is changed (disabled);" in plugin(home, "disable", "mask").stdout
+    assert "is changed; a running" in plugin(home, "enable", "mask").stdout
+    assert "updated_at   2" in plugin(home, "show", "mask").stdout, "a time people can read"
     assert "within a second" in plugin(home, "remove", "mask").stdout
     assert plugin(home, "show", "mask").stderr == "There is no plugin 'mask'.\n"
 
