@@ -298,7 +298,7 @@ def _without_empty_parts(kind: Kind, body: JsonObject) -> JsonObject:
     facts = body.get("facts")
 
     if isinstance(facts, dict):
-        known = {k: v for k, v in facts.items() if v is not None and v is not False}
+        known: JsonObject = {k: v for k, v in facts.items() if v is not None and v is not False}
         body = {**body, "facts": known}
 
     model = KINDS[kind].body
