@@ -44,8 +44,16 @@ async def export_audit(core: Core, request: Request) -> Response:
 
 
 ROUTES = (
-    ApiRoute(method="GET", path=_PATH, permission="audit.read", answer=list_audit),
-    ApiRoute(method="GET", path=f"{_PATH}/export", permission="audit.read", answer=export_audit),
+    ApiRoute(
+        method="GET", path=_PATH, permission="audit.read", answer=list_audit, is_platform=True
+    ),
+    ApiRoute(
+        method="GET",
+        path=f"{_PATH}/export",
+        permission="audit.read",
+        answer=export_audit,
+        is_platform=True,
+    ),
 )
 
 

@@ -12,11 +12,11 @@ from spindle.api.request import Body, etag_of
 from spindle.api.response import Response, created, no_content, ok
 from spindle.api.routing import ApiRoute
 from spindle.audit import AuditEntry
+from spindle.authority import need
 from spindle.spending import check_budget, sees, show_budget, totals_of
 from spindle.store.budgets import BudgetRow
 from spindle_spi.errors import FailedPrecondition, InvalidArgument, NotFound
 from spindle_spi.ingress import ANY_CALLER
-from spindle_spi.policy import allow
 
 if TYPE_CHECKING:
     from spindle.api.request import Request
@@ -98,7 +98,7 @@ async def fetch(core: Core, request: Request) -> Response:
 async def change(core: Core, request: Request) -> Response:
     """PATCH."""
     row = await _seen(core, request)
-    allow(request.context, "budgets.update")
+    need(request.context, "budgets.update")
     request.check_match(etag_of(row.epoch))
     body = await request.json(BudgetChange)
     given = body.model_fields_set
@@ -134,7 +134,7 @@ async def change(core: Core, request: Request) -> Response:
 async def remove(core: Core, request: Request) -> Response:
     """DELETE."""
     row = await _seen(core, request)
-    allow(request.context, "budgets.delete")
+    need(request.context, "budgets.delete")
     request.check_match(etag_of(row.epoch))
 
     if not await core.store.budgets.delete(row.id):
@@ -149,7 +149,9 @@ async def remove(core: Core, request: Request) -> Response:
 
 ROUTES: tuple[ApiRoute, ...] = (
     ApiRoute(method="GET", path=_PATH, permission=ANY_CALLER, answer=list_all),
-    ApiRoute(method="POST", path=_PATH, permission="budgets.create", answer=create),
+    ApiRoute(
+        method="POST", path=_PATH, permission="budgets.create", answer=create, is_platform=True
+    ),
     ApiRoute(method="GET", path=f"{_PATH}/{{id}}", permission=ANY_CALLER, answer=fetch),
     ApiRoute(method="PATCH", path=f"{_PATH}/{{id}}", permission=ANY_CALLER, answer=change),
     ApiRoute(method="DELETE", path=f"{_PATH}/{{id}}", permission=ANY_CALLER, answer=remove),

@@ -10,11 +10,11 @@ from spindle.api.request import Body, etag_of
 from spindle.api.response import Response, created, no_content, ok
 from spindle.api.routing import ApiRoute
 from spindle.audit import AuditEntry
+from spindle.authority import need
 from spindle.spending import check_limit, sees, show_limit
 from spindle.store.limits import RateLimitRow
 from spindle_spi.errors import FailedPrecondition, NotFound
 from spindle_spi.ingress import ANY_CALLER
-from spindle_spi.policy import allow
 
 if TYPE_CHECKING:
     from spindle.api.request import Request
@@ -80,7 +80,7 @@ async def fetch(core: Core, request: Request) -> Response:
 async def change(core: Core, request: Request) -> Response:
     """PATCH."""
     row = await _seen(core, request)
-    allow(request.context, "limits.update")
+    need(request.context, "limits.update")
     request.check_match(etag_of(row.epoch))
     body = await request.json(LimitChange)
     wanted = replace(row, **{name: getattr(body, name) for name in body.model_fields_set})
@@ -106,7 +106,7 @@ async def change(core: Core, request: Request) -> Response:
 async def remove(core: Core, request: Request) -> Response:
     """DELETE."""
     row = await _seen(core, request)
-    allow(request.context, "limits.delete")
+    need(request.context, "limits.delete")
     request.check_match(etag_of(row.epoch))
 
     if not await core.store.rate_limits.delete(row.id):
@@ -121,7 +121,9 @@ async def remove(core: Core, request: Request) -> Response:
 
 ROUTES: tuple[ApiRoute, ...] = (
     ApiRoute(method="GET", path=_PATH, permission=ANY_CALLER, answer=list_all),
-    ApiRoute(method="POST", path=_PATH, permission="limits.create", answer=create),
+    ApiRoute(
+        method="POST", path=_PATH, permission="limits.create", answer=create, is_platform=True
+    ),
     ApiRoute(method="GET", path=f"{_PATH}/{{id}}", permission=ANY_CALLER, answer=fetch),
     ApiRoute(method="PATCH", path=f"{_PATH}/{{id}}", permission=ANY_CALLER, answer=change),
     ApiRoute(method="DELETE", path=f"{_PATH}/{{id}}", permission=ANY_CALLER, answer=remove),

@@ -159,6 +159,7 @@ ROUTES = (
         permission="plugins.create",
         answer=create_plugin,
         body_limit=_BODY_LIMIT,
+        is_platform=True,
     ),
     ApiRoute(
         method="POST",
@@ -166,6 +167,7 @@ ROUTES = (
         permission="plugins.create",
         answer=try_entry,
         body_limit=_BODY_LIMIT,
+        is_platform=True,
     ),
     ApiRoute(method="GET", path=_ONE, permission="plugins.read", answer=get_plugin),
     ApiRoute(
@@ -174,13 +176,21 @@ ROUTES = (
         permission="plugins.update",
         answer=change_plugin,
         body_limit=_BODY_LIMIT,
+        is_platform=True,
     ),
-    ApiRoute(method="DELETE", path=_ONE, permission="plugins.delete", answer=delete_plugin),
+    ApiRoute(
+        method="DELETE",
+        path=_ONE,
+        permission="plugins.delete",
+        answer=delete_plugin,
+        is_platform=True,
+    ),
     ApiRoute(
         method="POST",
         path=f"{_ONE}/try",
         permission="plugins.execute",
         answer=try_plugin,
         body_limit=_BODY_LIMIT,
+        is_platform=True,
     ),
 )

@@ -39,5 +39,11 @@ async def reload(core: Core, request: Request) -> Response:
 
 
 ROUTES = (
-    ApiRoute(method="POST", path="/admin/api/v1/reload", permission="config.update", answer=reload),
+    ApiRoute(
+        method="POST",
+        path="/admin/api/v1/reload",
+        permission="config.update",
+        answer=reload,
+        is_platform=True,
+    ),
 )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from spindle.api.request import Request
+from spindle.authority import need
 from spindle_spi.ingress import AnyCaller, IngressRoute, Public
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class ApiRoute:
     permission: str | Public | AnyCaller
     answer: Answer
     body_limit: int = 1_048_576
+    is_platform: bool = False
+    """It is about no team's things: holding the permission in a team is not enough."""
 
 
 def mounted(routes: Iterable[ApiRoute], core: Core | None) -> tuple[IngressRoute, ...]:
@@ -37,16 +40,20 @@ def mounted(routes: Iterable[ApiRoute], core: Core | None) -> tuple[IngressRoute
             method=route.method,
             path=route.path,
             permission=route.permission,
-            handler=_unserved if core is None else _handler(route.answer, core),
+            handler=_unserved if core is None else _handler(route, core),
             body_limit=route.body_limit,
         )
         for route in routes
     )
 
 
-def _handler(answer: Answer, core: Core) -> Handler:
+def _handler(route: ApiRoute, core: Core) -> Handler:
     async def handle(scope: Scope, receive: Receive, send: Send, call: Call) -> None:
-        response = await answer(core, Request(scope, receive, call))
+        # The ingress asked whether it is held at all, which a role in some team answers.
+        if route.is_platform and isinstance(route.permission, str):
+            need(call.context, route.permission)
+
+        response = await route.answer(core, Request(scope, receive, call))
         await response.send(send)
 
     return handle

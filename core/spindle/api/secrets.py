@@ -114,9 +114,15 @@ async def rotate_secrets(core: Core, request: Request) -> Response:
 
 
 ROUTES = (
-    ApiRoute(method="GET", path=_PATH, permission="secrets.read", answer=list_secrets),
     ApiRoute(
-        method="GET", path=f"{_PATH}/{{name:path}}", permission="secrets.read", answer=get_secret
+        method="GET", path=_PATH, permission="secrets.read", answer=list_secrets, is_platform=True
+    ),
+    ApiRoute(
+        method="GET",
+        path=f"{_PATH}/{{name:path}}",
+        permission="secrets.read",
+        answer=get_secret,
+        is_platform=True,
     ),
     ApiRoute(
         method="PUT",
@@ -124,18 +130,21 @@ ROUTES = (
         permission="secrets.update",
         answer=put_secret,
         body_limit=_BODY_LIMIT,
+        is_platform=True,
     ),
     ApiRoute(
         method="DELETE",
         path=f"{_PATH}/{{name:path}}",
         permission="secrets.delete",
         answer=delete_secret,
+        is_platform=True,
     ),
     ApiRoute(
         method="POST",
         path=f"{_PATH}/rotate",
         permission="secrets.rotate",
         answer=rotate_secrets,
+        is_platform=True,
     ),
 )
 

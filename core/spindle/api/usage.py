@@ -141,5 +141,5 @@ def _place(cursor: str | None) -> tuple[float, str] | None:
     try:
         at, identity = json.loads(cursor)
         return float(at), str(identity)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         raise InvalidArgument("cursor: expected a `next_cursor` of an earlier page.") from None
