@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from spindle.config.audit import AuditSettings
 from spindle.redaction import REDACTOR, Redactor
 from spindle.store.audit import AuditRow
-from spindle.store.outage import StoreUnavailable
+from spindle.store.outage import StoreRefused, StoreUnavailable
 from spindle_spi.context import Subject
 from spindle_spi.errors import Unavailable
 from spindle_spi.policy import Action, permission_for
@@ -53,7 +53,7 @@ _MAX_RECENT = 1024
 _NOBODY = Subject()
 
 _now = time.monotonic
-_AWAY = (OSError, SQLAlchemyError, StoreUnavailable)
+_AWAY = (OSError, SQLAlchemyError, StoreUnavailable, StoreRefused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

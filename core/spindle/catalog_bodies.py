@@ -12,7 +12,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, JsonValue, ValidationError
 
-from spindle.config.catalog import Capability, Owned, Price
+from spindle.config.catalog import Capability, Owned, Price, Tokens
 from spindle.config.checks import address_faults, owner_faults, transport_faults
 from spindle.config.faults import Fault, model_fault, render_fault
 from spindle.config.names import NAME, SLUG, TOOL, NameRule
@@ -105,7 +105,7 @@ class FactsBody(Section):
     parameters: Count | None = None
     runtime: Line | None = None
     file_path: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
-    modified_at: Annotated[int, Field(ge=0)] | None = None
+    modified_at: Annotated[int, Field(ge=0, le=2**53 - 1)] | None = None
     instructed: bool = False
     coding: bool = False
     is_mlx: bool = False
@@ -119,8 +119,8 @@ class ModelBody(Governance):
     upstream_name: Line
     aliases: tuple[Annotated[Line, AfterValidator(_check_alias)], ...] = ()
     model_type: Literal["llm", "vlm", "embeddings", "vision", "unknown"] = "llm"
-    context_window: Count | None = None
-    max_output_tokens: Count | None = None
+    context_window: Tokens | None = None
+    max_output_tokens: Tokens | None = None
     supports: tuple[Capability, ...] = ("chat", "streaming")
     input_price: Price | None = None
     output_price: Price | None = None

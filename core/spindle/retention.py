@@ -15,8 +15,15 @@ from sqlalchemy import Table, delete, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
 from spindle.config.retention import RetentionSettings
-from spindle.store.outage import StoreUnavailable
-from spindle.store.tables import AUDIT, SESSIONS, USAGE
+from spindle.store.outage import StoreRefused, StoreUnavailable
+from spindle.store.tables import (
+    AUDIT,
+    BUDGET_SPEND,
+    INVITATIONS,
+    LOGIN_SESSIONS,
+    SESSIONS,
+    USAGE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -32,7 +39,10 @@ _FIRST_SECONDS = 60.0
 _REST = 4.0
 """Rests between batches, as a multiple of what a batch took."""
 _LEAST_REST_SECONDS = 0.02
-_AWAY = (OSError, SQLAlchemyError, StoreUnavailable)
+_ENDED_SECONDS = 30 * 86_400.0
+"""How long what is over can still be looked up."""
+_PERIOD_SECONDS = 62 * 86_400.0
+_AWAY = (OSError, SQLAlchemyError, StoreUnavailable, StoreRefused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +56,8 @@ class Rule:
     """Seconds; 0 for a column that says when a row ends."""
     max_rows: int | None = None
     """Rows that stay at most, those with the latest time."""
+    spared: float | None = None
+    """A time that stands for none: its rows stay."""
 
 
 def days(number: int) -> float | None:
@@ -64,6 +76,10 @@ def core_rules(settings: RetentionSettings) -> tuple[Rule, ...]:
         ),
         Rule(table=USAGE, column="at", max_age=days(settings.usage_days)),
         Rule(table=SESSIONS, column="expires_at", max_age=0.0),
+        Rule(table=LOGIN_SESSIONS, column="expires_at", max_age=_ENDED_SECONDS),
+        Rule(table=INVITATIONS, column="expires_at", max_age=_ENDED_SECONDS),
+        # The longest period is a month; one without an end begins at 0.
+        Rule(table=BUDGET_SPEND, column="period_start", max_age=_PERIOD_SECONDS, spared=0),
     )
 
 
@@ -144,9 +160,14 @@ class Janitor:
     async def _delete_up_to(self, rule: Rule, cutoff: float) -> int:
         table, column = rule.table, rule.table.c[rule.column]
         key = tuple_(*table.primary_key.columns)
+        is_old = column <= cutoff
+
+        if rule.spared is not None:
+            is_old &= column != rule.spared
+
         batch = (
             select(*table.primary_key.columns)
-            .where(column <= cutoff)
+            .where(is_old)
             .order_by(column)
             .limit(self._settings.batch_rows)
         )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +12,7 @@ from spindle.api.paging import PAGE_KEYS, paged
 from spindle.api.request import Body, etag_of
 from spindle.api.response import created, no_content, ok
 from spindle.api.routing import ApiRoute
+from spindle.api.texts import check_value
 from spindle.catalog_access import may_change
 from spindle.catalog_kinds import KINDS, KindRules
 from spindle.catalog_shown import FILTERS, RecordFilter, shown
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 BASE: Final = "/admin/api/v1"
 
+_EPOCH = re.compile(r"[0-9]{1,19}")
 _SOURCE = {
     Kind.MODEL: "provider",
     Kind.TOOL: "gateway",
@@ -48,16 +52,19 @@ async def json_object(request: Request) -> JsonObject:
     """Return the body as an object, its values unread.
 
     Raises:
-        InvalidArgument: It is none.
+        InvalidArgument: It is none, or has a text that no database keeps.
     """
     try:
-        data: Json = json.loads(await request.body(), parse_constant=_refuse_constant)
+        data: Json = json.loads(
+            await request.body(), parse_constant=_refuse_constant, parse_float=_finite
+        )
     except (ValueError, RecursionError):
         raise InvalidArgument("The body is not valid JSON.") from None
 
     if not isinstance(data, dict):
         raise InvalidArgument("The body is no object.")
 
+    check_value(data)
     return data
 
 
@@ -69,11 +76,20 @@ def expected_of(request: Request) -> frozenset[int] | None:
         return None
 
     tags = (tag.strip().removeprefix("W/").strip('"') for tag in wanted.split(","))
-    return frozenset(int(tag) if tag.isascii() and tag.isdigit() else -1 for tag in tags)
+    return frozenset(int(tag) if _EPOCH.fullmatch(tag) else -1 for tag in tags)
 
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(name)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+
+    if not math.isfinite(number):
+        raise ValueError(text)
+
+    return number
 
 
 def _name_of(record: CatalogRecord) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+import re
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from spindle.api.texts import is_storable
 from spindle_spi.errors import InvalidArgument
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ PAGE_KEYS: Final = ("cursor", "limit")
 """Query parameters of every list."""
 
 _DEFAULT, _MOST = 50, 500
+_NUMBER: Final = re.compile(r"[0-9]{1,6}")
 
 T = TypeVar("T")
 
@@ -31,7 +33,7 @@ def page_limit(request: Request) -> int:
     """
     text = request.query.get("limit", str(_DEFAULT))
 
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:6]) <= _MOST:
+    if not _NUMBER.fullmatch(text) or not 1 <= int(text) <= _MOST:
         raise InvalidArgument(f"limit: expected a whole number from 1 to {_MOST}.")
 
     return int(text)
@@ -50,10 +52,10 @@ def read_cursor(request: Request) -> str | None:
 
     try:
         key = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (ValueError, binascii.Error):
+    except (ValueError, RecursionError):
         key = None
 
-    if not isinstance(key, str):
+    if not isinstance(key, str) or not is_storable(key):
         raise InvalidArgument("cursor: expected a `next_cursor` of an earlier page.")
 
     return key

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from spindle.api.texts import check_json, check_text
 from spindle.config.faults import model_fault, render_fault
 from spindle.ingress.requests import client_ip_of
 from spindle_spi.errors import FailedPrecondition, InvalidArgument
@@ -49,8 +50,13 @@ class Request:
         return client_ip_of(self.scope)
 
     def path(self, name: str) -> str:
-        """Return a parameter of the path."""
+        """Return a parameter of the path.
+
+        Raises:
+            InvalidArgument: It has a character that no name has.
+        """
         value: str = self.scope["path_params"][name]
+        check_text(name, value)
         return value
 
     def header(self, name: str) -> str | None:
@@ -66,10 +72,14 @@ class Request:
         """The query's parameters.
 
         Raises:
-            InvalidArgument: One is there twice.
+            InvalidArgument: One is there twice, or has a character that no text has.
         """
         if self._query is None:
             pairs = parse_qsl(self.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+
+            for name, value in pairs:
+                check_text(name, value)
+
             self._query = dict(pairs)
 
             if len(self._query) != len(pairs):
@@ -139,9 +149,12 @@ def parse(model: type[T], data: bytes) -> T:
         InvalidArgument: It is no JSON, or no such model; every fault is named by its path.
     """
     try:
-        return model.model_validate_json(data)
+        parsed = model.model_validate_json(data)
     except ValidationError as exc:
         errors = exc.errors(include_url=False)
+    else:
+        check_json(data)
+        return parsed
 
     if errors[0]["type"] == "json_invalid":
         raise InvalidArgument("The body is not valid JSON.")

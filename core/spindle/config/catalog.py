@@ -6,10 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from spindle.config.sections import Count, Seconds, Section, Text, Url
+from spindle.config.sections import Seconds, Section, Text, Url
 from spindle_spi.records import Visibility
 
-Price = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Price = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Tokens = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Capability = Literal["chat", "streaming", "function_calling", "vision", "embedding"]
 
 
@@ -44,8 +45,8 @@ class ModelEntry(Declared):
     name: Text
     """As the upstream calls it."""
     aliases: tuple[Text, ...] = ()
-    context_window: Count | None = None
-    max_output_tokens: Count | None = None
+    context_window: Tokens | None = None
+    max_output_tokens: Tokens | None = None
     supports: tuple[Capability, ...] = ("chat", "streaming")
     input_price: Price | None = None
     output_price: Price | None = None

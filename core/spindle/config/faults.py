@@ -16,6 +16,7 @@ Path: TypeAlias = tuple[str | int, ...]
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _SECRET_KEYS = frozenset({"api_key", "url", "urls", "password", "token", "secret"})
 _SHOWN = 60
+_LONGEST_KEY = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,8 @@ def render_path(path: Path, text: str = "") -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            shown = part if _PLAIN.fullmatch(part) else f'"{part}"'
+            short = part if len(part) <= _LONGEST_KEY else f"{part[:_LONGEST_KEY]}…"
+            shown = short if _PLAIN.fullmatch(short) else f'"{short}"'
             text += f".{shown}" if text else shown
 
     return text or "configuration"

@@ -13,8 +13,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 Level = Literal["debug", "info", "warning", "error"]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, le=31_536_000, allow_inf_nan=False)]
+"""At most a year: databases and timers have an end."""
+Count = Annotated[int, Field(ge=1, le=2**53 - 1)]
+"""What every reader of JSON, and every database, takes as it is."""
 Text = Annotated[str, Field(min_length=1)]
 
 STORE_SCHEMES = ("sqlite+aiosqlite", "postgresql+asyncpg")

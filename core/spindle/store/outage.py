@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from spindle_spi.errors import Unavailable
+from spindle_spi.errors import InvalidArgument, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -39,6 +39,12 @@ class StoreUnavailable(Unavailable):
     default_code = "core.store.unavailable"
 
 
+class StoreRefused(InvalidArgument):
+    """A value is not one the database can keep: a number too big, a text with a zero in it."""
+
+    default_code = "core.store.refused"
+
+
 class Outage:
     """What is known of one direction, reading or writing."""
 
@@ -58,6 +64,7 @@ class Outage:
 
         Raises:
             StoreUnavailable: It failed because the database is away, or just did so for another.
+            StoreRefused: The database is there and does not take a value.
         """
         failed_at = self._failed_at
 
@@ -67,6 +74,9 @@ class Outage:
         try:
             yield
         except (OSError, PoolTimeout, DBAPIError) as exc:
+            if _is_value(exc):
+                raise StoreRefused("There is a value that the database cannot keep.") from exc
+
             if not is_away(exc):
                 raise
 
@@ -107,6 +117,12 @@ def is_away(exc: BaseException) -> bool:
 
     # A driver that says neither: asyncpg, of a connection that is closed or timed out.
     return isinstance(getattr(original, "__cause__", None), OSError) or _is_closed(original)
+
+
+def _is_value(exc: BaseException) -> bool:
+    # Class 22 of the SQLSTATEs is "data exception"; SQLite takes nearly everything.
+    state = getattr(getattr(exc, "orig", None), "sqlstate", None)
+    return isinstance(state, str) and state.startswith("22")
 
 
 def _is_closed(original: BaseException | None) -> bool:

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from spindle.store import StoreUnavailable
 from spindle.store.notify import Notifications
-from spindle.store.outage import Outage, is_away
+from spindle.store.outage import Outage, StoreRefused, is_away
 from spindle_spi.admission import Outcome, Status
 from spindle_spi.policy import Action
 from spindle_spi.records import Kind, Target
@@ -300,3 +300,17 @@ def test_a_wrong_statement_is_no_outage(error: Exception, *, expected: bool) -> 
         fail()
 
     assert outage.is_on is expected
+
+
+def test_a_value_the_database_does_not_take_is_neither_an_outage_nor_our_fault() -> None:
+    """PostgreSQL's class 22, "data exception": the client is told, and nobody waits."""
+
+    class Refusal(Exception):
+        sqlstate = "22021"
+
+    outage = Outage("writing")
+
+    with pytest.raises(StoreRefused, match="cannot keep"), outage.observed():
+        raise DBAPIError("INSERT", None, Refusal())
+
+    assert not outage.is_on
