@@ -100,9 +100,8 @@ class InvitationDesk:
             created_at=now,
             expires_at=now + days * _DAY,
         )
-        await self._store.invitations.create(row)
         entry = AuditEntry(action="teams.invite", target=row.id, after=shown_invitation(row))
-        await self._audit.record(context, entry)
+        await self._store.invitations.create(row, [self._audit.row(context, entry)])
         return secret, row
 
     async def revoke(self, context: AuthenticatedContext, row: InvitationRow) -> None:
@@ -111,13 +110,12 @@ class InvitationDesk:
         Raises:
             Conflict: It is not open any more.
         """
-        if not await self._store.invitations.revoke(row.id):
-            raise Conflict("The invitation is not open any more.", code="core.invitation.closed")
-
         entry = AuditEntry(
             action="teams.revoke_invitation", target=row.id, before=shown_invitation(row)
         )
-        await self._audit.record(context, entry)
+
+        if not await self._store.invitations.revoke(row.id, [self._audit.row(context, entry)]):
+            raise Conflict("The invitation is not open any more.", code="core.invitation.closed")
 
     async def find(self, secret: str) -> InvitationRow:
         """Return the open invitation of a link.
@@ -183,9 +181,8 @@ class InvitationDesk:
             permissions=("*",),
             created_by=address,
         )
-        await self._store.tokens.create(token)
         entry = AuditEntry(action="tokens.create", target=token.id, after=shown_token(token))
-        await self._audit.record(context, entry)
+        await self._store.tokens.create(token, [self._audit.row(context, entry)])
         return row, text, token
 
     async def _accept(
@@ -200,16 +197,15 @@ class InvitationDesk:
             raise _no_invitation()
 
         user = known or UserRow(email=email, name=name, role=row.platform_role)
-
-        if not await self._store.invitations.accept(row, user):
-            raise _no_invitation()
-
         entry = AuditEntry(
             action="teams.accept_invitation",
             target=row.id,
             after={"team": row.team, "role": row.role, "email": email},
         )
-        await self._audit.record(context, entry)
+
+        if not await self._store.invitations.accept(row, user, [self._audit.row(context, entry)]):
+            raise _no_invitation()
+
         return row
 
 

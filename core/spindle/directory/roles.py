@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from spindle.audit import Audit
     from spindle.store import Store
+    from spindle.store.audit import AuditRow
     from spindle_spi.context import AuthenticatedContext
 
 _SHOWN = 10
@@ -67,13 +68,14 @@ class RoleDesk:
         held = _checked(context, name_of("name", name), permissions, more)
         text = text_of("description", description)
 
-        if name in ROLES or not await self._store.roles.create(name, text, held):
+        def told(role: RoleRow) -> AuditRow:
+            entry = AuditEntry(action="roles.create", target=name, after=shown_role(role))
+            return self._audit.row(context, entry)
+
+        if name in ROLES or not await self._store.roles.create(name, text, held, told):
             raise taken("role", name)
 
-        role = await self.get(name)
-        entry = AuditEntry(action="roles.create", target=name, after=shown_role(role))
-        await self._audit.record(context, entry)
-        return role
+        return await self.get(name)
 
     async def change(
         self,
@@ -101,18 +103,21 @@ class RoleDesk:
 
         text = before.description if description is None else text_of("description", description)
 
-        if not await self._store.roles.update(before.name, text, held, epoch=before.epoch):
+        def told(after: RoleRow) -> AuditRow:
+            entry = AuditEntry(
+                action="roles.update",
+                target=before.name,
+                before=shown_role(before),
+                after=shown_role(after),
+            )
+            return self._audit.row(context, entry)
+
+        epoch = before.epoch
+
+        if not await self._store.roles.update(before.name, text, held, epoch=epoch, told=told):
             raise overtaken("role", before.name)
 
-        after = await self.get(before.name)
-        entry = AuditEntry(
-            action="roles.update",
-            target=before.name,
-            before=shown_role(before),
-            after=shown_role(after),
-        )
-        await self._audit.record(context, entry)
-        return after
+        return await self.get(before.name)
 
     async def delete(self, context: AuthenticatedContext, role: RoleRow) -> None:
         """Delete a custom role nobody has.
@@ -124,7 +129,8 @@ class RoleDesk:
         need(context, "roles.delete")
         _refuse_built_in(role)
         check_grant(context, role.name, role.permissions)
-        used = await self._store.roles.delete(role.name)
+        entry = AuditEntry(action="roles.delete", target=role.name, before=shown_role(role))
+        used = await self._store.roles.delete(role.name, [self._audit.row(context, entry)])
 
         if used:
             more = f" and {len(used) - _SHOWN} more" if len(used) > _SHOWN else ""
@@ -133,9 +139,6 @@ class RoleDesk:
                 "give them another one first.",
                 code="core.role.in_use",
             )
-
-        entry = AuditEntry(action="roles.delete", target=role.name, before=shown_role(role))
-        await self._audit.record(context, entry)
 
 
 def _refuse_built_in(role: RoleRow) -> None:

@@ -15,6 +15,7 @@ from spindle_spi.errors import Conflict, InvalidArgument
 if TYPE_CHECKING:
     from spindle.audit import Audit
     from spindle.store import Store
+    from spindle.store.audit import AuditRow
     from spindle_spi.context import AuthenticatedContext
 
 _SHOWN = 10
@@ -68,13 +69,16 @@ class TeamDesk:
         need(context, "teams.create")
         need_everything(context, "make a team")
         text = text_of("description", description)
-        team = await self._store.teams.create(name_of("name", name), text)
+
+        def told(team: TeamRow) -> AuditRow:
+            entry = AuditEntry(action="teams.create", target=name, after=shown_team(team))
+            return self._audit.row(context, entry)
+
+        team = await self._store.teams.create(name_of("name", name), text, told=told)
 
         if team is None:
             raise taken("team", name)
 
-        entry = AuditEntry(action="teams.create", target=name, after=shown_team(team))
-        await self._audit.record(context, entry)
         return team
 
     async def change(
@@ -87,18 +91,21 @@ class TeamDesk:
             FailedPrecondition: Somebody else changed it meanwhile (412).
         """
         need(context, "teams.update", before.name)
-        after = await self._store.teams.change(before, text_of("description", description))
+
+        def told(after: TeamRow) -> AuditRow:
+            entry = AuditEntry(
+                action="teams.update",
+                target=before.name,
+                before=shown_team(before),
+                after=shown_team(after),
+            )
+            return self._audit.row(context, entry)
+
+        after = await self._store.teams.change(before, text_of("description", description), told)
 
         if after is None:
             raise overtaken("team", before.name)
 
-        entry = AuditEntry(
-            action="teams.update",
-            target=before.name,
-            before=shown_team(before),
-            after=shown_team(after),
-        )
-        await self._audit.record(context, entry)
         return after
 
     async def delete(self, context: AuthenticatedContext, team: TeamRow) -> None:
@@ -109,7 +116,8 @@ class TeamDesk:
             Conflict: It has members, records or tokens; the message names them.
         """
         need(context, "teams.delete", team.name)
-        held = await self._store.teams.delete(team.name)
+        entry = AuditEntry(action="teams.delete", target=team.name, before=shown_team(team))
+        held = await self._store.teams.delete(team.name, [self._audit.row(context, entry)])
 
         if held:
             more = f" and {len(held) - _SHOWN} more" if len(held) > _SHOWN else ""
@@ -118,9 +126,6 @@ class TeamDesk:
                 "move or delete them first.",
                 code="core.team.in_use",
             )
-
-        entry = AuditEntry(action="teams.delete", target=team.name, before=shown_team(team))
-        await self._audit.record(context, entry)
 
     async def put_member(
         self, context: AuthenticatedContext, team: TeamRow, email: str, role: str
@@ -150,17 +155,16 @@ class TeamDesk:
         check_grant(context, before or "", people.permissions_of(before), team.name)
         check_grant(context, role, people.permissions_of(role), team.name)
         member = MembershipRow(email=address, team=team.name, role=role)
-
-        if not await self._store.teams.put_member(member):
-            raise missing("team", team.name)
-
         entry = AuditEntry(
             action="teams.put_member",
             target=f"{team.name}/{address}",
             before=before,
             after=role,
         )
-        await self._audit.record(context, entry)
+
+        if not await self._store.teams.put_member(member, [self._audit.row(context, entry)]):
+            raise missing("team", team.name)
+
         stored = await self._store.teams.members(team.name)
         return next((row for row in stored if row.email == address), member)
 
@@ -183,10 +187,12 @@ class TeamDesk:
             raise missing("member", email)
 
         check_grant(context, held[0].role, people.permissions_of(held[0].role), team.name)
-        await self._store.teams.remove_member(team.name, address)
         entry = AuditEntry(
             action="teams.remove_member",
             target=f"{team.name}/{address}",
             before=shown_member(held[0]),
         )
-        await self._audit.record(context, entry)
+        row = self._audit.row(context, entry)
+
+        if not await self._store.teams.remove_member(team.name, address, [row]):
+            raise missing("member", email)

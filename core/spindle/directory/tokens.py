@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from spindle.audit import Audit
     from spindle.people import People
     from spindle.store import Store
+    from spindle.store.audit import AuditRow
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.secret import Secret
 
@@ -95,9 +96,8 @@ class TokenDesk:
         row = await self._row(context, people, wish, prefix, digest)
         self._check(context, people, row)
         await self._check_number(row)
-        await self._store.tokens.create(row)
         entry = AuditEntry(action="tokens.create", target=row.id, after=shown_token(row))
-        await self._audit.record(context, entry)
+        await self._store.tokens.create(row, [self._audit.row(context, entry)])
         return secret, row
 
     async def change(
@@ -117,18 +117,21 @@ class TokenDesk:
         people = compile_people(await self._store.users.everybody())
         self._check(context, people, before)
         self._check(context, people, await self._limited(context, people, after))
-        stored = await self._store.tokens.change(before, after)
+
+        def told(stored: TokenRow) -> AuditRow:
+            entry = AuditEntry(
+                action="tokens.update",
+                target=before.id,
+                before=shown_token(before),
+                after=shown_token(stored),
+            )
+            return self._audit.row(context, entry)
+
+        stored = await self._store.tokens.change(before, after, told)
 
         if stored is None:
             raise overtaken("token", before.name)
 
-        entry = AuditEntry(
-            action="tokens.update",
-            target=before.id,
-            before=shown_token(before),
-            after=shown_token(stored),
-        )
-        await self._audit.record(context, entry)
         return stored
 
     async def rotate(
@@ -158,13 +161,16 @@ class TokenDesk:
 
         secret, prefix, digest = mint()
         after = replace(before, prefix=prefix, hash=digest)
-        stored = await self._store.tokens.change(before, after)
+
+        def told(stored: TokenRow) -> AuditRow:
+            entry = AuditEntry(action="tokens.rotate", target=before.id, after=shown_token(stored))
+            return self._audit.row(context, entry)
+
+        stored = await self._store.tokens.change(before, after, told)
 
         if stored is None:
             raise overtaken("token", before.name)
 
-        entry = AuditEntry(action="tokens.rotate", target=before.id, after=shown_token(stored))
-        await self._audit.record(context, entry)
         return secret, stored
 
     async def revoke(
@@ -180,11 +186,10 @@ class TokenDesk:
         tokens = self._store.tokens
         revoke = tokens.revoke_guarded if keeps_administrator else tokens.revoke
 
-        if not await revoke(row.id):
-            _refuse_revoked(replace(row, revoked_at=row.revoked_at or time.time()))
-
         entry = AuditEntry(action="tokens.revoke", target=row.id, before=shown_token(row))
-        await self._audit.record(context, entry)
+
+        if not await revoke(row.id, audit=[self._audit.row(context, entry)]):
+            _refuse_revoked(replace(row, revoked_at=row.revoked_at or time.time()))
 
     async def _row(
         self,

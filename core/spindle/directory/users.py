@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from spindle.audit import Audit
     from spindle.people import People
     from spindle.store import Store
+    from spindle.store.audit import AuditRow
     from spindle.store.people import PeopleRows
     from spindle_spi.context import AuthenticatedContext
 
@@ -128,20 +129,21 @@ class UserDesk:
         after = _changed(before, change)
         self._check(context, people, before)
         self._check(context, people, after)
-        stored = await self._store.users.change(before, after)
 
-        if stored is None:
-            raise overtaken("user", before.email)
-
-        await self._audit.record(
-            context,
-            AuditEntry(
+        def told(stored: UserRow) -> AuditRow:
+            entry = AuditEntry(
                 action="users.update",
                 target=before.email,
                 before=shown_user(before, rows.memberships),
                 after=shown_user(stored, rows.memberships),
-            ),
-        )
+            )
+            return self._audit.row(context, entry)
+
+        stored = await self._store.users.change(before, after, told)
+
+        if stored is None:
+            raise overtaken("user", before.email)
+
         return stored
 
     async def delete(self, context: AuthenticatedContext, user: UserRow) -> None:
@@ -155,24 +157,27 @@ class UserDesk:
         rows = await self._store.users.everybody()
         self._check(context, compile_people(rows), user)
 
-        if not await self._store.users.delete(user.email):
-            raise missing("user", user.email)
-
         before = shown_user(user, rows.memberships)
         entry = AuditEntry(action="users.delete", target=user.email, before=before)
-        await self._audit.record(context, entry)
+
+        if not await self._store.users.delete(user.email, [self._audit.row(context, entry)]):
+            raise missing("user", user.email)
 
     async def _create(self, context: AuthenticatedContext, user: UserRow) -> UserRow:
         need(context, "users.create")
         people = compile_people(await self._store.users.everybody())
         self._check(context, people, user)
-        stored = await self._store.users.create(user)
+
+        def told(stored: UserRow) -> AuditRow:
+            after = shown_user(stored, ())
+            entry = AuditEntry(action="users.create", target=user.email, after=after)
+            return self._audit.row(context, entry)
+
+        stored = await self._store.users.create(user, told)
 
         if stored is None:
             raise taken("user", user.email)
 
-        entry = AuditEntry(action="users.create", target=user.email, after=shown_user(stored, ()))
-        await self._audit.record(context, entry)
         return stored
 
     def _check(self, context: AuthenticatedContext, people: People, user: UserRow) -> None:

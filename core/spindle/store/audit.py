@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from sqlalchemy import ColumnElement, RowMapping, func, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from spindle.store.database import Database
+
+Stored = TypeVar("Stored")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +41,10 @@ class AuditRow:
     after: str | None
 
 
+Told: TypeAlias = Callable[[Stored], AuditRow]
+"""Makes the entry about a row, which is known when it is stored."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
     """Which entries are wanted; None does not narrow. `since` is inclusive, `until` exclusive."""
@@ -50,6 +57,12 @@ class AuditFilter:
     request_id: str | None = None
     since: float | None = None
     until: float | None = None
+
+
+async def tell(connection: AsyncConnection, told: Told[Stored] | None, row: Stored) -> None:
+    """Add the entry about a row as it was stored, inside the caller's transaction."""
+    if told is not None:
+        await add_audit(connection, [told(row)])
 
 
 async def add_audit(connection: AsyncConnection, rows: Sequence[AuditRow]) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
 
+from spindle.store.audit import add_audit
 from spindle.store.database import Database, bump
 from spindle.store.people import add_user
 from spindle.store.rows import InvitationRow, MembershipRow, UserRow
@@ -15,7 +16,11 @@ from spindle.store.tables import INVITATIONS, MEMBERSHIPS
 from spindle.store.teams import put_member
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy import ColumnElement
+
+    from spindle.store.audit import AuditRow
 
 
 class Invitations:
@@ -24,10 +29,11 @@ class Invitations:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, invitation: InvitationRow) -> None:
+    async def create(self, invitation: InvitationRow, audit: Sequence[AuditRow] = ()) -> None:
         """Store a new invitation."""
         async with self._database.writing() as connection:
             await connection.execute(insert(INVITATIONS).values(asdict(invitation)))
+            await add_audit(connection, audit)
 
     async def all(self) -> tuple[InvitationRow, ...]:
         """Return every invitation, the oldest first."""
@@ -44,7 +50,7 @@ class Invitations:
         """Return the open invitation with this hash: not taken, not revoked, not over."""
         return await self._one((INVITATIONS.c.hash == digest) & _open())
 
-    async def revoke(self, invitation_id: str) -> bool:
+    async def revoke(self, invitation_id: str, audit: Sequence[AuditRow] = ()) -> bool:
         """Revoke an open invitation; False when there is none."""
         mine = (INVITATIONS.c.id == invitation_id) & _open()
 
@@ -52,9 +58,16 @@ class Invitations:
             done = await connection.execute(
                 update(INVITATIONS).where(mine).values(revoked_at=time.time())
             )
-            return done.rowcount == 1
 
-    async def accept(self, invitation: InvitationRow, user: UserRow) -> bool:
+            if done.rowcount != 1:
+                return False
+
+            await add_audit(connection, audit)
+            return True
+
+    async def accept(
+        self, invitation: InvitationRow, user: UserRow, audit: Sequence[AuditRow] = ()
+    ) -> bool:
         """Take an invitation as a user, who is made unless there is one; False when it is not open.
 
         A member's role is not changed: an invitation gives, it takes nothing away.
@@ -77,6 +90,7 @@ class Invitations:
                 member = MembershipRow(email=user.email, team=invitation.team, role=invitation.role)
                 await put_member(connection, member, epoch)
 
+            await add_audit(connection, audit)
             return True
 
     async def _one(self, condition: ColumnElement[bool]) -> InvitationRow | None:

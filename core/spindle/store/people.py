@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 from sqlalchemy import RowMapping, delete, insert, select, update
 
 from spindle.store.administrators import guarded
+from spindle.store.audit import add_audit, tell
 from spindle.store.database import Database, bump
 from spindle.store.roles import read_roles
 from spindle.store.rows import MembershipRow, RoleRow, TeamRow, UserRow
 from spindle.store.tables import MEMBERSHIPS, TEAMS, TOKENS, USERS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from spindle.store.audit import AuditRow, Told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +67,19 @@ class Users:
             row = (await connection.execute(select(USERS).where(same))).mappings().one_or_none()
             return None if row is None else _user(row)
 
-    async def create(self, user: UserRow) -> UserRow | None:
+    async def create(self, user: UserRow, told: Told[UserRow] | None = None) -> UserRow | None:
         """Store a new user and return them; None when the e-mail is taken."""
         async with self._database.writing() as connection:
-            return await add_user(connection, user, await bump(connection))
+            stored = await add_user(connection, user, await bump(connection))
 
-    async def change(self, before: UserRow, after: UserRow) -> UserRow | None:
+            if stored is not None:
+                await tell(connection, told, stored)
+
+            return stored
+
+    async def change(
+        self, before: UserRow, after: UserRow, told: Told[UserRow] | None = None
+    ) -> UserRow | None:
         """Change a user who is still as `before`; None when they are not.
 
         Raises:
@@ -85,9 +97,14 @@ class Users:
             )
             same = (USERS.c.email == before.email) & (USERS.c.epoch == before.epoch)
             done = await connection.execute(update(USERS).where(same).values(asdict(changed)))
-            return changed if done.rowcount == 1 else None
 
-    async def delete(self, email: str) -> bool:
+            if done.rowcount != 1:
+                return None
+
+            await tell(connection, told, changed)
+            return changed
+
+    async def delete(self, email: str, audit: Sequence[AuditRow] = ()) -> bool:
         """Delete a user, end their memberships and revoke their tokens; False without one.
 
         Raises:
@@ -103,6 +120,7 @@ class Users:
 
             # Without their person they would be worth what they were made with.
             await connection.execute(update(TOKENS).where(theirs).values(ended))
+            await add_audit(connection, audit)
             return True
 
 

@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING
 from sqlalchemy import RowMapping, delete, func, insert, select, update
 
 from spindle.store.administrators import guarded
+from spindle.store.audit import add_audit, tell
 from spindle.store.database import Database, bump
 from spindle.store.rows import RoleRow
 from spindle.store.tables import INVITATIONS, MEMBERSHIPS, ROLES, TOKENS, USERS
 from spindle_spi.codec import decode
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from spindle.store.audit import AuditRow, Told
 
 _Names = tuple[str, ...]
 
@@ -31,7 +36,13 @@ class Roles:
         async with self._database.reading() as connection:
             return tuple(await read_roles(connection))
 
-    async def create(self, name: str, description: str, permissions: tuple[str, ...]) -> bool:
+    async def create(
+        self,
+        name: str,
+        description: str,
+        permissions: tuple[str, ...],
+        told: Told[RoleRow] | None = None,
+    ) -> bool:
         """Store a new role; False when the name is taken."""
         async with self._database.writing() as connection:
             found = await connection.execute(select(ROLES.c.name).where(ROLES.c.name == name))
@@ -49,10 +60,17 @@ class Roles:
                 "epoch": await bump(connection),
             }
             await connection.execute(insert(ROLES).values(columns))
+            await tell(connection, told, await _find(connection, name))
             return True
 
     async def update(
-        self, name: str, description: str, permissions: tuple[str, ...], *, epoch: int
+        self,
+        name: str,
+        description: str,
+        permissions: tuple[str, ...],
+        *,
+        epoch: int,
+        told: Told[RoleRow] | None = None,
     ) -> bool:
         """Change a role that is still as it was at `epoch`; False when it is not.
 
@@ -68,15 +86,21 @@ class Roles:
             }
             same = (ROLES.c.name == name) & (ROLES.c.epoch == epoch)
             changed = await connection.execute(update(ROLES).where(same).values(columns))
-            return changed.rowcount == 1
 
-    async def delete(self, name: str) -> tuple[str, ...]:
+            if changed.rowcount != 1:
+                return False
+
+            await tell(connection, told, await _find(connection, name))
+            return True
+
+    async def delete(self, name: str, audit: Sequence[AuditRow] = ()) -> tuple[str, ...]:
         """Delete a role nobody has; else return who has it and leave it."""
         async with self._database.writing() as connection:
             used = await _users_of(connection, name)
 
             if not used:
                 await connection.execute(delete(ROLES).where(ROLES.c.name == name))
+                await add_audit(connection, audit)
                 await bump(connection)
 
             return used
@@ -86,6 +110,11 @@ async def read_roles(connection: AsyncConnection) -> list[RoleRow]:
     """Return every custom role, by name."""
     rows = await connection.execute(select(ROLES).order_by(ROLES.c.name))
     return [_role(row) for row in rows.mappings()]
+
+
+async def _find(connection: AsyncConnection, name: str) -> RoleRow:
+    found = await connection.execute(select(ROLES).where(ROLES.c.name == name))
+    return _role(found.mappings().one())
 
 
 async def _users_of(connection: AsyncConnection, name: str) -> tuple[str, ...]:

@@ -9,12 +9,17 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, insert, select, update
 
+from spindle.store.audit import add_audit, tell
 from spindle.store.database import Database, bump
 from spindle.store.rows import MembershipRow, TeamRow
 from spindle.store.tables import CATALOG, MEMBERSHIPS, TEAMS, TOKENS, USERS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from spindle.store.audit import AuditRow, Told
 
 
 class Teams:
@@ -38,7 +43,14 @@ class Teams:
             found = await connection.execute(query)
             return tuple(MembershipRow(**row) for row in found.mappings())
 
-    async def create(self, name: str, description: str, origin: str = "api") -> TeamRow | None:
+    async def create(
+        self,
+        name: str,
+        description: str,
+        origin: str = "api",
+        *,
+        told: Told[TeamRow] | None = None,
+    ) -> TeamRow | None:
         """Store a new team and return it; None when the name is taken."""
         async with self._database.writing() as connection:
             taken = await connection.execute(select(TEAMS.c.name).where(TEAMS.c.name == name))
@@ -56,9 +68,12 @@ class Teams:
                 epoch=await bump(connection),
             )
             await connection.execute(insert(TEAMS).values(asdict(team)))
+            await tell(connection, told, team)
             return team
 
-    async def change(self, before: TeamRow, description: str) -> TeamRow | None:
+    async def change(
+        self, before: TeamRow, description: str, told: Told[TeamRow] | None = None
+    ) -> TeamRow | None:
         """Change a team that is still as `before`; None when it is not."""
         async with self._database.writing() as connection:
             after = replace(
@@ -69,9 +84,14 @@ class Teams:
             )
             same = (TEAMS.c.name == before.name) & (TEAMS.c.epoch == before.epoch)
             done = await connection.execute(update(TEAMS).where(same).values(asdict(after)))
-            return after if done.rowcount == 1 else None
 
-    async def delete(self, name: str) -> tuple[str, ...]:
+            if done.rowcount != 1:
+                return None
+
+            await tell(connection, told, after)
+            return after
+
+    async def delete(self, name: str, audit: Sequence[AuditRow] = ()) -> tuple[str, ...]:
         """Delete a team without members, records and tokens; else return them and leave it."""
         async with self._database.writing() as connection:
             # The lock on the revision keeps a member from coming in meanwhile.
@@ -86,15 +106,20 @@ class Teams:
 
             if not held:
                 await connection.execute(delete(TEAMS).where(TEAMS.c.name == name))
+                await add_audit(connection, audit)
 
             return held
 
-    async def put_member(self, member: MembershipRow) -> bool:
+    async def put_member(self, member: MembershipRow, audit: Sequence[AuditRow] = ()) -> bool:
         """Make a user a member, or give a member another role; False without user or team."""
         async with self._database.writing() as connection:
-            return await put_member(connection, member, await bump(connection))
+            if not await put_member(connection, member, await bump(connection)):
+                return False
 
-    async def remove_member(self, team: str, email: str) -> bool:
+            await add_audit(connection, audit)
+            return True
+
+    async def remove_member(self, team: str, email: str, audit: Sequence[AuditRow] = ()) -> bool:
         """Take a member out of a team; False when they are none."""
         async with self._database.writing() as connection:
             same = (MEMBERSHIPS.c.team == team) & (MEMBERSHIPS.c.email == email)
@@ -104,6 +129,7 @@ class Teams:
                 return False
 
             await _note_change(connection, email, await bump(connection))
+            await add_audit(connection, audit)
             return True
 
 

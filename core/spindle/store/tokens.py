@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import RowMapping, insert, or_, select, update
 
 from spindle.store.administrators import guarded
+from spindle.store.audit import add_audit, tell
 from spindle.store.database import Database, bump
 from spindle.store.rows import TokenRow
 from spindle.store.tables import TOKENS
@@ -17,9 +18,11 @@ from spindle_spi.codec import decode, encode
 from spindle_spi.context import TimeWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from spindle.store.audit import AuditRow, Told
 
 _Windows = tuple[TimeWindow, ...]
 _Names = tuple[str, ...]
@@ -31,10 +34,11 @@ class Tokens:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def create(self, token: TokenRow) -> None:
+    async def create(self, token: TokenRow, audit: Sequence[AuditRow] = ()) -> None:
         """Store a new token."""
         async with self._database.writing() as connection:
             await connection.execute(insert(TOKENS), [_columns(token)])
+            await add_audit(connection, audit)
             await bump(connection)
 
     async def all(self) -> tuple[TokenRow, ...]:
@@ -54,25 +58,34 @@ class Tokens:
         named = [row for row in rows if row.id == token] or rows
         return named[0] if len(named) == 1 else None
 
-    async def revoke(self, token_id: str, at: float | None = None) -> bool:
+    async def revoke(
+        self, token_id: str, at: float | None = None, *, audit: Sequence[AuditRow] = ()
+    ) -> bool:
         """Revoke a token for good; False when there is none in force."""
         async with self._database.writing() as connection:
             if not await _revoke(connection, token_id, time.time() if at is None else at):
                 return False
 
+            await add_audit(connection, audit)
             await bump(connection)
             return True
 
-    async def revoke_guarded(self, token_id: str) -> bool:
+    async def revoke_guarded(self, token_id: str, *, audit: Sequence[AuditRow] = ()) -> bool:
         """Revoke a token unless it is the last that can administer the gateway.
 
         Raises:
             Conflict: It is; it stays in force.
         """
         async with guarded(self._database) as (connection, _):
-            return await _revoke(connection, token_id, time.time())
+            if not await _revoke(connection, token_id, time.time()):
+                return False
 
-    async def change(self, before: TokenRow, after: TokenRow) -> TokenRow | None:
+            await add_audit(connection, audit)
+            return True
+
+    async def change(
+        self, before: TokenRow, after: TokenRow, told: Told[TokenRow] | None = None
+    ) -> TokenRow | None:
         """Change a token in force that is still as `before`; None when it is not.
 
         Raises:
@@ -89,7 +102,12 @@ class Tokens:
 
         async with guarded(self._database) as (connection, _):
             done = await connection.execute(update(TOKENS).where(in_force).values(columns))
-            return changed if done.rowcount == 1 else None
+
+            if done.rowcount != 1:
+                return None
+
+            await tell(connection, told, changed)
+            return changed
 
     async def note_uses(self, uses: Mapping[str, tuple[float, str | None]]) -> None:
         """Keep when and from where tokens were used last, by id; no change anybody must see."""

@@ -32,6 +32,8 @@ from spindle_spi.records import CatalogRecord, Kind, ToolSpec, Visibility
 from tests.spi.derived import bounded
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from spindle.audit import Audit, AuditEntry
     from spindle.credentials import Credential
     from spindle.store import Store
@@ -159,11 +161,13 @@ class Memory:
     async def get(self, token_id: str) -> TokenRow | None:
         return next((row for row in self.kept if row.id == token_id), None)
 
-    async def create(self, row: TokenRow) -> None:
+    async def create(self, row: TokenRow, audit: Sequence[AuditEntry] = ()) -> None:
+        assert audit
         self.kept.append(row)
 
-    async def record(self, context: AuthenticatedContext, entry: AuditEntry) -> None:
-        del context, entry
+    def row(self, context: AuthenticatedContext, entry: AuditEntry) -> AuditEntry:
+        del context
+        return entry
 
 
 def try_to_make(rows: PeopleRows, mine: TokenRow, wish: TokenWish) -> TokenRow | None:
