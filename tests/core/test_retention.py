@@ -14,7 +14,8 @@ from spindle.audit import Audit, AuditEntry
 from spindle.config.retention import RetentionSettings
 from spindle.retention import DELETED, Janitor, Rule, core_rules, days
 from spindle.store.audit import AuditFilter
-from spindle.store.tables import AUDIT, EVENTS
+from spindle.store.rows import InvitationRow, UserRow
+from spindle.store.tables import AUDIT, BUDGET_SPEND, EVENTS, LOGIN_SESSIONS
 from spindle_spi.session_event import Session
 from tests.core.store.opened import opened, usage
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from spindle.store import Store
 
 DAY = 86_400.0
+NOTHING = {"sessions": 0, "login_sessions": 0, "invitations": 0, "budget_spend": 0}
+"""Swept whatever the configuration keeps for good."""
 
 
 async def fill(store: Store, *ages: float) -> None:
@@ -68,7 +71,8 @@ async def test_what_is_older_than_its_age_goes(tmp_path: Path) -> None:
 
         await anyio.sleep(0.03)
         gone = await janitor.sweep()
-        assert gone == counted == {"audit": 2, "usage": 1, "sessions": 1}
+        assert counted == {"audit": 2, "usage": 1, "sessions": 1}
+        assert gone == {**NOTHING, **counted}
         assert await left(store) == ["0001", "0003"]
         assert await store.usage.count() == 1
 
@@ -76,7 +80,64 @@ async def test_what_is_older_than_its_age_goes(tmp_path: Path) -> None:
             events = (await connection.execute(EVENTS.select())).mappings().all()
 
         assert [event["session_id"] for event in events] == ["live"]
-        assert await janitor.sweep() == {"audit": 0, "usage": 0, "sessions": 0}
+        assert await janitor.sweep() == {**NOTHING, "audit": 0, "usage": 0}
+
+
+async def test_what_is_long_over_goes(tmp_path: Path) -> None:
+    """Logins and invitations a month after their end, spending two after its period began."""
+    now = int(time.time())
+
+    async with opened(tmp_path) as store:
+        await store.users.create(UserRow(email="ada@example.org"))
+        await store.teams.create("red", "")
+        spend = {
+            "budget_id": "b",
+            "process": "p",
+            "spent_nano": 1,
+            "spent_tokens": 1,
+            "leased_nano": 0,
+            "leased_tokens": 0,
+            "expires_at": 0.0,
+        }
+
+        async with store.database.writing() as connection:
+            for name, days_ago in (("live", -1), ("over", 29), ("long over", 31)):
+                login = {
+                    "id": name,
+                    "hash": name,
+                    "user_email": "ada@example.org",
+                    "created_at": 0.0,
+                    "seen_at": 0.0,
+                    "expires_at": now - days_ago * DAY,
+                }
+                await connection.execute(LOGIN_SESSIONS.insert().values(login))
+
+            for holder, start in (("now", now), ("old", int(now - 63 * DAY)), ("endless", 0)):
+                row = {**spend, "holder": holder, "period_start": start}
+                await connection.execute(BUDGET_SPEND.insert().values(row))
+
+        for name, ended in (("open", now + DAY), ("over", now - 29 * DAY), ("old", now - 31 * DAY)):
+            invitation = InvitationRow(
+                id=name,
+                hash=name,
+                team="red",
+                role="viewer",
+                created_by="ada@example.org",
+                created_at=0.0,
+                expires_at=ended,
+            )
+            await store.invitations.create(invitation)
+
+        gone = await Janitor(store.database).sweep(core_rules(RetentionSettings()))
+        assert gone["login_sessions"] == gone["invitations"] == gone["budget_spend"] == 1
+        assert sorted(row.id for row in await store.invitations.all()) == ["open", "over"]
+
+        async with store.database.reading() as connection:
+            logins = {row.id for row in await connection.execute(LOGIN_SESSIONS.select())}
+            holders = {row.holder for row in await connection.execute(BUDGET_SPEND.select())}
+
+        assert logins == {"live", "over"}
+        assert holders == {"now", "endless"}
 
 
 async def test_more_rows_than_may_stay_go_the_oldest_first(tmp_path: Path) -> None:
@@ -97,7 +158,7 @@ async def test_nothing_goes_when_everything_is_kept_for_good(tmp_path: Path) -> 
 
     async with opened(tmp_path) as store:
         await fill(store, 5000)
-        assert await Janitor(store.database).sweep(core_rules(settings)) == {"sessions": 0}
+        assert await Janitor(store.database).sweep(core_rules(settings)) == NOTHING
         assert await left(store) == ["0000"]
 
 
