@@ -144,7 +144,7 @@ class JwtCallers:
         if person is None and known.issuer.settings.auto_create:
             raise KeysNeeded(lambda: self._create(known.person))
 
-        if person is None or person.is_disabled:
+        if person is None or person.is_disabled or person.is_service:
             raise refused()
 
         # A caller may show newer tokens: what runs ends with the last of them.

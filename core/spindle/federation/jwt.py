@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from spindle.directory.names import SERVICE_DOMAIN
 from spindle.federation.transport import FetchFailed, json_object
 from spindle.federation.waiting import KeysNeeded, unready
 from spindle_spi.errors import Unauthenticated
@@ -160,7 +160,8 @@ def _time(claims: JsonObject, name: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise refused()
 
-    if not math.isfinite(value) or not 0 <= value < _MAX_TIME:
+    # Compared as it is: whole numbers in JSON may be greater than any float. NaN is never inside.
+    if not 0 <= value < _MAX_TIME:
         raise refused()
 
     return float(value)
@@ -180,7 +181,10 @@ def words_of(claims: JsonObject, name: str) -> tuple[str, ...]:
 
 
 def email_of(claims: JsonObject, name: str) -> str | None:
-    """Return the e-mail address in a claim, in lower case; None where it is none, or unproven."""
+    """Return the e-mail address in a claim, in lower case; None where it is none, or unproven.
+
+    Those of service accounts are ours: nobody outside speaks for them.
+    """
     text = text_of(claims, name)
 
     if text is None or claims.get("email_verified", True) not in (True, "true"):
@@ -189,7 +193,8 @@ def email_of(claims: JsonObject, name: str) -> str | None:
     local, at, domain = text.rpartition("@")
     is_address = bool(local and at and domain) and len(text) <= 254 and "@" not in local
     is_plain = text.isprintable() and not any(character.isspace() for character in text)
-    return text.lower() if is_address and is_plain else None
+    is_outside = domain.lower() != SERVICE_DOMAIN
+    return text.lower() if is_address and is_plain and is_outside else None
 
 
 def is_in_domains(email: str, domains: Sequence[str]) -> bool:

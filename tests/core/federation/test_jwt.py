@@ -122,6 +122,20 @@ async def test_an_administrator_is_one_by_the_database_alone(tmp_path: Path) -> 
     assert context.subject.token_teams is None
 
 
+async def test_a_service_account_is_used_through_its_tokens_alone(tmp_path: Path) -> None:
+    """An issuer speaks for people; and it makes nobody with an address of ours."""
+    async with trusting(tmp_path, auto_create=True) as (heart, provider):
+        users = heart.core.store.users
+        await users.create(UserRow(email="bot@example.com", is_service=True))
+        await heart.core.snapshots.refresh()
+
+        for email in ("bot@example.com", "new@service.spindle", "new@SERVICE.spindle"):
+            with pytest.raises(Unauthenticated):
+                await resolve(heart, provider.token(email=email, sub="u-7"))
+
+        assert await users.get("new@service.spindle") is None
+
+
 NOW = int(time.time())
 BAD_CLAIMS: list[dict[str, Any]] = [
     {"iss": "https://other.example.com"},
@@ -136,6 +150,9 @@ BAD_CLAIMS: list[dict[str, Any]] = [
     {"exp": True},
     {"exp": "9999999999"},
     {"exp": 1e300},
+    {"exp": 10**400},
+    {"nbf": 10**400},
+    {"email": "bot@service.spindle"},
     {"exp": -1},
     {"nbf": NOW + 3600},
     {"iat": NOW + 3600},
