@@ -260,6 +260,13 @@ def invite(  # noqa: PLR0913 - one parameter per option
 
     if not as_json:
         whose = made["email"] or "whoever has this link"
+
+        if platform_role is None:
+            sys.stderr.write(
+                "A role in a team holds for its records alone: somebody new needs a "
+                "--platform-role to use public ones.\n"
+            )
+
         sys.stderr.write(
             f"For {whose}, as {role} in {team}, once, until {made['expires_at']}. The address of "
             "the gateway goes before it; who opens it is told how to take it. Shown only now:\n"

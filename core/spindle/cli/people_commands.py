@@ -208,7 +208,8 @@ def invite(  # noqa: PLR0913 - one parameter per option
     team: Team,
     role: RoleInside = "developer",
     platform_role: Annotated[
-        str | None, typer.Option(help="For somebody new: what they may do everywhere.")
+        str | None,
+        typer.Option(help="For somebody new: what they may do everywhere, public records too."),
     ] = None,
     email: Annotated[str | None, typer.Option(help="For this person alone.")] = None,
     days: Annotated[float, typer.Option(help="How long it is open; 30 at most.")] = 7.0,
