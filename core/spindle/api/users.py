@@ -62,6 +62,7 @@ async def create_user(core: Core, request: Request) -> Response:
     """Make a user."""
     request.check_query()
     body = await request.json(NewUser)
+    _spare(core, request, body.email.lower())
     user = await core.directory.users.create(
         request.context, email=body.email, name=body.name, role=body.role, is_admin=body.is_admin
     )
@@ -98,7 +99,7 @@ async def change_user(core: Core, request: Request) -> Response:
     if role is None and "role" in body.model_fields_set:
         role = ""
 
-    _spare(core, request, user)
+    _spare(core, request, user.email)
     change = UserChange(
         name=body.name, role=role, is_admin=body.is_admin, disabled=body.disabled
     )  # fmt: skip
@@ -112,7 +113,7 @@ async def delete_user(core: Core, request: Request) -> Response:
     request.check_query()
     user, _ = await _found(core, request)
     request.check_match(etag_of(user.epoch))
-    _spare(core, request, user)
+    _spare(core, request, user.email)
     await core.directory.users.delete(request.context, user)
     await core.snapshots.refresh()
     return no_content()
@@ -131,9 +132,9 @@ async def _list(core: Core, request: Request, *, service: bool | None) -> Respon
     )
 
 
-def _spare(core: Core, request: Request, user: UserRow) -> None:
+def _spare(core: Core, request: Request, email: str) -> None:
     """Let the caller see the answer when the change is of themselves."""
-    if user.email == request.context.subject.user_email:
+    if email == request.context.subject.user_email:
         core.identity.spare(request.context.subject)
 
 

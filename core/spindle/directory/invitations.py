@@ -13,9 +13,10 @@ from spindle.directory.names import SERVICE_DOMAIN, email_of, missing, text_of
 from spindle.directory.shown import shown_invitation, shown_token
 from spindle.people import compile_people
 from spindle.store import TokenRow
+from spindle.store.invitations import known_user
 from spindle.store.rows import InvitationRow, UserRow
 from spindle.tokens import hash_token, mint
-from spindle_spi.errors import Conflict, InvalidArgument, NotFound
+from spindle_spi.errors import Conflict, InvalidArgument, NotFound, PermissionDenied
 from spindle_spi.policy import holds_in
 from spindle_spi.secret import Secret
 
@@ -75,6 +76,7 @@ class InvitationDesk:
             raise missing("team", team)
 
         need(context, "teams.invite", team)
+        _refuse_limited(context)
 
         if not 0 < days <= _MOST_DAYS:
             raise InvalidArgument(f"days: more than 0 and {_MOST_DAYS} at most.")
@@ -163,12 +165,8 @@ class InvitationDesk:
             raise _no_invitation()
 
         if await self._store.users.get(address) is not None:
-            raise Conflict(
-                "There is an account for that e-mail: take the invitation with its own token.",
-                code="core.invitation.known_user",
-            )
+            raise known_user()
 
-        await self._accept(context, row, address, text_of("name", name))
         text, prefix, digest = mint()
         token = TokenRow(
             id=uuid4().hex,
@@ -181,12 +179,16 @@ class InvitationDesk:
             permissions=("*",),
             created_by=address,
         )
-        entry = AuditEntry(action="tokens.create", target=token.id, after=shown_token(token))
-        await self._store.tokens.create(token, [self._audit.row(context, entry)])
+        await self._accept(context, row, address, text_of("name", name), token)
         return row, text, token
 
     async def _accept(
-        self, context: AuthenticatedContext, row: InvitationRow, email: str, name: str
+        self,
+        context: AuthenticatedContext,
+        row: InvitationRow,
+        email: str,
+        name: str,
+        token: TokenRow | None = None,
     ) -> InvitationRow:
         if row.email is not None and row.email != email:
             raise _no_invitation()
@@ -197,13 +199,22 @@ class InvitationDesk:
             raise _no_invitation()
 
         user = known or UserRow(email=email, name=name, role=row.platform_role)
-        entry = AuditEntry(
-            action="teams.accept_invitation",
-            target=row.id,
-            after={"team": row.team, "role": row.role, "email": email},
-        )
+        entries = [
+            AuditEntry(
+                action="teams.accept_invitation",
+                target=row.id,
+                after={"team": row.team, "role": row.role, "email": email},
+            )
+        ]
 
-        if not await self._store.invitations.accept(row, user, [self._audit.row(context, entry)]):
+        if token is not None:
+            entries.append(
+                AuditEntry(action="tokens.create", target=token.id, after=shown_token(token))
+            )
+
+        audit = [self._audit.row(context, entry) for entry in entries]
+
+        if not await self._store.invitations.accept(row, user, audit, token=token):
             raise _no_invitation()
 
         return row
@@ -212,6 +223,18 @@ class InvitationDesk:
 def _sees(context: AuthenticatedContext, row: InvitationRow) -> bool:
     is_held = holds_in(context.visibility_scope, "teams.invite", row.team)
     return is_held and sees_team(context, row.team)
+
+
+def _refuse_limited(context: AuthenticatedContext) -> None:
+    scope = context.visibility_scope
+
+    if scope.server_id or scope.ip_restrictions or scope.time_restrictions:
+        # Whoever takes it is a member, with a token that has none of these limits.
+        raise PermissionDenied(
+            "An invitation would be worth more than your own credential: yours is limited to a "
+            "virtual server, addresses or hours.",
+            code="core.token.above",
+        )
 
 
 def _no_invitation() -> NotFound:

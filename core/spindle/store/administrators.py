@@ -33,15 +33,27 @@ async def guarded(database: Database) -> AsyncGenerator[tuple[AsyncConnection, i
     async with database.writing() as connection:
         # Raising the revision locks its row: two such changes never look at once.
         epoch = await bump(connection)
-        before = await _count(connection)
-        yield connection, epoch
 
-        if before and not await _count(connection):
-            raise Conflict(
-                "That would leave nobody who can administer this gateway: "
-                "make another administrator first.",
-                code="core.administrator.last",
-            )
+        async with keeping_one(connection):
+            yield connection, epoch
+
+
+@asynccontextmanager
+async def keeping_one(connection: AsyncConnection) -> AsyncGenerator[None]:
+    """Watch over a change in the caller's transaction, which raised the revision before.
+
+    Raises:
+        Conflict: It would leave no administrator where there was one.
+    """
+    before = await _count(connection)
+    yield
+
+    if before and not await _count(connection):
+        raise Conflict(
+            "That would leave nobody who can administer this gateway: "
+            "make another administrator first.",
+            code="core.administrator.last",
+        )
 
 
 async def _count(connection: AsyncConnection) -> int:

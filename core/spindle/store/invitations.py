@@ -6,21 +6,25 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 
 from spindle.store.audit import add_audit
 from spindle.store.database import Database, bump
 from spindle.store.people import add_user
 from spindle.store.rows import InvitationRow, MembershipRow, UserRow
-from spindle.store.tables import INVITATIONS, MEMBERSHIPS
+from spindle.store.tables import INVITATIONS, MEMBERSHIPS, TOKENS
 from spindle.store.teams import put_member
+from spindle.store.tokens import add_token
+from spindle_spi.errors import Conflict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import ColumnElement
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from spindle.store.audit import AuditRow
+    from spindle.store.rows import TokenRow
 
 
 class Invitations:
@@ -66,11 +70,20 @@ class Invitations:
             return True
 
     async def accept(
-        self, invitation: InvitationRow, user: UserRow, audit: Sequence[AuditRow] = ()
+        self,
+        invitation: InvitationRow,
+        user: UserRow,
+        audit: Sequence[AuditRow] = (),
+        *,
+        token: TokenRow | None = None,
     ) -> bool:
         """Take an invitation as a user, who is made unless there is one; False when it is not open.
 
-        A member's role is not changed: an invitation gives, it takes nothing away.
+        A member's role is not changed: an invitation gives, it takes nothing away. Who gets a
+        `token` proves nothing: the e-mail has to be nobody's yet, no other token's either.
+
+        Raises:
+            Conflict: It is somebody's; the invitation stays open.
         """
         mine = (INVITATIONS.c.id == invitation.id) & _open()
         taken = {"accepted_at": time.time(), "accepted_by": user.email}
@@ -82,7 +95,15 @@ class Invitations:
             if done.rowcount == 0:
                 return False
 
-            await add_user(connection, user, epoch)
+            is_held = token is not None and await _has_token(connection, user.email)
+            added = None if is_held else await add_user(connection, user, epoch)
+
+            if token is not None:
+                if added is None:
+                    raise known_user()
+
+                await add_token(connection, token)
+
             same = (MEMBERSHIPS.c.team == invitation.team) & (MEMBERSHIPS.c.email == user.email)
             held = await connection.execute(select(MEMBERSHIPS.c.role).where(same))
 
@@ -98,6 +119,21 @@ class Invitations:
             found = await connection.execute(select(INVITATIONS).where(condition))
             row = found.mappings().one_or_none()
             return None if row is None else InvitationRow(**row)
+
+
+def known_user() -> Conflict:
+    """Return the error for an e-mail that nobody new may say is theirs."""
+    return Conflict(
+        "There is an account for that e-mail: take the invitation with its own token.",
+        code="core.invitation.known_user",
+    )
+
+
+async def _has_token(connection: AsyncConnection, email: str) -> bool:
+    theirs = (func.lower(TOKENS.c.user_email) == email) & TOKENS.c.revoked_at.is_(None)
+    return (
+        await connection.execute(select(TOKENS.c.id).where(theirs).limit(1))
+    ).first() is not None
 
 
 def _open() -> ColumnElement[bool]:

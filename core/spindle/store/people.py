@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import RowMapping, delete, insert, select, update
 
-from spindle.store.administrators import guarded
+from spindle.store.administrators import guarded, keeping_one
 from spindle.store.audit import add_audit, tell
 from spindle.store.database import Database, bump
 from spindle.store.roles import read_roles
@@ -132,13 +132,21 @@ async def find_user(connection: AsyncConnection, email: str) -> UserRow | None:
 
 
 async def add_user(connection: AsyncConnection, user: UserRow, epoch: int) -> UserRow | None:
-    """Store a new user in the caller's transaction; None when the e-mail is taken."""
+    """Store a new user in the caller's transaction; None when the e-mail is taken.
+
+    Raises:
+        Conflict: Tokens of that e-mail would lose what the last administrator needs.
+    """
     if await find_user(connection, user.email) is not None:
         return None
 
     now = time.time()
     stored = replace(user, created_at=now, updated_at=now, authority=epoch, epoch=epoch)
-    await connection.execute(insert(USERS).values(asdict(stored)))
+
+    # What tokens of this e-mail were made with ends: they are worth what the user is.
+    async with keeping_one(connection):
+        await connection.execute(insert(USERS).values(asdict(stored)))
+
     return stored
 
 

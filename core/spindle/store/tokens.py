@@ -37,7 +37,7 @@ class Tokens:
     async def create(self, token: TokenRow, audit: Sequence[AuditRow] = ()) -> None:
         """Store a new token."""
         async with self._database.writing() as connection:
-            await connection.execute(insert(TOKENS), [_columns(token)])
+            await add_token(connection, token)
             await add_audit(connection, audit)
             await bump(connection)
 
@@ -119,6 +119,11 @@ class Tokens:
                     .where((TOKENS.c.id == token_id) & is_newer)
                     .values(last_used_at=at, last_used_ip=client_ip)
                 )
+
+
+async def add_token(connection: AsyncConnection, token: TokenRow) -> None:
+    """Store a new token in the caller's transaction."""
+    await connection.execute(insert(TOKENS), [_columns(token)])
 
 
 async def _revoke(connection: AsyncConnection, token_id: str, at: float) -> bool:

@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from spindle.store.logins import External
+from spindle.store.rows import UserRow
+from spindle_spi.context import TimeWindow
+from spindle_spi.errors import Conflict
+
 if TYPE_CHECKING:
     from tests.core.directory.office import Office
 
@@ -190,3 +195,86 @@ async def test_a_team_that_is_not_the_callers_is_absent(office: Office, admin: s
         assert hidden.status == absent.status == 404
         message = absent.json["error"]["message"].replace("pink", "blue")
         assert hidden.json["error"]["message"] == message
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"server_id": "srv"},
+        {"ip_restrictions": ("127.0.0.0/8",)},
+        {"time_restrictions": (TimeWindow(),)},
+    ],
+)
+async def test_a_credential_that_is_limited_invites_nobody(
+    office: Office, limit: dict[str, Any]
+) -> None:
+    """What a link gives holds everywhere and always: that is more than they have."""
+    token = await office.give(role="team_admin", teams=("red",), **limit)
+    answer = await office.ask("POST", "/invitations", {"team": "red"}, token=token)
+    assert (answer.status, answer.code) == (403, "core.token.above"), answer.body
+    assert await office.core.store.invitations.all() == ()
+
+
+async def test_whoever_is_made_meanwhile_keeps_their_account(
+    office: Office, admin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look and the write somebody may come: the link opens nothing of theirs."""
+    made = await invite(office, admin)
+    users = office.core.store.users
+    look = users.get
+
+    async def look_too_early(email: str) -> UserRow | None:
+        found = await look(email)
+
+        if found is None:
+            await users.create(UserRow(email=email, role="platform_admin", is_admin=True))
+
+        return found
+
+    monkeypatch.setattr(users, "get", look_too_early)
+    body = {"secret": made["secret"], "email": ADA}
+    taken = await office.ask("POST", "/invitations/accept", body, token=None)
+    assert (taken.status, taken.code) == (409, "core.invitation.known_user"), taken.body
+    tokens = await office.core.store.tokens.all()
+    assert [row for row in tokens if row.user_email == ADA] == []
+    assert (await office.ask("GET", made["link"], token=None)).status == 200
+
+
+async def test_a_link_gives_no_address_that_a_token_has(office: Office, admin: str) -> None:
+    """A token of an address without a user would be worth what that user is, from then on."""
+    owned = await office.give(
+        user_email=BOB, role="platform_admin", permissions=("*",), is_admin=True, teams=None
+    )
+    made = await invite(office, admin)
+    body = {"secret": made["secret"], "email": BOB}
+    taken = await office.ask("POST", "/invitations/accept", body, token=None)
+    assert (taken.status, taken.code) == (409, "core.invitation.known_user"), taken.body
+    assert (await office.ask("GET", "/me", token=owned)).json["sees_everything"]
+
+
+async def test_the_last_administrator_is_not_lost_to_a_user_of_their_address(
+    office: Office,
+) -> None:
+    """Whoever makes that user: by hand or by a login."""
+    only = await office.give(
+        user_email=BOB, role="platform_admin", permissions=("*",), is_admin=True, teams=None
+    )
+    tokens = office.core.store.tokens
+
+    for row in await tokens.all():
+        if row.user_email is None:
+            await tokens.revoke(row.id)
+
+    await office.core.snapshots.refresh()
+    made = await office.ask("POST", "/users", {"email": BOB}, token=only)
+    assert (made.status, made.code) == (409, "core.administrator.last"), made.body
+    person = External(
+        email=BOB, name="", issuer="i", subject="s", role=None, teams={}, syncs_teams=False
+    )
+
+    with pytest.raises(Conflict):
+        await office.core.store.logins.welcome(person, creates=True)
+
+    same = {"email": BOB, "is_admin": True, "role": "platform_admin"}
+    assert (await office.ask("POST", "/users", same, token=only)).status == 201
+    assert (await office.ask("GET", "/me", token=only)).json["sees_everything"]
