@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from spindle.store import UsageRow
-from spindle.store.budgets import Pair
+from spindle.store.spending import Pair
 from spindle_spi.admission import Estimate, Outcome, Permit, TokenUsage
 from spindle_spi.records import CatalogRecord, ModelSpec
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from spindle_spi.context import Subject
     from spindle_spi.types import Json
 
+_NOTHING_SAID = Estimate()
 NO_USAGE = TokenUsage()
 """What a call used that said nothing."""
 _MOST_TOKENS = 10**12
@@ -93,7 +94,7 @@ def worst_case(
     A token of the input is a byte of the body at least; each choice may be as long as the longest
     answer that request or model allow.
     """
-    said = estimate or Estimate()
+    said = estimate or _NOTHING_SAID
     taken = said.input_bytes + said.images * settings.tokens_per_image
     nano = tokens = 0
 
@@ -160,7 +161,7 @@ def _answering(permit: Permit, name: str) -> tuple[CatalogRecord, CatalogRecord 
 
 def usage_row(held: OpenPermit, outcome: Outcome, usage: TokenUsage) -> UsageRow:
     """Return the ledger's row for a permit that ends now."""
-    permit, subject = held.permit, held.context.subject
+    permit, decision, subject = held.permit, held.decision, held.context.subject
     record = answered = permit.record
     backend = permit.backend
 
@@ -174,11 +175,11 @@ def usage_row(held: OpenPermit, outcome: Outcome, usage: TokenUsage) -> UsageRow
         token_id=subject.token_id,
         user_email=subject.user_email,
         team=record.team,
-        kind=record.kind.value,
+        kind=decision.kind,
         record=record.name,
         backend=None if backend is None else backend.name,
         served_by=outcome.served_by,
-        action=held.action.value,
+        action=decision.action,
         status=outcome.status.value,
         stream=outcome.stream,
         input_tokens=usage.input_tokens,
@@ -192,5 +193,5 @@ def usage_row(held: OpenPermit, outcome: Outcome, usage: TokenUsage) -> UsageRow
         first_byte_ms=outcome.first_byte_ms,
         error_code=outcome.error_code,
         attempts=outcome.attempts,
-        caller_team=team_of(subject, record),
+        caller_team=decision.team,
     )

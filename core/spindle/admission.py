@@ -9,10 +9,12 @@ import itertools
 import secrets
 import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol
 
 from spindle.accounting import NO_USAGE, plausible, usage_row
+from spindle.accounts import SliceTooSmall
 from spindle.allowance import Held
+from spindle.decisions import Decision, Decisions, alternatives, permitted_record
 from spindle.leases import Leases
 from spindle.plugins import PluginRegistry
 from spindle.plugins.host import JUDGING
@@ -30,15 +32,7 @@ from spindle_spi.admission import (
 from spindle_spi.context import AuthenticatedContext
 from spindle_spi.errors import ContractViolation, NotFound, PermissionDenied, Unavailable
 from spindle_spi.plugin import HookPhase
-from spindle_spi.policy import (
-    Action,
-    absent,
-    allow,
-    is_same_caller,
-    permission_for,
-    usable_backend,
-)
-from spindle_spi.records import CatalogRecord, Kind, ModelSpec, Target, secret_of
+from spindle_spi.policy import Action, is_same_caller
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,10 +42,10 @@ if TYPE_CHECKING:
     from spindle.ledger import Ledger
     from spindle.plugins.policy import PluginPolicy
     from spindle.refusals import Refusals
-    from spindle.snapshot import Snapshot
     from spindle.snapshots import Snapshots
     from spindle.store import UsageRow
     from spindle.telemetry.calls import CallObserver
+    from spindle_spi.records import CatalogRecord, Target
 
 
 @dataclass(slots=True)
@@ -59,6 +53,7 @@ class OpenPermit:
     """A permit that is not settled yet, with what its hooks left behind."""
 
     permit: Permit
+    decision: Decision
     context: AuthenticatedContext
     action: Action
     at: float
@@ -102,6 +97,7 @@ class Admission:
         self._allowance = allowance
         self._ledger = ledger
         self._observer = observer
+        self._decisions = Decisions()
         self._open: dict[str, OpenPermit] = {}
         self._prefix = f"pm_{secrets.token_hex(8)}_"
         self._numbers = itertools.count(1)
@@ -127,6 +123,27 @@ class Admission:
         """Whether `pass_gates` has to be awaited right before `admit`."""
         return bool(self.gates) or self._allowance.is_awaited
 
+    async def enter(
+        self,
+        context: AuthenticatedContext,
+        target: Target,
+        action: Action,
+        estimate: Estimate | None = None,
+        *,
+        lease_id: str | None = None,
+        holder: str = "",
+    ) -> Permit:
+        """Admit a call; waits only for gates, or for what is shared with other processes."""
+        if self.is_awaited:
+            await self.pass_gates(context, target, action, estimate)
+
+        try:
+            return self.admit(context, target, action, estimate, lease_id=lease_id, holder=holder)
+        except SliceTooSmall:
+            await self.pass_gates(context, target, action, estimate)
+
+        return self.admit(context, target, action, estimate, lease_id=lease_id, holder=holder)
+
     async def pass_gates(
         self,
         context: AuthenticatedContext,
@@ -142,20 +159,24 @@ class Admission:
         Raises:
             GatewayError: As `admit` does, or as a gate does.
         """
-        record = self._decide(self._snapshots.current, context, target, action)
+        barred = _NOBODY
 
         try:
-            for gate in self.gates:
-                await gate.check(context, record, action)
-        except PermissionDenied as error:
+            record = permitted_record(self._snapshots.current, context, target, action)
+
+            if self.gates:
+                for gate in self.gates:
+                    await gate.check(context, record, action)
+
+                barred = await self._barred_of(context, record, action)
+
+            if self._allowance.is_active and not JUDGING.get():
+                current = self._snapshots.current
+                decision = self._decisions.of(current, context, target, action)
+                await self._allowance.prepare(context, decision, estimate)
+        except (NotFound, PermissionDenied) as error:
             self.refusals(call_refused(context, target, action, error))
             raise
-
-        barred = await self._barred_of(context, record, action) if self.gates else _NOBODY
-
-        if self._allowance.is_awaited and not JUDGING.get():
-            others, _ = _alternatives(self._snapshots.current, context, record)
-            await self._allowance.prepare(context, record, others, estimate)
 
         # For `admit`, which comes next: nothing else runs in between.
         self._barred = barred
@@ -164,7 +185,7 @@ class Admission:
         self, context: AuthenticatedContext, record: CatalogRecord, action: Action
     ) -> frozenset[str]:
         """Return the ids of alternatives that a gate does not let through, or cannot judge."""
-        others, _ = _alternatives(self._snapshots.current, context, record)
+        others, _ = alternatives(self._snapshots.current, context, record)
         barred: set[str] = set()
 
         for other in others:
@@ -186,60 +207,68 @@ class Admission:
         lease_id: str | None = None,
         holder: str = "",
     ) -> Permit:
-        """Decide one call for a holder; see `CatalogService.admit`."""
+        """Decide one call for a holder; see `CatalogService.admit`.
+
+        Raises:
+            SliceTooSmall: `pass_gates` has to be awaited, right before the next try.
+        """
         barred, self._barred = self._barred, _NOBODY
         snapshot = self._snapshots.current
-        record = self._decide(snapshot, context, target, action)
-        backend = usable_backend(record, snapshot.backend_of(record))
+
+        try:
+            decision = self._decisions.of(snapshot, context, target, action)
+        except (NotFound, PermissionDenied) as error:
+            self.refusals(call_refused(context, target, action, error))
+            raise
 
         if self._ledger.is_stuck():
             raise Unavailable(
                 "Usage cannot be recorded at the moment.", code="core.usage.unavailable"
             )
 
-        plugins = self._plugins.current
-
-        others, other_backends = _alternatives(snapshot, context, record, barred)
-        taken: Held | None = None
+        plugins, record = self._plugins.current, decision.record
+        others, other_backends = decision.others, decision.other_backends
+        limits, taken = decision.limits, None
 
         if self._allowance.is_active and not JUDGING.get():
             # What a plugin asks is part of the call it judges, which was counted.
-            taken = self._allowance.take(context, record, others, estimate)
-            others, other_backends = _affordable(taken, others, other_backends)
+            taken = self._allowance.take(context, decision, estimate)
 
-        secret = None if backend is None else secret_of(backend.spec)
+            if taken.charge is not None and taken.charge.unpriced:
+                barred |= taken.charge.unpriced
+
+        if barred:
+            others, other_backends = decision.without(barred)
+            limits = limits_of(decision.backend, 1 + len(others))
+
         permit_id = f"{self._prefix}{next(self._numbers):x}"
         permit = Permit(
             id=permit_id,
             lease_id=self.leases.attach(context, lease_id, permit_id),
             record=record,
-            backend=backend,
-            secrets=() if secret is None else (secret,),
+            backend=decision.backend,
+            secrets=decision.secrets,
             hooks=plugins.plan(record, context, others, snapshot.by_id),
-            limits=limits_of(backend, 1 + len(others)),
+            limits=limits,
             alternatives=others,
             alternative_backends=other_backends,
         )
         self._open[permit_id] = OpenPermit(
-            permit, context, action, time.time(), time.perf_counter(), holder, plugins, taken=taken
+            permit,
+            decision,
+            context,
+            action,
+            time.time(),
+            time.perf_counter(),
+            holder,
+            plugins,
+            taken=taken,
         )
 
         if self.admitted is not None:
             self.admitted(context, record, action)
 
         return permit
-
-    def _decide(
-        self, snapshot: Snapshot, context: AuthenticatedContext, target: Target, action: Action
-    ) -> CatalogRecord:
-        try:
-            record = seen(snapshot, context, target)
-            allow(context, permission_for(record.kind, action), record)
-        except (NotFound, PermissionDenied) as error:
-            self.refusals(call_refused(context, target, action, error))
-            raise
-
-        return record
 
     def open_permit(self, context: AuthenticatedContext, permit_id: str) -> OpenPermit:
         """Return an unsettled permit of this caller.
@@ -311,71 +340,10 @@ class Admission:
         self, held: OpenPermit, outcome: Outcome, row: UsageRow, usage: TokenUsage
     ) -> Companion | None:
         taken, completions = held.taken, self.completions
-        spends = () if taken is None else self._allowance.settle(taken, row.cost_usd, usage)
+        spends = None if taken is None else self._allowance.settle(taken, row.cost_usd, usage)
         event = None if completions is None else completions.event_of(held, outcome, row)
 
-        if not spends and event is None:
+        if spends is None and event is None:
             return None
 
-        return Companion(id=row.id, spends=spends, event=event)
-
-
-def seen(snapshot: Snapshot, context: AuthenticatedContext, target: Target) -> CatalogRecord:
-    """Return the record a target names.
-
-    Raises:
-        NotFound: Absent, or hidden from this caller: the answer is the same.
-    """
-    record = snapshot.see(context, target)
-
-    if record is None:
-        raise absent(target)
-
-    return record
-
-
-_Records: TypeAlias = tuple[CatalogRecord, ...]
-
-
-def _alternatives(
-    snapshot: Snapshot,
-    context: AuthenticatedContext,
-    record: CatalogRecord,
-    barred: frozenset[str] = _NOBODY,
-) -> tuple[_Records, _Records]:
-    spec = record.spec
-
-    if not isinstance(spec, ModelSpec) or not spec.fallbacks:
-        return (), ()
-
-    found: dict[str, tuple[CatalogRecord, CatalogRecord]] = {}
-
-    for name in spec.fallbacks:
-        # A fallback the caller may not see is not in the permit at all.
-        other = snapshot.see(context, Target(kind=Kind.MODEL, name=name))
-
-        if other is None or other.id == record.id or other.id in barred:
-            continue
-
-        backend = snapshot.backend_of(other)
-
-        if backend is not None and backend.enabled:
-            found.setdefault(other.id, (other, backend))
-
-    pairs = found.values()
-    return tuple(other for other, _ in pairs), tuple(backend for _, backend in pairs)
-
-
-def _affordable(
-    taken: Held | None, others: _Records, backends: _Records
-) -> tuple[_Records, _Records]:
-    """Return the alternatives that may answer under the budgets of a call."""
-    if taken is None or taken.charge is None or not taken.charge.unpriced:
-        return others, backends
-
-    kept = [
-        pair
-        for pair in zip(others, backends, strict=True)
-        if pair[0].id not in taken.charge.unpriced
-    ]
-    return tuple(other for other, _ in kept), tuple(backend for _, backend in kept)
+        return Companion(row.id, spends, event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from spindle.accounting import spent_of, team_of
+from spindle.accounting import spent_of
 from spindle.budgets import Charge
 from spindle.limits import Taken
 from spindle_spi.errors import Unavailable
@@ -13,18 +13,18 @@ from spindle_spi.records import Kind
 
 if TYPE_CHECKING:
     from spindle.budgets import Budgets
+    from spindle.decisions import Decision
     from spindle.limits import Limits
-    from spindle.store.rows import SpendRow
+    from spindle.store.rows import Spending
     from spindle_spi.admission import Estimate, TokenUsage
     from spindle_spi.context import AuthenticatedContext
-    from spindle_spi.records import CatalogRecord
 
 _TRIES = 32
 _BYTES_PER_TOKEN = 4
 """What limits of a minute count of a request before its usage is known."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Held:
     """What an open permit took."""
 
@@ -38,10 +38,6 @@ class Allowance:
     def __init__(self, limits: Limits, budgets: Budgets) -> None:
         self.limits = limits
         self.budgets = budgets
-        self._ready: tuple[AuthenticatedContext, CatalogRecord, Estimate | None, Charge] | None = (
-            None
-        )
-        """What `prepare` reckoned for the `take` that follows it at once."""
 
     @property
     def is_active(self) -> bool:
@@ -50,8 +46,8 @@ class Allowance:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether `prepare` has to be awaited before `take`."""
-        return self.budgets.is_active or self.limits.is_awaited
+        """Whether `prepare` has to be awaited before each `take`."""
+        return self.limits.is_awaited
 
     async def close(self) -> None:
         """Give back what is leased."""
@@ -59,11 +55,7 @@ class Allowance:
         await self.limits.close()
 
     async def prepare(
-        self,
-        context: AuthenticatedContext,
-        record: CatalogRecord,
-        others: tuple[CatalogRecord, ...],
-        estimate: Estimate | None,
+        self, context: AuthenticatedContext, decision: Decision, estimate: Estimate | None
     ) -> None:
         """Fetch what is shared with other processes and missing here for one call.
 
@@ -72,19 +64,17 @@ class Allowance:
             FailedPrecondition: A budget is in money, and the model has no price.
             Unavailable: It cannot be told.
         """
-        team = team_of(context.subject, record)
-        charge = self._charge(context, team, (record, *others), estimate)
-        tokens = _tokens(record, estimate)
+        charge = self._charge(decision, estimate)
+        tokens = _tokens(decision, estimate)
 
         for _ in range(_TRIES):
-            has_waited = await self.limits.prepare(context, team, tokens)
+            has_waited = await self.limits.prepare(context, decision.team, tokens)
 
             if charge is not None:
                 has_waited |= await self.budgets.prepare(charge)
 
             # While one thing was waited for, others may have taken what was there.
             if not has_waited:
-                self._ready = None if charge is None else (context, record, estimate, charge)
                 return
 
         raise Unavailable(
@@ -94,65 +84,48 @@ class Allowance:
         )
 
     def take(
-        self,
-        context: AuthenticatedContext,
-        record: CatalogRecord,
-        others: tuple[CatalogRecord, ...],
-        estimate: Estimate | None,
+        self, context: AuthenticatedContext, decision: Decision, estimate: Estimate | None
     ) -> Held:
         """Take what one call may need; all of it or nothing.
 
         Raises:
-            RateLimited: A minute is full, or a budget used up.
+            SliceTooSmall: `prepare` has to be awaited, right before the next try.
+            RateLimited: A minute is full.
             FailedPrecondition: A budget is in money, and the model has no price.
         """
-        team = team_of(context.subject, record)
-        ready, self._ready = self._ready, None
-
-        if (
-            ready is not None
-            and ready[0] is context
-            and ready[1] is record
-            and ready[2] is estimate
-        ):
-            charge: Charge | None = ready[3]
-        else:
-            charge = self._charge(context, team, (record, *others), estimate)
+        charge = self._charge(decision, estimate)
+        rates: Taken = ()
 
         if charge is not None:
             self.budgets.check(charge)
 
-        rates: Taken = ()
-
         if self.limits.is_active:
-            rates = self.limits.take(context, team, _tokens(record, estimate))
+            rates = self.limits.take(context, decision.team, _tokens(decision, estimate))
 
         if charge is not None:
             self.budgets.reserve(charge)
 
         return Held(rates, charge)
 
-    def settle(self, held: Held, cost_usd: float | None, usage: TokenUsage) -> tuple[SpendRow, ...]:
+    def settle(self, held: Held, cost_usd: float | None, usage: TokenUsage) -> Spending | None:
         """Correct what a call took to what it used; return what it spent of budgets."""
-        spent = spent_of(cost_usd, usage)
-        self.limits.settle(held.rates, spent.tokens)
-        return () if held.charge is None else self.budgets.settle(held.charge, spent)
+        if held.rates:
+            self.limits.settle(held.rates, usage.input_tokens + usage.output_tokens)
 
-    def _charge(
-        self,
-        context: AuthenticatedContext,
-        team: str | None,
-        records: tuple[CatalogRecord, ...],
-        estimate: Estimate | None,
-    ) -> Charge | None:
-        if not self.budgets.is_active or records[0].kind is not Kind.MODEL:
+        if held.charge is None:
             return None
 
-        return self.budgets.charge(context.subject, team, records, estimate)
+        return self.budgets.settle(held.charge, spent_of(cost_usd, usage))
+
+    def _charge(self, decision: Decision, estimate: Estimate | None) -> Charge | None:
+        if not self.budgets.is_active or decision.record.kind is not Kind.MODEL:
+            return None
+
+        return self.budgets.charge(decision.subject, decision.team, decision.records, estimate)
 
 
-def _tokens(record: CatalogRecord, estimate: Estimate | None) -> int:
-    if record.kind is not Kind.MODEL:
+def _tokens(decision: Decision, estimate: Estimate | None) -> int:
+    if decision.record.kind is not Kind.MODEL:
         return 0
 
     return 1 if estimate is None else max(1, estimate.input_bytes // _BYTES_PER_TOKEN)

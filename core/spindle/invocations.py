@@ -120,12 +120,7 @@ class Invoker:
             arguments = invocation.arguments
             estimate = estimate_of(arguments, len(msgspec.json.encode(arguments)))
 
-        if self._admission.is_awaited:
-            await self._admission.pass_gates(
-                context, invocation.target, invocation.action, estimate
-            )
-
-        permit = self._admission.admit(
+        permit = await self._admission.enter(
             context,
             invocation.target,
             invocation.action,

@@ -8,20 +8,22 @@ import anyio
 import structlog
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
-from spindle.store.outage import StoreUnavailable
+from spindle.store.outage import StoreRefused, StoreUnavailable
+from spindle.store.spending import sums_of
 from spindle_spi.errors import Unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from spindle.store import Store, UsageRow
-    from spindle.store.rows import Companion, SpendRow
+    from spindle.store.rows import Companion
+    from spindle.store.spending import Pair, SpendKey
 
 _LOG = structlog.get_logger("spindle.ledger")
 _BATCH = 2000
 _RETRY_SECONDS = 1.0
 
-_AWAY = (OSError, SQLAlchemyError, StoreUnavailable)
+_AWAY = (OSError, SQLAlchemyError, StoreUnavailable, StoreRefused)
 _UNWRITABLE = (DataError, IntegrityError, ValueError, TypeError, OverflowError)
 """What is wrong with a row, not with the store: another try would fail as well."""
 
@@ -44,7 +46,7 @@ class Ledger:
         self._companions: dict[str, Companion] = {}
         self._is_again = False
         """Whether an earlier try may have been committed without our knowing."""
-        self.on_spent: Callable[[Iterable[SpendRow]], None] = _ignore
+        self.on_spent: Callable[[Mapping[SpendKey, Pair]], None] = _ignore
         """Told what was spent of budgets, when it is written."""
         self.on_event: Callable[[], None] = _nothing
         """Told that there are events to publish."""
@@ -144,7 +146,9 @@ class Ledger:
 
         for companion in companions:
             del held[companion.id]
-            self.on_spent(companion.spends)
+
+        for sums in sums_of(one.spends for one in companions if one.spends is not None).values():
+            self.on_spent(sums)
 
         if any(companion.event is not None for companion in companions):
             self.on_event()
@@ -156,8 +160,8 @@ class Ledger:
         self._is_failing = True
 
 
-def _ignore(spends: Iterable[SpendRow]) -> None:
-    del spends
+def _ignore(sums: Mapping[SpendKey, Pair]) -> None:
+    del sums
 
 
 def _nothing() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from spindle.budgets import bound_of, iso, period_of
-from spindle.store.budgets import NANO, Pair
+from spindle.accounts import bound_of
+from spindle.periods import iso, period_of
+from spindle.store.spending import NANO, Pair
 from spindle_spi.errors import InvalidArgument
 from spindle_spi.policy import granted
 

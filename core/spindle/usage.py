@@ -10,7 +10,7 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from spindle.budgets import iso
+from spindle.periods import iso
 from spindle.store import UsageRow
 from spindle.store.usage_reports import DIMENSIONS, Scope
 from spindle_spi.errors import InvalidArgument

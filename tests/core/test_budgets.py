@@ -16,12 +16,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spindle.accounting import estimate_of, spent_of, team_of, worst_case
-from spindle.budgets import Budgets, period_of
+from spindle.budgets import Budgets
 from spindle.config.budgets import BudgetSettings
 from spindle.ledger import Ledger
+from spindle.periods import period_of
 from spindle.store import Store
-from spindle.store.budgets import BudgetRow, Pair
+from spindle.store.budgets import BudgetRow
 from spindle.store.rows import Companion
+from spindle.store.spending import Pair
 from spindle_spi.admission import Estimate, Outcome, Status, TokenUsage
 from spindle_spi.context import Subject
 from spindle_spi.errors import FailedPrecondition, RateLimited, Unavailable

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from spindle.store.budgets import BudgetRow
-from spindle.store.rows import Companion, SpendRow
+from spindle.store.rows import Companion, Spending
+from spindle.store.spending import SpendKey
 from spindle.store.usage_reports import DIMENSIONS, Scope, UsageFilter
 from spindle_spi.admission import Attempt
 from tests.core.directory.office import Office, Reply, open_office
@@ -222,10 +223,9 @@ async def test_budgets_are_made_changed_and_removed(office: Office) -> None:
     path = f"/budgets/{made.json['id']}"
     assert made.headers["location"].endswith(path)
     assert (await office.ask("POST", "/budgets", body, token=admin)).code == "core.budget.exists"
-    spend = SpendRow(
-        budget_id=made.json["id"], holder="red", period_start=0, process="p", nano=10**9, tokens=3
-    )
-    await office.core.store.usage.add_many([usage(1)], [Companion(id="pm_1", spends=(spend,))])
+    key = SpendKey(budget_id=made.json["id"], holder="red", period_start=0)
+    spends = Spending(keys=(key,), process="p", nano=10**9, tokens=3)
+    await office.core.store.usage.add_many([usage(1)], [Companion(id="pm_1", spends=spends)])
     seen = await office.ask("GET", path, token=admin)
     assert seen.json["spending"] == [
         {

@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from spindle.admission import seen
 from spindle.api.paging import PAGE_KEYS, paged
 from spindle.api.request import Body, etag_of
 from spindle.api.response import created, no_content, ok
 from spindle.api.routing import ApiRoute
+from spindle.decisions import seen
 from spindle.directory.shown import shown_token
 from spindle.directory.tokens import TokenWish
 from spindle_spi.context import TimeWindow

@@ -6,7 +6,7 @@ import secrets
 from functools import partial
 from typing import TYPE_CHECKING
 
-from spindle.admission import seen
+from spindle.decisions import seen
 from spindle.federation.waiting import KeysNeeded, resolved
 from spindle.ingress.requests import credential_of
 from spindle_spi.auth import AuthPolicyService, Decision, ResolveCallerRequest

@@ -9,8 +9,8 @@ from bisect import bisect_right
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from spindle.admission import Admission, seen
 from spindle.changes import ChangeFeed
+from spindle.decisions import seen
 from spindle.egress import safe_address
 from spindle_spi.catalog import CatalogService, RecordChange, RecordPage
 from spindle_spi.errors import FailedPrecondition, InvalidArgument, RateLimited
@@ -28,6 +28,7 @@ from spindle_spi.secret import SecretRef
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from spindle.admission import Admission
     from spindle.identity import Identity
     from spindle.invocations import Invoker
     from spindle.secrets import SecretStore
@@ -117,10 +118,7 @@ class Catalog(CatalogService):
         *,
         lease_id: str | None = None,
     ) -> Permit:
-        if self._admission.is_awaited:
-            await self._admission.pass_gates(context, target, action, estimate)
-
-        return self._admission.admit(
+        return await self._admission.enter(
             context, target, action, estimate, lease_id=lease_id, holder=self._module_id
         )
 

@@ -1,8 +1,4 @@
-"""Budgets in the store, and what every process spent of them or holds as a slice.
-
-All that is spent or held of a budget in a period is at most its limit, but for what calls used
-beyond what was reserved for them. A slice is granted in one transaction that locks the budget.
-"""
+"""Budgets in the store; `spindle.store.spending` knows what is spent of them."""
 
 from __future__ import annotations
 
@@ -12,25 +8,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from sqlalchemy import RowMapping, case, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from spindle.store.database import Database, bump
+from spindle.store.spending import Ask, Pair, SpendKey, grant, held_of, keep
 from spindle.store.tables import BUDGET_SPEND, BUDGETS
 from spindle_spi.errors import Conflict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
-    from sqlalchemy import Column, ColumnElement
-    from sqlalchemy.ext.asyncio import AsyncConnection
-
-    from spindle.store.rows import SpendRow
-
-NANO = 1_000_000_000
-"""Billionths in a US dollar."""
-_SHARE = 8
-"""A process takes this part of what is left: slices shrink as a budget runs out."""
+    from spindle.store.spending import Bound, Granted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,45 +39,6 @@ class BudgetRow:
     """A soft one is only reported."""
     created_at: float = 0.0
     epoch: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Money in billionths of a dollar, and tokens."""
-
-    nano: int = 0
-    tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bound:
-    """The limits of a budget; None is none."""
-
-    nano: int | None
-    tokens: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpendKey:
-    """One budget of one holder in one period."""
-
-    budget_id: str
-    holder: str
-    period_start: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Granted:
-    """What came of asking for a slice."""
-
-    slice: Pair | None
-    """None when what is left is less than what was asked for."""
-    spent: Pair
-    """By everybody, as far as it is written."""
-    held: Pair
-    """By others, unspent."""
-    is_renewed: bool
-    """False when the process's earlier slice had expired: nothing of it is left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,8 +129,8 @@ class Budgets:
     async def totals(self, starts: Mapping[str, int]) -> tuple[Total, ...]:
         """Return what every holder spent and holds, of budgets by id since their period's start."""
         table = BUDGET_SPEND.c
-        held_nano = _positive_alive(table.leased_nano)
-        held_tokens = _positive_alive(table.leased_tokens)
+        held_nano = held_of(table.leased_nano)
+        held_tokens = held_of(table.leased_tokens)
         query = (
             select(
                 table.budget_id,
@@ -224,29 +174,13 @@ class Budgets:
 
         `unwritten` tells what this process spent of earlier slices and has not written by then.
         """
-        async with self._database.writing() as connection:
-            now = time.time()
-            await _lock(connection, key.budget_id, self._database.engine.dialect.name)
-            rows = await _spend_rows(connection, key)
-            own = next((row for row in rows if row["process"] == self.process), None)
-            is_renewed = own is not None and own["expires_at"] > now
-            mine = _leased(own) if own is not None and is_renewed else unwritten()
-            others = [row for row in rows if row is not own]
-            spent = _total(_spent(row) for row in rows)
-            held = _total(_held(row) for row in others if row["expires_at"] > now)
-            slice_ = _slice(bound, ask, _total((spent, held, mine)))
-            granted = slice_ or Pair()
-            await _fold(connection, key, [row for row in others if row["expires_at"] <= now])
-            await _put(
-                connection,
-                key,
-                self.process,
-                is_new=own is None,
-                leased=_total((mine, granted)),
-                expires_at=now + seconds,
-            )
+        wanted = Ask(
+            process=self.process, pair=ask, bound=bound, unwritten=unwritten, seconds=seconds
+        )
+        dialect = self._database.engine.dialect.name
 
-        return Granted(slice=slice_, spent=spent, held=held, is_renewed=is_renewed)
+        async with self._database.writing() as connection:
+            return await grant(connection, key, wanted, dialect)
 
     async def renew(
         self, given_back: Mapping[SpendKey, Pair], *, seconds: float
@@ -255,31 +189,8 @@ class Budgets:
 
         Returns those that had expired before: they are lost.
         """
-        table = BUDGET_SPEND.c
-        lost: list[SpendKey] = []
-
         async with self._database.writing() as connection:
-            now = time.time()
-
-            for key, back in given_back.items():
-                kept = await connection.execute(
-                    update(BUDGET_SPEND)
-                    .where(
-                        *_matching(key),
-                        table.process == self.process,
-                        table.expires_at > now,
-                    )
-                    .values(
-                        leased_nano=table.leased_nano - back.nano,
-                        leased_tokens=table.leased_tokens - back.tokens,
-                        expires_at=now + seconds,
-                    )
-                )
-
-                if kept.rowcount == 0:
-                    lost.append(key)
-
-        return tuple(lost)
+            return await keep(connection, self.process, given_back, seconds=seconds)
 
     async def forget_before(self, budget_id: str, period_start: int) -> None:
         """Drop the spending of periods that are long over."""
@@ -291,149 +202,3 @@ class Budgets:
                     table.budget_id == budget_id, table.period_start < period_start
                 )
             )
-
-
-async def add_spends(connection: AsyncConnection, spends: Sequence[SpendRow]) -> None:
-    """Write what was spent inside the caller's transaction; it is not held any more."""
-    sums: dict[tuple[str, str, int, str], list[SpendRow]] = {}
-
-    for spend in spends:
-        place = (spend.budget_id, spend.holder, spend.period_start, spend.process)
-        sums.setdefault(place, []).append(spend)
-
-    table = BUDGET_SPEND.c
-
-    for (budget_id, holder, start, process), rows in sorted(sums.items(), key=lambda item: item[0]):
-        nano, tokens = sum(row.nano for row in rows), sum(row.tokens for row in rows)
-        key = SpendKey(budget_id=budget_id, holder=holder, period_start=start)
-        changed = await connection.execute(
-            update(BUDGET_SPEND)
-            .where(*_matching(key), table.process == process)
-            .values(
-                spent_nano=table.spent_nano + nano,
-                spent_tokens=table.spent_tokens + tokens,
-                leased_nano=table.leased_nano - nano,
-                leased_tokens=table.leased_tokens - tokens,
-            )
-        )
-
-        if changed.rowcount == 0:
-            # Expired from the start: nothing is held by it until the next slice.
-            values = _row_of(key, process, Pair(), 0.0)
-            await connection.execute(
-                insert(BUDGET_SPEND), [values | {"spent_nano": nano, "spent_tokens": tokens}]
-            )
-
-
-def _slice(bound: Bound, ask: Pair, committed: Pair) -> Pair | None:
-    nano = _part(bound.nano, ask.nano, committed.nano)
-    tokens = _part(bound.tokens, ask.tokens, committed.tokens)
-    return None if nano is None or tokens is None else Pair(nano, tokens)
-
-
-def _part(limit: int | None, ask: int, committed: int) -> int | None:
-    if limit is None:
-        return 0
-
-    left = limit - committed
-
-    if ask > left:
-        return None
-
-    return ask + (left - ask) // _SHARE
-
-
-async def _lock(connection: AsyncConnection, budget_id: str, dialect: str) -> None:
-    if dialect != "sqlite":
-        # A writer of SQLite holds the whole file already.
-        row = select(BUDGETS.c.id).where(BUDGETS.c.id == budget_id).with_for_update()
-        await connection.execute(row)
-
-
-async def _spend_rows(connection: AsyncConnection, key: SpendKey) -> Sequence[RowMapping]:
-    found = await connection.execute(select(BUDGET_SPEND).where(*_matching(key)))
-    return found.mappings().all()
-
-
-async def _fold(connection: AsyncConnection, key: SpendKey, dead: Sequence[RowMapping]) -> None:
-    """Put the rows of processes that are gone into one, which belongs to none."""
-    named = [row for row in dead if row["process"]]
-
-    if not named:
-        return
-
-    total = _total(_spent(row) for row in dead)
-    processes = [row["process"] for row in dead]
-    await connection.execute(
-        delete(BUDGET_SPEND).where(*_matching(key), BUDGET_SPEND.c.process.in_(processes))
-    )
-    values = _row_of(key, "", Pair(), 0.0)
-    await connection.execute(
-        insert(BUDGET_SPEND), [values | {"spent_nano": total.nano, "spent_tokens": total.tokens}]
-    )
-
-
-async def _put(
-    connection: AsyncConnection,
-    key: SpendKey,
-    process: str,
-    *,
-    is_new: bool,
-    leased: Pair,
-    expires_at: float,
-) -> None:
-    if is_new:
-        await connection.execute(insert(BUDGET_SPEND), [_row_of(key, process, leased, expires_at)])
-        return
-
-    await connection.execute(
-        update(BUDGET_SPEND)
-        .where(*_matching(key), BUDGET_SPEND.c.process == process)
-        .values(leased_nano=leased.nano, leased_tokens=leased.tokens, expires_at=expires_at)
-    )
-
-
-def _row_of(key: SpendKey, process: str, leased: Pair, expires_at: float) -> dict[str, object]:
-    return {
-        "budget_id": key.budget_id,
-        "holder": key.holder,
-        "period_start": key.period_start,
-        "process": process,
-        "spent_nano": 0,
-        "spent_tokens": 0,
-        "leased_nano": leased.nano,
-        "leased_tokens": leased.tokens,
-        "expires_at": expires_at,
-    }
-
-
-def _matching(key: SpendKey) -> tuple[ColumnElement[bool], ...]:
-    table = BUDGET_SPEND.c
-    return (
-        table.budget_id == key.budget_id,
-        table.holder == key.holder,
-        table.period_start == key.period_start,
-    )
-
-
-def _positive_alive(column: Column[int]) -> ColumnElement[int]:
-    is_held = (column > 0) & (BUDGET_SPEND.c.expires_at > time.time())
-    return case((is_held, column), else_=0)
-
-
-def _spent(row: RowMapping) -> Pair:
-    return Pair(row["spent_nano"], row["spent_tokens"])
-
-
-def _leased(row: RowMapping) -> Pair:
-    return Pair(row["leased_nano"], row["leased_tokens"])
-
-
-def _held(row: RowMapping) -> Pair:
-    # Less than nothing is what calls used beyond their slice: spent already, held by nobody.
-    return Pair(max(0, row["leased_nano"]), max(0, row["leased_tokens"]))
-
-
-def _total(pairs: Iterable[Pair]) -> Pair:
-    listed = tuple(pairs)
-    return Pair(sum(pair.nano for pair in listed), sum(pair.tokens for pair in listed))

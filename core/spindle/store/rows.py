@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
 from spindle_spi.admission import Attempt
 from spindle_spi.context import TimeWindow
+
+if TYPE_CHECKING:
+    from spindle.store.spending import SpendKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,9 +126,12 @@ class InvitationRow:
     accepted_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class UsageRow:
-    """One admitted call and how it ended. The field order is the column order."""
+    """One admitted call and how it ended. The field order is the column order.
+
+    One is made for every call: not frozen, which would cost three times as much. Nobody changes it.
+    """
 
     id: str
     """The permit's id: a row written twice counts once."""
@@ -155,14 +162,11 @@ class UsageRow:
     """The one team of the caller that the call is charged to; `team` is the record's."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpendRow:
-    """What one call spent of one budget."""
+class Spending(NamedTuple):
+    """What one call spent of its budgets: the same of each."""
 
-    budget_id: str
-    holder: str
-    """Whose spending it is: a budget named `*` is one for each holder."""
-    period_start: int
+    keys: tuple[SpendKey, ...]
+    """The budgets, holders and periods; calls of one caller share the tuple."""
     process: str
     nano: int
     """Billionths of a US dollar."""
@@ -180,11 +184,11 @@ class OutboxRow:
     """The whole CloudEvent, as JSON."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)
 class Companion:
     """What is written together with a usage row, once."""
 
     id: str
     """The usage row's."""
-    spends: tuple[SpendRow, ...] = ()
+    spends: Spending | None = None
     event: OutboxRow | None = None

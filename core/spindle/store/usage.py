@@ -11,9 +11,9 @@ import msgspec
 from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
-from spindle.store.budgets import add_spends
 from spindle.store.outbox import add_events
 from spindle.store.rows import UsageRow
+from spindle.store.spending import add_spendings
 from spindle.store.tables import USAGE
 from spindle_spi.admission import Attempt
 from spindle_spi.codec import encode
@@ -85,7 +85,8 @@ class Usage:
 
             await connection.exec_driver_sql(self._insert, rows)
             fresh = [companion for companion in companions if companion.id not in known]
-            await add_spends(connection, [spend for one in fresh for spend in one.spends])
+            spendings = [one.spends for one in fresh if one.spends is not None]
+            await add_spendings(connection, spendings)
             await add_events(connection, [one.event for one in fresh if one.event is not None])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from spindle.telemetry import semconv
 from spindle.telemetry.spans import Span, child_of
@@ -11,10 +11,13 @@ from spindle_spi.records import GatewaySpec, Kind, ProviderSpec
 
 if TYPE_CHECKING:
     from spindle.admission import OpenPermit
-    from spindle.telemetry.metrics import Metrics
+    from spindle.telemetry.metrics import Counter, Metrics, Values
     from spindle.telemetry.spans import Attribute, Tracing
     from spindle_spi.admission import Attempt, Outcome, TokenUsage
     from spindle_spi.records import CatalogRecord
+
+_Place: TypeAlias = "tuple[Kind, str, str | None, str | None, Status, str | None, bool, bool]"
+"""What tells the measures of two calls apart."""
 
 CALLS = "spindle_calls_total"
 CALL_INPUT = "spindle_input_tokens_total"
@@ -30,77 +33,101 @@ _METHODS = {
 _MAX_KNOWN = 2000
 
 
+class _Measures:
+    """The counters and histograms of calls that differ in nothing that is a label."""
+
+    __slots__ = ("calls", "first_chunk", "input", "output", "seconds", "tokens_in", "tokens_out")
+
+    def __init__(self, metrics: Metrics, record: CatalogRecord, status: str) -> None:
+        kind = {"kind": record.kind.value}
+        self.calls = metrics.counter(CALLS, kind | {"status": status})
+        self.input: Counter | None = None
+        self.output: Counter | None = None
+        self.seconds: Values | None = None
+        self.first_chunk: Values | None = None
+        self.tokens_in: Values | None = None
+        self.tokens_out: Values | None = None
+
+
 class CallObserver:
     """Measures and traces calls as they are settled; `tracing` is None when nothing is traced."""
 
     def __init__(self, metrics: Metrics, tracing: Tracing | None = None) -> None:
         self.tracing = tracing
         self._metrics = metrics
-        self._labels: dict[tuple[str, str, str, str], dict[str, str]] = {}
+        self._known: dict[_Place, _Measures] = {}
 
     def observe(
         self, held: OpenPermit, outcome: Outcome, usage: TokenUsage | None, cost: float | None
     ) -> None:
         """Take note of a call that ends now."""
         permit = held.permit
-        record = permit.record
-        kind = record.kind.value
-        self._metrics.count(CALLS, 1.0, {"kind": kind, "status": outcome.status.value})
+        backend = permit.backend
+        is_timed = outcome.stream and outcome.first_byte_ms is not None
+        place = (
+            permit.record.kind,
+            permit.record.name,
+            outcome.served_by,
+            None if backend is None else backend.name,
+            outcome.status,
+            outcome.error_code,
+            usage is not None,
+            is_timed,
+        )
+        measures = self._known.get(place) or self._measures(place, permit.record, backend, outcome)
+        measures.calls.value += 1
+
+        if measures.seconds is not None:
+            measures.seconds.add(outcome.total_ms / 1000)
 
         if usage is not None:
-            labels = {"kind": kind}
-            self._metrics.count(CALL_INPUT, usage.input_tokens, labels)
-            self._metrics.count(CALL_OUTPUT, usage.output_tokens, labels)
+            _add_tokens(measures, usage)
 
-        if record.kind is Kind.MODEL:
-            self._measure_model(record, permit.backend, outcome, usage)
-        elif record.kind in _METHODS:
-            self._measure_mcp(record, outcome)
+        if measures.first_chunk is not None and outcome.first_byte_ms is not None:
+            measures.first_chunk.add(outcome.first_byte_ms / 1000)
 
-        if self.tracing is not None:
+        if self.tracing is not None and held.context.trace.traceparent is not None:
             self._trace(self.tracing, held, outcome, usage, cost)
 
-    def _measure_model(
+    def _measures(
         self,
+        place: _Place,
         record: CatalogRecord,
         backend: CatalogRecord | None,
         outcome: Outcome,
-        usage: TokenUsage | None,
-    ) -> None:
-        error = _error_of(outcome)
-        served_by = outcome.served_by or record.name
-        key = (record.name, served_by, "" if backend is None else backend.name, error)
-        labels = self._labels.get(key)
-
-        if labels is None:
-            labels = _model_labels(record, served_by, backend, error)
-
-            # Error codes may come from a module: what is kept of them is bounded.
-            if len(self._labels) < _MAX_KNOWN:
-                self._labels[key] = labels
-
-        self._metrics.observe(semconv.OPERATION_SECONDS, outcome.total_ms / 1000, labels)
-
-        if outcome.stream and outcome.first_byte_ms is not None:
-            seconds = outcome.first_byte_ms / 1000
-            self._metrics.observe(semconv.FIRST_CHUNK_SECONDS, seconds, labels)
-
-        if usage is not None:
-            self._metrics.observe(
-                semconv.TOKEN_USAGE, usage.input_tokens, labels | {"type": "input"}
-            )
-            self._metrics.observe(
-                semconv.TOKEN_USAGE, usage.output_tokens, labels | {"type": "output"}
-            )
-
-    def _measure_mcp(self, record: CatalogRecord, outcome: Outcome) -> None:
-        labels = {"method": _METHODS[record.kind]}
+    ) -> _Measures:
+        *_, has_usage, is_timed = place
+        metrics = self._metrics
+        measures = _Measures(metrics, record, outcome.status.value)
         error = _error_of(outcome)
 
-        if error:
-            labels["error"] = error
+        if has_usage:
+            labels = {"kind": record.kind.value}
+            measures.input = metrics.counter(CALL_INPUT, labels)
+            measures.output = metrics.counter(CALL_OUTPUT, labels)
 
-        self._metrics.observe(semconv.MCP_SECONDS, outcome.total_ms / 1000, labels)
+        if record.kind is Kind.MODEL:
+            labels = _model_labels(record, outcome.served_by or record.name, backend, error)
+            measures.seconds = metrics.histogram(semconv.OPERATION_SECONDS, labels)
+
+            if is_timed:
+                measures.first_chunk = metrics.histogram(semconv.FIRST_CHUNK_SECONDS, labels)
+
+            if has_usage:
+                tokens = semconv.TOKEN_USAGE
+                measures.tokens_in = metrics.histogram(tokens, labels | {"type": "input"})
+                measures.tokens_out = metrics.histogram(tokens, labels | {"type": "output"})
+        elif record.kind in _METHODS:
+            labels = {"method": _METHODS[record.kind]}
+            labels |= {"error": error} if error else {}
+            measures.seconds = metrics.histogram(semconv.MCP_SECONDS, labels)
+
+        # Error codes may come from a module: what is kept of them is bounded.
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+
+        self._known[place] = measures
+        return measures
 
     def _trace(
         self,
@@ -147,6 +174,18 @@ class CallObserver:
                 )
             )
             start = end
+
+
+def _add_tokens(measures: _Measures, usage: TokenUsage) -> None:
+    given, got = usage.input_tokens, usage.output_tokens
+
+    if measures.input is not None and measures.output is not None:
+        measures.input.value += given
+        measures.output.value += got
+
+    if measures.tokens_in is not None and measures.tokens_out is not None:
+        measures.tokens_in.add(given)
+        measures.tokens_out.add(got)
 
 
 def _model_labels(

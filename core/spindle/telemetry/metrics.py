@@ -45,14 +45,23 @@ class Series:
     """Labels, bounds, counts by bucket (one more than bounds), and the sum."""
 
 
-class _Counter:
+class Counter:
+    """One counter with its labels; a caller may keep it."""
+
     __slots__ = ("value",)
 
     def __init__(self) -> None:
         self.value = 0.0
 
+    def add(self, value: float) -> None:
+        """Add; a value below zero is ignored, counters only rise."""
+        if value >= 0:
+            self.value += value
 
-class _Histogram:
+
+class Values:
+    """One histogram with its labels; a caller may keep it."""
+
     __slots__ = ("bounds", "counts", "total")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
@@ -60,13 +69,19 @@ class _Histogram:
         self.counts = [0] * (len(bounds) + 1)
         self.total = 0.0
 
+    def add(self, value: float) -> None:
+        """Add a value; what is no number is ignored."""
+        if value == value:
+            self.counts[bisect_left(self.bounds, value)] += 1
+            self.total += value
+
 
 @dataclass(frozen=True, slots=True)
 class _Family:
     """All series of one name."""
 
-    counters: dict[Labels, _Counter] = field(default_factory=dict[Labels, _Counter])
-    histograms: dict[Labels, _Histogram] = field(default_factory=dict[Labels, _Histogram])
+    counters: dict[Labels, Counter] = field(default_factory=dict[Labels, Counter])
+    histograms: dict[Labels, Values] = field(default_factory=dict[Labels, Values])
 
 
 class Metrics:
@@ -76,23 +91,27 @@ class Metrics:
         self._families: dict[str, _Family] = {}
         self._gauges: dict[str, Callable[[], float]] = {}
         # By name and labels in the order the caller wrote them: no sorting on the hot path.
-        self._counters: dict[tuple[str, Labels], _Counter] = {}
-        self._histograms: dict[tuple[str, Labels], _Histogram] = {}
+        self._counters: dict[tuple[str, Labels], Counter] = {}
+        self._histograms: dict[tuple[str, Labels], Values] = {}
 
     def count(self, name: str, value: float = 1.0, labels: Mapping[str, str] | None = None) -> None:
         """Add to a counter; a value below zero is ignored, counters only rise."""
         if value >= 0:
-            key = (name, tuple(labels.items()) if labels else ())
-            counter = self._counters.get(key) or self._find_counter(key)
-            counter.value += value
+            self.counter(name, labels).value += value
 
     def observe(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
         """Add a value to a histogram; its bounds follow the unit the name ends in."""
-        if value == value:
-            key = (name, tuple(labels.items()) if labels else ())
-            histogram = self._histograms.get(key) or self._find_histogram(key)
-            histogram.counts[bisect_left(histogram.bounds, value)] += 1
-            histogram.total += value
+        self.histogram(name, labels).add(value)
+
+    def counter(self, name: str, labels: Mapping[str, str] | None = None) -> Counter:
+        """Return a counter, for who adds to it often."""
+        key = (name, tuple(labels.items()) if labels else ())
+        return self._counters.get(key) or self._find_counter(key)
+
+    def histogram(self, name: str, labels: Mapping[str, str] | None = None) -> Values:
+        """Return a histogram, for who adds to it often; bounds follow the unit of its name."""
+        key = (name, tuple(labels.items()) if labels else ())
+        return self._histograms.get(key) or self._find_histogram(key)
 
     def watch(self, name: str, read: Callable[[], float]) -> None:
         """Show a gauge that is read whenever somebody asks for the metrics."""
@@ -120,24 +139,24 @@ class Metrics:
         for name, read in sorted(self._gauges.items()):
             yield Series(name=name, kind="gauge", numbers=[((), float(read()))])
 
-    def _find_counter(self, key: tuple[str, Labels]) -> _Counter:
+    def _find_counter(self, key: tuple[str, Labels]) -> Counter:
         family = self._family(key[0])
         labels = _bounded(family.counters, key[1])
-        counter = family.counters.setdefault(labels, _Counter())
+        counter = family.counters.setdefault(labels, Counter())
 
         if len(self._counters) < _MAX_CACHED:
             self._counters[key] = counter
 
         return counter
 
-    def _find_histogram(self, key: tuple[str, Labels]) -> _Histogram:
+    def _find_histogram(self, key: tuple[str, Labels]) -> Values:
         name = key[0]
         family = self._family(name)
         labels = _bounded(family.histograms, key[1])
         histogram = family.histograms.get(labels)
 
         if histogram is None:
-            histogram = family.histograms[labels] = _Histogram(_bounds_of(name))
+            histogram = family.histograms[labels] = Values(_bounds_of(name))
 
         if len(self._histograms) < _MAX_CACHED:
             self._histograms[key] = histogram
@@ -191,7 +210,7 @@ def _bounded(series: Mapping[Labels, object], labels: Labels) -> Labels:
     return tuple((name, "other") for name, _ in known)
 
 
-def _histogram_lines(name: str, labels: Labels, histogram: _Histogram) -> Iterator[str]:
+def _histogram_lines(name: str, labels: Labels, histogram: Values) -> Iterator[str]:
     seen = 0
 
     for bound, count in zip(histogram.bounds, histogram.counts, strict=False):
