@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from spindle.audit import Audit, AuditEntry
+from spindle.authority import actor_of
 from spindle.catalog_access import is_platform, manageable, readable
 from spindle.catalog_bodies import SECRETS
 from spindle.catalog_draft import API, CONFIG, EPHEMERAL, Change, Draft, Expected, Surroundings
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from spindle.config import Settings
     from spindle.store import Store
-    from spindle.store.catalog import Amendment, Contents
+    from spindle.store.catalog import Amendment, Authorship, Contents
     from spindle_spi.context import AuthenticatedContext
 
 _PREFIX = "catalog."
@@ -127,6 +128,10 @@ class CatalogEditor:
 
         return self._snapshots.overrides.epoch(record)
 
+    def authorship(self, record: CatalogRecord) -> Authorship:
+        """Return who made a record and who changed it last."""
+        return self._snapshots.authors.of(record)
+
     async def create(
         self, context: AuthenticatedContext, kind: Kind, data: JsonObject
     ) -> CatalogRecord:
@@ -193,6 +198,7 @@ class CatalogEditor:
             around = self._around(put=put, pins=pins)
             draft = _drafted(context, edits, contents, around)
             drafts[:] = [draft]
+            draft.amendment.by = actor_of(context)
             draft.amendment.audit = [
                 self._audit.row(context, _entry(change)) for change in draft.changes
             ]

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from spindle.catalog_kinds import body_of
+from spindle.directory.shown import moment
 from spindle_spi.errors import InvalidArgument
 from spindle_spi.records import (
     CatalogRecord,
@@ -21,6 +22,7 @@ from spindle_spi.records import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spindle.store.catalog import Authorship
     from spindle_spi.types import Json, JsonObject
 
 FILTERS = ("visibility", "team", "owner", "enabled", "origin", "tag", "q")
@@ -30,7 +32,9 @@ _GUARDED = ("options", "defaults", "definition", "command")
 """Free-form parts of a spec: shown in a record's own answer to those who may change it."""
 
 
-def shown(record: CatalogRecord, *, epoch: int, whole: bool = False) -> JsonObject:
+def shown(
+    record: CatalogRecord, author: Authorship | None = None, *, epoch: int, whole: bool = False
+) -> JsonObject:
     """Return a record as JSON, never with a secret; `whole` with its free-form parts, too."""
     spec: JsonObject = json.loads(json.dumps(asdict(record.spec)))
 
@@ -53,6 +57,17 @@ def shown(record: CatalogRecord, *, epoch: int, whole: bool = False) -> JsonObje
         # A tool tells its description twice: the record's is the one in force.
         **{key: value for key, value in spec.items() if key != "description"},
         **_secret_shown(record),
+        **({} if author is None else author_shown(author)),
+    }
+
+
+def author_shown(author: Authorship) -> JsonObject:
+    """Return who made a record and who changed it last, with the moments as dates in UTC."""
+    return {
+        "created_at": moment(author.created_at),
+        "created_by": author.created_by,
+        "updated_at": moment(author.updated_at),
+        "updated_by": author.updated_by,
     }
 
 

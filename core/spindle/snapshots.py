@@ -8,6 +8,7 @@ import anyio
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from spindle.catalog_authors import Authors
 from spindle.catalog_overrides import StoredOverrides
 from spindle.people import NOBODY, compile_people
 from spindle.publications import Publications
@@ -58,7 +59,8 @@ class Snapshots:
         self._refreshing = anyio.Lock()
         self._woken = anyio.Event()
         self.overrides = StoredOverrides(store, self._published)
-        self.followers: list[Follower] = [self.overrides]
+        self.authors = Authors(store)
+        self.followers: list[Follower] = [self.overrides, self.authors]
         """Read with every refresh: before the first one, whoever follows is in here."""
         self.current: Snapshot = compile_snapshot(-1, (), ())
 

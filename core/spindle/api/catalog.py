@@ -99,7 +99,8 @@ def _name_of(record: CatalogRecord) -> str:
 def _answer(core: Core, request: Request, record: CatalogRecord) -> tuple[JsonObject, str]:
     epoch = core.catalog.epoch(record)
     whole = may_change(request.context, record, Action.UPDATE)
-    return shown(record, epoch=epoch, whole=whole), etag_of(epoch)
+    author = core.catalog.authorship(record)
+    return shown(record, author, epoch=epoch, whole=whole), etag_of(epoch)
 
 
 async def _list(rules: KindRules, core: Core, request: Request) -> Response:
@@ -109,7 +110,8 @@ async def _list(rules: KindRules, core: Core, request: Request) -> Response:
     found = [r for r in core.catalog.records(request.context, rules.kind) if wanted.takes(r)]
 
     def show(record: CatalogRecord) -> JsonObject:
-        return shown(record, epoch=core.catalog.epoch(record))
+        author = core.catalog.authorship(record)
+        return shown(record, author, epoch=core.catalog.epoch(record))
 
     return ok(paged(request, found, key=_name_of, show=show))
 

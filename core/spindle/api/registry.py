@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from spindle.api.catalog import StateBody, expected_of
 from spindle.api.paging import PAGE_KEYS, paged
 from spindle.api.registry_shapes import (
+    Beside,
     ModelChanges,
     NewModel,
     NewProvider,
@@ -22,10 +23,12 @@ from spindle.api.response import created, no_content, ok
 from spindle.api.routing import ApiRoute
 from spindle.catalog_access import manageable, may_change
 from spindle.catalog_shown import FILTERS, RecordFilter
-from spindle_spi.policy import Action
+from spindle_spi.policy import Action, holds
 from spindle_spi.records import CatalogRecord, Kind, ModelSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from spindle.api.request import Request
     from spindle.api.response import Response
     from spindle.core import Core
@@ -45,7 +48,29 @@ def _name_of(record: CatalogRecord) -> str:
 
 def _provider(core: Core, request: Request, record: CatalogRecord) -> JsonObject:
     whole = may_change(request.context, record, Action.UPDATE)
-    return provider_shown(record, epoch=core.catalog.epoch(record), whole=whole)
+    snapshot = core.snapshots.current
+    models = [each for each in snapshot.by_kind[Kind.MODEL] if snapshot.backend_of(each) is record]
+    return provider_shown(record, _beside(core, request, record, models), whole=whole)
+
+
+def _beside(
+    core: Core, request: Request, record: CatalogRecord, models: Iterable[CatalogRecord]
+) -> Beside:
+    plugins: tuple[str, ...] | None = None
+
+    if holds(request.context.visibility_scope, "plugins.read"):
+        specs = ((model.name, model.spec) for model in models)
+        # A fallback that answers in its place may be what a plugin is for.
+        names = [
+            each
+            for name, spec in specs
+            for each in (name, *(spec.fallbacks if isinstance(spec, ModelSpec) else ()))
+        ]
+        plugins = core.plugins.current.judging(Kind.MODEL, names)
+
+    return Beside(
+        epoch=core.catalog.epoch(record), author=core.catalog.authorship(record), plugins=plugins
+    )
 
 
 def _model(core: Core, request: Request, record: CatalogRecord) -> JsonObject:
@@ -56,7 +81,7 @@ def _model(core: Core, request: Request, record: CatalogRecord) -> JsonObject:
     return model_shown(
         record,
         provider if is_known else None,
-        epoch=core.catalog.epoch(record),
+        _beside(core, request, record, [record]),
         is_available=is_on and state in _SERVING,
     )
 

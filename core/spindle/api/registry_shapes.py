@@ -6,12 +6,15 @@ stored, what follows from it, and who wins.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, JsonValue
 
 from spindle.api.request import Body
 from spindle.catalog_bodies import FactsBody
+from spindle.catalog_shown import author_shown
+from spindle.store.catalog import Authorship
 from spindle_spi.records import CatalogRecord, ModelSpec, ProviderSpec, Visibility, secret_of
 
 if TYPE_CHECKING:
@@ -170,7 +173,17 @@ def says_supports(body: ModelChanges) -> bool:
     return any(f"supports_{word}" in body.model_fields_set for word in _CAPABILITIES)
 
 
-def provider_shown(record: CatalogRecord, *, epoch: int, whole: bool) -> JsonObject:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What is known of a record beside itself."""
+
+    epoch: int
+    author: Authorship
+    plugins: tuple[str, ...] | None
+    """Who may judge its calls; None when the caller may not know of plugins."""
+
+
+def provider_shown(record: CatalogRecord, beside: Beside, *, whole: bool) -> JsonObject:
     """Return a provider as the registry shows it; `whole` with its options."""
     spec = record.spec
     assert isinstance(spec, ProviderSpec)
@@ -206,12 +219,15 @@ def provider_shown(record: CatalogRecord, *, epoch: int, whole: bool) -> JsonObj
         "default_temperature": spec.defaults.get("temperature"),
         "default_max_tokens": spec.defaults.get("max_tokens"),
         "is_active": record.enabled,
-        **_governance_shown(record, epoch),
+        # Nobody keeps them yet.
+        "health_status": None,
+        "last_health_check": None,
+        **_governance_shown(record, beside),
     }
 
 
 def model_shown(
-    record: CatalogRecord, provider: CatalogRecord | None, *, epoch: int, is_available: bool
+    record: CatalogRecord, provider: CatalogRecord | None, beside: Beside, *, is_available: bool
 ) -> JsonObject:
     """Return a model as the registry shows it; `provider` is None when the caller sees none."""
     spec = record.spec
@@ -256,12 +272,13 @@ def model_shown(
         "tooling": "function_calling" in spec.supports,
         "is_mlx": facts.is_mlx,
         "is_gguf": facts.is_gguf,
-        **_governance_shown(record, epoch),
+        **_governance_shown(record, beside),
     }
 
 
-def _governance_shown(record: CatalogRecord, epoch: int) -> JsonObject:
+def _governance_shown(record: CatalogRecord, beside: Beside) -> JsonObject:
     tags: list[Json] = [*record.tags]
+    plugins: list[Json] | None = None if beside.plugins is None else [*beside.plugins]
     return {
         "description": record.description,
         "owner": record.owner,
@@ -270,7 +287,9 @@ def _governance_shown(record: CatalogRecord, epoch: int) -> JsonObject:
         "enabled": record.enabled,
         "origin": record.origin,
         "tags": tags,
-        "epoch": epoch,
+        "epoch": beside.epoch,
+        "plugin_ids": plugins,
+        **author_shown(beside.author),
     }
 
 

@@ -74,21 +74,25 @@ class Conditions:
 
     def hold(self, facts: Facts) -> bool:
         """Tell whether a call is one of those the entry is for."""
-        if self.kinds and facts.kind.value not in self.kinds:
-            return False
-
         if self.teams and not (facts.teams is None or _any(self.teams, facts.teams)):
             return False
 
         if self.servers and not (facts.server is not None and _any(self.servers, (facts.server,))):
             return False
 
+        return self.cover(facts.kind, facts.names)
+
+    def cover(self, kind: Kind, names: Sequence[str]) -> bool:
+        """Tell whether calls of these records can be among those, whoever makes them."""
+        if self.kinds and kind.value not in self.kinds:
+            return False
+
         if not self.tools and not self.models:
             return True
 
         # Both lists name what is called, so that a call needs to be in one of them only.
-        wanted = {Kind.TOOL: self.tools, Kind.MODEL: self.models}.get(facts.kind, ())
-        return _any(wanted, facts.names)
+        wanted = {Kind.TOOL: self.tools, Kind.MODEL: self.models}.get(kind, ())
+        return _any(wanted, names)
 
 
 EVERYWHERE = Conditions()

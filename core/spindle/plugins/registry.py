@@ -148,6 +148,15 @@ class PluginRegistry:
         judging = JUDGING.get()
         return without(plan, judging) if judging else plan
 
+    def judging(self, kind: Kind, names: Sequence[str]) -> tuple[str, ...]:
+        """Return who may look at calls of these records, in order, whoever makes the call."""
+        plan = self._plans[kind]
+        return tuple(
+            active.name
+            for active in self.active
+            if active.name in (*plan.request, *plan.answer) and active.conditions.cover(kind, names)
+        )
+
     def plans_kept(self) -> int:
         """Return how many plans are kept that conditions chose."""
         return len(self._chosen)

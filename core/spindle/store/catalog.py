@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from sqlalchemy import RowMapping, delete, insert, select, update
@@ -40,6 +41,19 @@ class OverrideRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Authorship:
+    """Who made a record and who changed it last; None where it was not remembered yet.
+
+    Times are seconds since the epoch; who is an e-mail, `token:<id>` or the record's origin.
+    """
+
+    created_at: float | None = None
+    created_by: str | None = None
+    updated_at: float | None = None
+    updated_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
     """All that the catalog's tables hold, at one moment."""
 
@@ -65,6 +79,8 @@ class Amendment:
     """Sources of which every override goes."""
     audit: list[AuditRow] = field(default_factory=list["AuditRow"])
     """Who did it: written with it or not at all."""
+    by: str | None = None
+    """Who is remembered as the author of what is written."""
 
 
 Decide: TypeAlias = Callable[[Contents], Amendment]
@@ -83,6 +99,22 @@ class Catalog:
         """Return every record, by kind and name."""
         async with self._database.reading() as connection:
             return tuple(await _read(connection))
+
+    async def authorship(self) -> dict[str, Authorship]:
+        """Return who made and changed every record, by its id."""
+        names = (CATALOG.c[each.name] for each in fields(Authorship))
+
+        async with self._database.reading() as connection:
+            found = await connection.execute(select(CATALOG.c.id, *names))
+            return {
+                record_id: Authorship(
+                    created_at=created_at,
+                    created_by=created_by,
+                    updated_at=updated_at,
+                    updated_by=updated_by,
+                )
+                for record_id, created_at, created_by, updated_at, updated_by in found
+            }
 
     async def replace(self, origin: str, records: Sequence[CatalogRecord]) -> int:
         """Make `records` all there is of an origin; return how many rows changed.
@@ -111,7 +143,7 @@ class Catalog:
 
             epoch = await bump(connection)
             await _delete(connection, gone)
-            await _write(connection, changes, epoch)
+            await _write(connection, changes, epoch, origin)
             return len(gone) + len(changes)
 
     async def upsert(self, record: CatalogRecord) -> CatalogRecord:
@@ -122,7 +154,8 @@ class Catalog:
             if before is not None and not _differs(before, record):
                 return before
 
-            (stored,) = await _write(connection, [(before, record)], await bump(connection))
+            epoch = await bump(connection)
+            (stored,) = await _write(connection, [(before, record)], epoch, record.origin)
             return stored
 
     async def delete(self, kind: Kind, name: str) -> bool:
@@ -163,6 +196,7 @@ class Catalog:
                 connection,
                 [(stored.get(key), record) for key, record in amendment.records.items()],
                 epoch,
+                amendment.by,
             )
             await _override(connection, amendment, epoch)
             await add_audit(connection, amendment.audit)
@@ -233,16 +267,19 @@ async def _write(
     connection: AsyncConnection,
     changes: Iterable[tuple[CatalogRecord | None, CatalogRecord]],
     epoch: int,
+    by: str | None,
 ) -> list[CatalogRecord]:
     written: list[CatalogRecord] = []
+    now = time.time()
 
     for before, record in changes:
         # What refers to the record by its id must go on finding it.
         kept = replace(record, id=before.id if before else record.id, epoch=epoch, server_ids=())
-        columns = _columns(kept)
+        columns = {**_columns(kept), "updated_at": now, "updated_by": by}
 
         if before is None:
-            await connection.execute(insert(CATALOG).values(columns))
+            made = {"created_at": now, "created_by": by}
+            await connection.execute(insert(CATALOG).values({**columns, **made}))
         else:
             await connection.execute(
                 update(CATALOG).where(CATALOG.c.id == before.id).values(columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -208,3 +209,66 @@ async def test_permissions_of_the_registry_are_its_own(tmp_path: Path) -> None:
             body: JsonObject = {"provider_id": "up", "model_id": "mine"}
             told = await desk.ask(method, path, body if method == "POST" else None, by=by)
             assert told.status == status, (path, told.raw)
+
+
+async def test_a_record_remembers_who_made_it_and_who_changed_it(tmp_path: Path) -> None:
+    """In both vocabularies, to the second; what the configuration made is `config`'s."""
+    async with open_desk(tmp_path) as desk:
+        ann = "ann@example.org"
+        desk.tokens["ann"] = await desk.heart.token(
+            role="platform_admin", admin=True, user_email=ann
+        )
+        made = await desk.ask("POST", "/llm/providers", PROVIDER, by="ann")
+        assert made.status == 201, made.raw
+        assert made.data["created_by"] == made.data["updated_by"] == ann
+        assert made.data["created_at"] == made.data["updated_at"]
+        record = desk.record(Kind.PROVIDER, "near")
+        assert record is not None
+        authors = desk.heart.core.snapshots.authors
+        first = authors.of(record)
+        where = f"/admin/api/v1/providers/{record.id}"
+        await desk.ask("PATCH", where, {"description": "Nearer."})
+        told = (await desk.ask("GET", where)).data
+        root = desk.heart.resolve(desk.tokens["root"]).subject
+        assert (told["created_by"], told["updated_by"]) == (
+            ann,
+            f"token:{root.token_id}",
+        )
+        last = authors.of(record)
+        assert (last.created_at, last.created_by) == (first.created_at, ann)
+        assert (last.updated_at or 0.0) > (first.updated_at or 0.0) > 0.0
+        listed = json.loads((await desk.ask("GET", "/llm/providers?q=nearer")).raw)["items"]
+        assert [each["created_at"] for each in listed] == [told["created_at"]]
+
+        declared = await desk.ask("GET", "/llm/models/up~open")
+        assert declared.data["created_by"] == "config"
+        began = declared.data["created_at"]
+        await desk.heart.core.store.catalog.replace("config", desk.heart.core.settings.declared)
+        await desk.heart.core.snapshots.refresh()
+        again = await desk.ask("GET", "/llm/models/up~open")
+        assert (again.data["created_at"], again.data["updated_at"]) == (began, began)
+        assert (declared.data["plugin_ids"], told.get("plugin_ids")) == ([], None)
+
+
+PLUGINS = """
+plugins:
+  entries:
+    - {name: everywhere, plugin: pii, config: {action: mask}}
+    - {name: reds, plugin: pii, config: {action: mask}, conditions: {models: ["*~red"]}}
+    - {name: tools, plugin: pii, config: {action: mask}, conditions: {kinds: [tool]}}
+"""
+
+
+async def test_a_record_tells_which_plugins_may_judge_it(tmp_path: Path) -> None:
+    """A fallback of a model is what may answer for it; plugins are told to who may read them."""
+    async with open_desk(tmp_path, PLUGINS) as desk:
+        for path, names in (
+            ("/llm/models/up~open", ["everywhere", "reds"]),
+            ("/llm/models/up~blue", ["everywhere"]),
+            ("/llm/providers/up", ["everywhere", "reds"]),
+        ):
+            assert (await desk.ask("GET", path)).data["plugin_ids"] == names, path
+
+        desk.tokens["dev"] = await desk.heart.token(role="developer")
+        seen = await desk.ask("GET", "/llm/models/up~open", by="dev")
+        assert (seen.status, seen.data["plugin_ids"]) == (200, None)

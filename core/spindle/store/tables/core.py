@@ -56,6 +56,10 @@ CATALOG = Table(
     Column("origin", Text, nullable=False, index=True),
     Column("tags", Text, nullable=False),
     Column("epoch", BigInteger, nullable=False),
+    Column("created_at", Double),
+    Column("created_by", Text),
+    Column("updated_at", Double),
+    Column("updated_by", Text),
     UniqueConstraint("kind", "name"),
 )
 

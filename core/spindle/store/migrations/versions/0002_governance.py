@@ -18,6 +18,7 @@ def upgrade() -> None:
     _create_audit()
     _create_people()
     _extend_tokens()
+    _extend_catalog()
     _create_llm()
     _change_usage()
     _create_logins()
@@ -34,6 +35,7 @@ def downgrade() -> None:
     op.drop_table("llm_models")
     _change_usage_back()
     _shorten_tokens()
+    _shorten_catalog()
 
     for table in ("invitations", "roles", "memberships", "teams", "users"):
         op.drop_table(table)
@@ -199,6 +201,18 @@ def _extend_tokens() -> None:
 def _shorten_tokens() -> None:
     for column in ("last_used_ip", "last_used_at", "created_by"):
         op.drop_column("api_tokens", column)
+
+
+def _extend_catalog() -> None:
+    op.add_column("catalog_records", sa.Column("created_at", sa.Double[float]()))
+    op.add_column("catalog_records", sa.Column("created_by", sa.Text()))
+    op.add_column("catalog_records", sa.Column("updated_at", sa.Double[float]()))
+    op.add_column("catalog_records", sa.Column("updated_by", sa.Text()))
+
+
+def _shorten_catalog() -> None:
+    for column in ("updated_by", "updated_at", "created_by", "created_at"):
+        op.drop_column("catalog_records", column)
 
 
 def _change_usage() -> None:
