@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from spindle.audit import AuditEntry
 from spindle.authority import check_grant, need
+from spindle.directory.holders import named
 from spindle.directory.names import missing, name_of, overtaken, taken, text_of
 from spindle.directory.shown import shown_role
+from spindle.people import compile_people
 from spindle.permissions import known_permissions, unknown_permissions
 from spindle.store.rows import RoleRow
 from spindle_spi.errors import Conflict, InvalidArgument
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
     from spindle.store import Store
     from spindle.store.audit import AuditRow
     from spindle_spi.context import AuthenticatedContext
-
-_SHOWN = 10
 
 
 class RoleDesk:
@@ -133,9 +133,9 @@ class RoleDesk:
         used = await self._store.roles.delete(role.name, [self._audit.row(context, entry)])
 
         if used:
-            more = f" and {len(used) - _SHOWN} more" if len(used) > _SHOWN else ""
+            people = compile_people(await self._store.users.everybody())
             raise Conflict(
-                f"The role {role.name!r} is that of {', '.join(used[:_SHOWN])}{more}: "
+                f"The role {role.name!r} is that of {named(context, used, people)}: "
                 "give them another one first.",
                 code="core.role.in_use",
             )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from spindle.audit import AuditEntry
 from spindle.authority import check_grant, need, need_everything, sees_everything, sees_team
+from spindle.directory.holders import named
 from spindle.directory.names import missing, name_of, overtaken, taken, text_of
 from spindle.directory.shown import shown_member, shown_team
 from spindle.people import compile_people
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from spindle.store import Store
     from spindle.store.audit import AuditRow
     from spindle_spi.context import AuthenticatedContext
-
-_SHOWN = 10
 
 
 class TeamDesk:
@@ -120,9 +119,9 @@ class TeamDesk:
         held = await self._store.teams.delete(team.name, [self._audit.row(context, entry)])
 
         if held:
-            more = f" and {len(held) - _SHOWN} more" if len(held) > _SHOWN else ""
+            people = compile_people(await self._store.users.everybody())
             raise Conflict(
-                f"The team {team.name!r} still has {', '.join(held[:_SHOWN])}{more}: "
+                f"The team {team.name!r} still has {named(context, held, people)}: "
                 "move or delete them first.",
                 code="core.team.in_use",
             )

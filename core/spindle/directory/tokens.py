@@ -66,7 +66,7 @@ class TokenDesk:
 
     async def seen(self, context: AuthenticatedContext) -> list[TokenRow]:
         """Return the tokens the caller may know of."""
-        return [row for row in await self._store.tokens.all() if _sees(context, row)]
+        return [row for row in await self._store.tokens.all() if sees_token(context, row)]
 
     async def get(self, context: AuthenticatedContext, token_id: str) -> TokenRow:
         """Return one token, by its id or the only one with a prefix.
@@ -76,7 +76,7 @@ class TokenDesk:
         """
         row = await self._store.tokens.get(token_id)
 
-        if row is None or not _sees(context, row):
+        if row is None or not sees_token(context, row):
             raise missing("token", token_id)
 
         return row
@@ -354,7 +354,8 @@ def _is_managed(context: AuthenticatedContext, row: TokenRow) -> bool:
     )
 
 
-def _sees(context: AuthenticatedContext, row: TokenRow) -> bool:
+def sees_token(context: AuthenticatedContext, row: TokenRow) -> bool:
+    """Tell whether a caller may know of a token."""
     return sees_everything(context) or _is_own(context, row) or _is_managed(context, row)
 
 

@@ -11,8 +11,10 @@ from sqlalchemy import RowMapping, delete, func, insert, select, update
 from spindle.store.administrators import guarded
 from spindle.store.audit import add_audit, tell
 from spindle.store.database import Database, bump
+from spindle.store.holders import Holder
 from spindle.store.rows import RoleRow
 from spindle.store.tables import INVITATIONS, MEMBERSHIPS, ROLES, TOKENS, USERS
+from spindle.store.tokens import valid_tokens
 from spindle_spi.codec import decode
 
 if TYPE_CHECKING:
@@ -93,14 +95,14 @@ class Roles:
             await tell(connection, told, await _find(connection, name))
             return True
 
-    async def delete(self, name: str, audit: Sequence[AuditRow] = ()) -> tuple[str, ...]:
+    async def delete(self, name: str, audit: Sequence[AuditRow] = ()) -> tuple[Holder, ...]:
         """Delete a role nobody has; else return who has it and leave it."""
         async with self._database.writing() as connection:
             used = await _users_of(connection, name)
 
             if not used:
-                await connection.execute(delete(ROLES).where(ROLES.c.name == name))
-                await add_audit(connection, audit)
+                gone = await connection.execute(delete(ROLES).where(ROLES.c.name == name))
+                await add_audit(connection, audit if gone.rowcount else ())
                 await bump(connection)
 
             return used
@@ -117,23 +119,28 @@ async def _find(connection: AsyncConnection, name: str) -> RoleRow:
     return _role(found.mappings().one())
 
 
-async def _users_of(connection: AsyncConnection, name: str) -> tuple[str, ...]:
+async def _users_of(connection: AsyncConnection, name: str) -> tuple[Holder, ...]:
     users = select(USERS.c.email).where(USERS.c.role == name)
     members = select(MEMBERSHIPS.c.email, MEMBERSHIPS.c.team).where(MEMBERSHIPS.c.role == name)
-    valid = TOKENS.c.revoked_at.is_(None) & (TOKENS.c.role == name)
-    tokens = select(TOKENS.c.name).where(valid)
+    tokens = await valid_tokens(connection, TOKENS.c.role == name)
     open_ones = INVITATIONS.c.revoked_at.is_(None) & INVITATIONS.c.accepted_at.is_(None)
     named = (INVITATIONS.c.role == name) | (INVITATIONS.c.platform_role == name)
     running = INVITATIONS.c.expires_at > time.time()
     invited = select(func.count()).select_from(INVITATIONS).where(open_ones, named, running)
     found = [
-        *(f"the user {email}" for (email,) in await connection.execute(users)),
-        *(f"the member {email} of {team}" for email, team in await connection.execute(members)),
-        *(f"the token {token!r}" for (token,) in await connection.execute(tokens)),
+        *(
+            Holder(text=f"the user {email}", email=email)
+            for (email,) in await connection.execute(users)
+        ),
+        *(
+            Holder(text=f"the member {email} of {team}", email=email, team=team)
+            for email, team in await connection.execute(members)
+        ),
+        *(Holder(text=f"the token {token.name!r}", token=token) for token in tokens),
     ]
 
     if (await connection.execute(invited)).scalar_one():
-        found.append("an open invitation")
+        found.append(Holder(text="an open invitation"))
 
     return tuple(found)
 

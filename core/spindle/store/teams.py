@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -11,8 +10,11 @@ from sqlalchemy import delete, insert, select, update
 
 from spindle.store.audit import add_audit, tell
 from spindle.store.database import Database, bump
+from spindle.store.holders import Holder
 from spindle.store.rows import MembershipRow, TeamRow
 from spindle.store.tables import CATALOG, MEMBERSHIPS, TEAMS, TOKENS, USERS
+from spindle.store.tokens import valid_tokens
+from spindle_spi.records import Visibility
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,22 +93,32 @@ class Teams:
             await tell(connection, told, after)
             return after
 
-    async def delete(self, name: str, audit: Sequence[AuditRow] = ()) -> tuple[str, ...]:
-        """Delete a team without members, records and tokens; else return them and leave it."""
+    async def delete(self, name: str, audit: Sequence[AuditRow] = ()) -> tuple[Holder, ...]:
+        """Delete a team without members, records and tokens; else return them and leave it.
+
+        The audit entries are written by whoever deletes it, not by who finds it gone.
+        """
         async with self._database.writing() as connection:
             # The lock on the revision keeps a member from coming in meanwhile.
             await bump(connection)
             members = select(MEMBERSHIPS.c.email).where(MEMBERSHIPS.c.team == name)
-            records = select(CATALOG.c.kind, CATALOG.c.name).where(CATALOG.c.team == name)
             held = (
-                *(f"the member {email}" for (email,) in await connection.execute(members)),
-                *(f"the {kind} {record!r}" for kind, record in await connection.execute(records)),
-                *(f"the token {token!r}" for token in await _tokens_for(connection, name)),
+                *(
+                    Holder(text=f"the member {email}", email=email, team=name)
+                    for (email,) in await connection.execute(members)
+                ),
+                *await _records_of(connection, name),
+                *(
+                    Holder(text=f"the token {token.name!r}", token=token)
+                    # They would hold for another team of that name.
+                    for token in await valid_tokens(connection, TOKENS.c.teams.is_not(None))
+                    if name in (token.teams or ())
+                ),
             )
 
             if not held:
-                await connection.execute(delete(TEAMS).where(TEAMS.c.name == name))
-                await add_audit(connection, audit)
+                gone = await connection.execute(delete(TEAMS).where(TEAMS.c.name == name))
+                await add_audit(connection, audit if gone.rowcount else ())
 
             return held
 
@@ -133,11 +145,18 @@ class Teams:
             return True
 
 
-async def _tokens_for(connection: AsyncConnection, team: str) -> list[str]:
-    """Return valid tokens that name a team: they would hold for another one of that name."""
-    scoped = TOKENS.c.revoked_at.is_(None) & TOKENS.c.teams.is_not(None)
-    found = await connection.execute(select(TOKENS.c.name, TOKENS.c.teams).where(scoped))
-    return [name for name, teams in found if team in json.loads(teams)]
+async def _records_of(connection: AsyncConnection, team: str) -> list[Holder]:
+    columns = (CATALOG.c.kind, CATALOG.c.name, CATALOG.c.owner, CATALOG.c.visibility)
+    found = await connection.execute(select(*columns).where(CATALOG.c.team == team))
+    return [
+        Holder(
+            text=f"the {kind} {name!r}",
+            email=owner,
+            team=team,
+            is_private=visibility == Visibility.PRIVATE,
+        )
+        for kind, name, owner, visibility in found
+    ]
 
 
 async def put_member(connection: AsyncConnection, member: MembershipRow, epoch: int) -> bool:

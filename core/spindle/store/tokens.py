@@ -20,6 +20,7 @@ from spindle_spi.context import TimeWindow
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sqlalchemy import ColumnElement
     from sqlalchemy.ext.asyncio import AsyncConnection
 
     from spindle.store.audit import AuditRow, Told
@@ -124,6 +125,14 @@ class Tokens:
 async def add_token(connection: AsyncConnection, token: TokenRow) -> None:
     """Store a new token in the caller's transaction."""
     await connection.execute(insert(TOKENS), [_columns(token)])
+
+
+async def valid_tokens(
+    connection: AsyncConnection, condition: ColumnElement[bool]
+) -> list[TokenRow]:
+    """Return the tokens that are not revoked and fit."""
+    wanted = select(TOKENS).where(TOKENS.c.revoked_at.is_(None), condition)
+    return [_token(row) for row in (await connection.execute(wanted)).mappings()]
 
 
 async def _revoke(connection: AsyncConnection, token_id: str, at: float) -> bool:

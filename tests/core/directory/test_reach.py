@@ -68,3 +68,36 @@ async def test_nobody_lifts_what_bounds_their_own_team(
     assert (await office.ask("PATCH", path, change, token=owner)).status == 403
     assert (await office.ask("DELETE", path, token=owner)).status == 403
     assert (await office.ask("GET", path, token=owner)).etag == made.etag
+
+
+async def test_a_conflict_names_only_what_the_caller_may_know_of(
+    office: Office, admin: str
+) -> None:
+    """A role or a team in use says so, and of hidden users of it only that there are some."""
+    for team in ("red", "blue"):
+        await office.team(admin, team)
+
+    role = {"name": "helper", "permissions": ["tools.read"]}
+    assert (await office.ask("POST", "/roles", role, token=admin)).status == 201
+    keeper = {"name": "keeper", "permissions": ["roles.*", "tools.read"]}
+    assert (await office.ask("POST", "/roles", keeper, token=admin)).status == 201
+    mine = await office.user(admin, OWNER, role="keeper", red="team_admin")
+    await office.user(admin, "hidden@example.org", blue="helper")
+    told = await office.ask("DELETE", "/roles/helper", token=mine)
+    assert (told.status, told.code) == (409, "core.role.in_use")
+    assert b"hidden@example.org" not in told.body
+    assert b"blue" not in told.body
+    assert b"somebody" in told.body
+    seen = await office.ask("DELETE", "/roles/helper", token=admin)
+    assert b"hidden@example.org" in seen.body
+    await office.give(role="viewer", name="secret plans", teams=("red", "blue"))
+    diary = {"name": "diary", "visibility": "private", "owner": "x@example.org", "team": "red"}
+    assert (await office.ask("POST", "/servers", diary, token=admin)).status == 201
+    desk = {"name": "desk", "visibility": "team", "team": "red"}
+    assert (await office.ask("POST", "/servers", desk, token=admin)).status == 201
+    told = await office.ask("DELETE", "/teams/red", token=mine)
+    assert (told.status, told.code) == (409, "core.team.in_use")
+    assert OWNER.encode() in told.body
+    assert b"the server 'desk'" in told.body
+    assert b"secret plans" not in told.body
+    assert b"diary" not in told.body
