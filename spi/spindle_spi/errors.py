@@ -24,7 +24,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import ClassVar, TypedDict, Unpack
+from typing import ClassVar, Final, TypedDict, Unpack
+
+_MAX_MESSAGE: Final = 8_000
+"""Characters of a message."""
 
 
 class Category(StrEnum):
@@ -92,9 +95,11 @@ class GatewayError(Exception):
     default_retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, **detail: Unpack[ErrorDetail]) -> None:
-        super().__init__(message)
+        # Messages quote what was sent, and that may be as long as a body.
+        shown = message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}…"
+        super().__init__(shown)
         retryable = detail.get("retryable")
-        self.message = message
+        self.message = shown
         self.code = detail.get("code") or self.default_code
         self.origin = detail.get("origin") or self.default_origin
         self.retryable = self.default_retryable if retryable is None else retryable

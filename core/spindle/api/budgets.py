@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from spindle.api.paging import PAGE_KEYS, paged
 from spindle.api.request import Body, etag_of
 from spindle.api.response import Response, created, no_content, ok
 from spindle.api.routing import ApiRoute
+from spindle.api.texts import LONGEST_NAME
 from spindle.audit import AuditEntry
 from spindle.authority import need
 from spindle.spending import check_budget, sees, show_budget, totals_of
@@ -30,7 +31,7 @@ class NewBudget(Body):
     """What a budget is made of."""
 
     scope: Literal["global", "token", "user", "team"]
-    name: str = ""
+    name: Annotated[str, Field(max_length=LONGEST_NAME)] = ""
     period: Literal["day", "week", "month", "total"]
     limit_usd: float | None = None
     limit_tokens: int | None = None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
 
 from spindle.api.paging import PAGE_KEYS, paged
 from spindle.api.request import Body, etag_of
 from spindle.api.response import Response, created, no_content, ok
 from spindle.api.routing import ApiRoute
+from spindle.api.texts import LONGEST_NAME
 from spindle.audit import AuditEntry
 from spindle.authority import need
 from spindle.spending import check_limit, sees, show_limit
@@ -28,7 +31,7 @@ class NewLimit(Body):
     """What a limit is made of; null is no limit."""
 
     scope: Literal["token", "user", "team", "role"]
-    name: str
+    name: Annotated[str, Field(max_length=LONGEST_NAME)]
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
 

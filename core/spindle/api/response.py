@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import quote
 
 from spindle_spi.types import Json
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 
+_IN_PATHS: Final = "/~@:+,;=!$&'()*"
+"""What stands in a path as it is, beside letters and digits."""
 _NO_STORE = (b"cache-control", b"no-store")
 
 
@@ -60,8 +63,11 @@ def ok(body: Json, *, etag: str | None = None) -> Response:
 
 
 def created(body: Json, location: str, *, etag: str | None = None) -> Response:
-    """Return a 201 with what was made and where it is."""
-    headers = {"location": location} | ({} if etag is None else {"etag": etag})
+    """Return a 201 with what was made and where it is; the path is said in words of its own."""
+    # A header takes no other characters than a URL: names may have them.
+    headers = {"location": quote(location, safe=_IN_PATHS)} | (
+        {} if etag is None else {"etag": etag}
+    )
     return Response(status=201, body=body, headers=headers)
 
 

@@ -22,6 +22,9 @@ _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _ESCAPED: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u(?:0000|[dD][89a-fA-F])")
 """How JSON may spell such a character, or a whole pair."""
 
+LONGEST_NAME: Final = 300
+"""Characters of a name somebody else gave; an index of PostgreSQL takes no more than some 2,000."""
+
 _Path = tuple[str | int, ...]
 
 

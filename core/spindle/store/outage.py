@@ -120,9 +120,10 @@ def is_away(exc: BaseException) -> bool:
 
 
 def _is_value(exc: BaseException) -> bool:
-    # Class 22 of the SQLSTATEs is "data exception"; SQLite takes nearly everything.
+    # Classes of SQLSTATEs: "data exception", and "program limit exceeded", which a text too long
+    # for an index is. SQLite takes nearly everything.
     state = getattr(getattr(exc, "orig", None), "sqlstate", None)
-    return isinstance(state, str) and state.startswith("22")
+    return isinstance(state, str) and state.startswith(("22", "54"))
 
 
 def _is_closed(original: BaseException | None) -> bool:

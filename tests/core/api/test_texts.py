@@ -6,6 +6,7 @@ import base64
 import json
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
 from spindle.api.texts import check_json
@@ -15,6 +16,8 @@ from tests.core.catalog.desk import Desk, open_desk
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
+
+    from spindle_spi.types import Json
 
 
 @pytest.fixture
@@ -112,3 +115,48 @@ async def test_a_fault_is_short_however_long_the_key(desk: Desk) -> None:
     told = await desk.ask("POST", "teams", raw=json.dumps({"x" * 100_000: 1}).encode())
     assert told.status == 400
     assert len(told.raw) < 1000
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("budgets", {"scope": "token", "period": "day", "limit_tokens": 1}),
+        ("limits", {"scope": "token", "requests_per_minute": 1}),
+    ],
+)
+async def test_a_name_no_index_takes_is_refused(
+    desk: Desk, path: str, body: dict[str, Json]
+) -> None:
+    told = await desk.ask("POST", path, {**body, "name": "n" * 301})
+    assert told.status == 400
+    assert told.message.startswith("name: ")
+
+
+async def test_a_message_is_short_whatever_it_quotes(desk: Desk) -> None:
+    told = await desk.ask("POST", "users", {"email": "x@y.example", "role": "r" * 100_000})
+    assert told.status == 400
+    assert len(told.raw) < 9_000
+
+
+async def test_the_place_of_what_was_made_is_a_path_of_a_url(desk: Desk) -> None:
+    """Names may have characters that no header has, and some that end a path."""
+    told = await desk.ask("POST", "users", {"email": "gr\u00fcn?x#y%25@x.example"})
+    assert told.status == 201
+    location = told.headers[b"location"].decode("ascii")
+    assert location == "/admin/api/v1/users/gr%C3%BCn%3Fx%23y%2525@x.example"
+
+
+async def test_what_twenty_delete_at_once_is_deleted_once_in_the_audit_log(desk: Desk) -> None:
+    await desk.make("teams", {"name": "green"})
+    await desk.make("roles", {"name": "reader", "permissions": ["models.read"]})
+
+    async with anyio.create_task_group() as group:
+        for _ in range(20):
+            group.start_soon(desk.ask, "DELETE", "teams/green")
+            group.start_soon(desk.ask, "DELETE", "roles/reader")
+
+    for action in ("teams.delete", "roles.delete"):
+        told = await desk.ask("GET", f"audit?action={action}&decision=allowed")
+        items = told.data["items"]
+        assert isinstance(items, list)
+        assert len(items) == 1
