@@ -24,7 +24,7 @@ from spindle.egress import safe_address
 from spindle.master_key import MasterKeys
 from spindle.snapshots import Snapshots
 from spindle.vault import Vault
-from spindle_spi.errors import InvalidArgument, NotFound
+from spindle_spi.errors import FailedPrecondition, InvalidArgument, NotFound
 from spindle_spi.policy import Action, absent, allow
 from spindle_spi.records import (
     CatalogRecord,
@@ -39,7 +39,7 @@ from spindle_spi.secret import Secret, SecretRef
 from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 
     from spindle.config import Settings
     from spindle.store import Store
@@ -198,6 +198,7 @@ class CatalogEditor:
             around = self._around(put=put, pins=pins)
             draft = _drafted(context, edits, contents, around)
             drafts[:] = [draft]
+            self._check_judged(planned.changes, draft.changes)
             draft.amendment.by = actor_of(context)
             draft.amendment.audit = [
                 self._audit.row(context, _entry(change)) for change in draft.changes
@@ -278,18 +279,29 @@ class CatalogEditor:
         if self._is_local:
             return pins
 
-        for change in changes:
-            after = () if change.after is None else _urls(change.after.spec)
-            known = () if change.before is None else _urls(change.before.spec)
+        for change, url in _new_urls(changes):
+            address = await safe_address(url, self._settings.egress.allowed_hosts)
 
-            for url in set(after) - set(known):
-                address = await safe_address(url, self._settings.egress.allowed_hosts)
-
-                # Whose word is not the platform's connects to what was judged, for good.
-                if change.record.kind is Kind.GATEWAY and not is_platform(context):
-                    pins[url] = address
+            # Whose word is not the platform's connects to what was judged, for good.
+            if change.record.kind is Kind.GATEWAY and not is_platform(context):
+                pins[url] = address
 
         return pins
+
+    def _check_judged(self, judged: Iterable[Change], changes: Iterable[Change]) -> None:
+        """Refuse an address that is new only since the others were judged.
+
+        Raises:
+            FailedPrecondition: A record was changed meanwhile.
+        """
+        known = {url for _, url in _new_urls(judged)}
+
+        if not self._is_local and any(url not in known for _, url in _new_urls(changes)):
+            raise FailedPrecondition(
+                "It was changed by somebody else meanwhile: read it again, then repeat the change.",
+                code="core.record.changed",
+                http_status=412,
+            )
 
     async def _put_secrets(self, edits: Iterable[Edit]) -> dict[str, SecretRef]:
         """Put every secret of the edits aside under a new name.
@@ -390,6 +402,15 @@ def _is_governed(record: CatalogRecord) -> bool:
 
 def _is_known(context: AuthenticatedContext, record: CatalogRecord) -> bool:
     return _is_governed(record) and manageable(context, record)
+
+
+def _new_urls(changes: Iterable[Change]) -> Iterator[tuple[Change, str]]:
+    for change in changes:
+        after = () if change.after is None else _urls(change.after.spec)
+        known = () if change.before is None else _urls(change.before.spec)
+
+        for url in set(after) - set(known):
+            yield change, url
 
 
 def _urls(spec: RecordSpec) -> tuple[str, ...]:

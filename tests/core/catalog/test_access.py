@@ -16,8 +16,10 @@ from spindle_spi.records import GatewaySpec, Kind
 from tests.core.catalog.desk import LOCAL, open_desk, publish_demo
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from spindle.store.catalog import Amendment, Contents
     from spindle_spi.types import JsonObject
 
 RED: JsonObject = {"visibility": "team", "team": "red"}
@@ -217,6 +219,34 @@ async def test_a_teams_gateway_connects_to_the_address_that_was_judged(tmp_path:
         assert again is not None
         assert again.spec == replace(record.spec, timeout=3.0)
         assert told["options"] == {"address": "127.0.0.1"}
+
+
+async def test_an_address_nobody_judged_is_not_written_whoever_changes_it_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was there when it was judged is another address by the time it is written."""
+    async with open_desk(tmp_path) as desk:
+        await desk.make("gateways", {"name": "ours", "url": LOCAL}, by="red")
+        catalog = desk.core.store.catalog
+        amend = catalog.amend
+        other: JsonObject = {"url": "http://127.0.0.1:10/v1"}
+        changes = [other]
+
+        async def amend_late(decide: Callable[[Contents], Amendment]) -> None:
+            if changes:
+                told = await desk.ask("PATCH", "gateways/ours", changes.pop(), by="red")
+                assert told.status == 200, told.raw
+
+            await amend(decide)
+
+        monkeypatch.setattr(catalog, "amend", amend_late)
+        told = await desk.ask("PATCH", "gateways/ours", {"url": LOCAL}, by="red")
+        assert (told.status, told.code) == (412, "core.record.changed"), told.raw
+        record = desk.record(Kind.GATEWAY, "ours")
+        assert record is not None
+        assert isinstance(record.spec, GatewaySpec)
+        assert record.spec.url == other["url"]
+        assert record.spec.options == {"address": "127.0.0.1"}
 
 
 async def test_ephemeral_gateways_are_nobodys_to_administer(tmp_path: Path) -> None:
