@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 
-from spindle_spi.secret import Secret, SecretRef
+from spindle_spi.secret import Secret, SecretLease, SecretRef
 from spindle_spi.types import JsonObject
+
+LEASE_SECONDS = 60.0
+"""How long a secret may be used before it has to be asked for again."""
 
 
 class ConfigSecretsService(ABC):
@@ -27,3 +31,12 @@ class ConfigSecretsService(ABC):
             NotFound: No record of this module refers to it.
             FailedPrecondition: It is referred to, but no value can be found; says where it looked.
         """
+
+    async def lease(self, ref: SecretRef) -> SecretLease:
+        """Turn a reference into the value and how long it may be used: a changed one is then seen.
+
+        Raises:
+            NotFound: As `secret`.
+            FailedPrecondition: As `secret`.
+        """
+        return SecretLease(secret=await self.secret(ref), expires_at=time.time() + LEASE_SECONDS)

@@ -41,3 +41,12 @@ class SecretRef:
     """The name of a secret the core keeps; worthless without the core."""
 
     name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretLease:
+    """A value for a while: who goes on using it after its end has to ask again."""
+
+    secret: Secret
+    expires_at: float
+    """Seconds since the epoch."""

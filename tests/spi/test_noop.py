@@ -39,6 +39,7 @@ REFUSED: dict[str, type[GatewayError]] = {
     "session_event.append_event": NotFound,
     "session_event.replay_events": NotFound,
     "config_secrets.secret": NotFound,
+    "config_secrets.lease": NotFound,
 }
 ANSWERED: dict[str, object] = {
     "auth.check_permission": Decision(allowed=False, reason="no host"),

@@ -26,7 +26,7 @@ NAMES = {
     "auth": "AuthPolicyService Decision ResolveCallerRequest",
     "catalog": "CatalogService ChangeKind RecordChange RecordPage",
     "codec": "decode encode",
-    "config_secrets": "ConfigSecretsService",
+    "config_secrets": "ConfigSecretsService LEASE_SECONDS",
     "context": "AuthenticatedContext Subject TeamGrant TimeWindow TraceContext VisibilityScope",
     "context_header": "CONTEXT_HEADER SealedCall seal unseal",
     "descriptor": "CAPABILITIES FallbackStrategy ModuleDescriptor PluginParity",
@@ -70,7 +70,7 @@ NAMES = {
         "ServerSpec Target ToolSpec ToolsetSpec Visibility backend_name is_shown_by "
         "other_names secret_of"
     ),
-    "secret": "Secret SecretRef",
+    "secret": "Secret SecretLease SecretRef",
     "services": "Services",
     "session_event": "Session SessionEvent SessionEventService SessionSpec",
     "shapes": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,16 @@ from spindle_llm.providers.mock import MockAdapter
 from spindle_llm.providers.openai import OpenAiAdapter
 from spindle_llm.relay.transport import UpstreamRequest
 from spindle_llm.routing.upstreams import Upstreams
-from spindle_spi.errors import FailedPrecondition
-from spindle_spi.secret import SecretRef
+from spindle_spi.config_secrets import LEASE_SECONDS
+from spindle_spi.errors import FailedPrecondition, Unavailable
+from spindle_spi.records import Kind
+from spindle_spi.secret import Secret, SecretRef
+from tests.core.heart import open_heart
 from tests.llm.support.records import SPEC, model, provider
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 
@@ -116,3 +121,57 @@ async def test_what_is_no_provider_serves_nothing(upstreams: Upstreams) -> None:
     """A record of another kind."""
     with pytest.raises(FailedPrecondition):
         await upstreams.get(model("m"))
+
+
+async def test_a_key_is_asked_for_again_when_its_lease_ends(
+    upstreams: Upstreams, host: FakeHost
+) -> None:
+    """Not before; the same key changes nothing, another one is used over the same connections."""
+    record = provider(url="http://a", spec=KEYED)
+    first = await upstreams.get(record)
+    host.secrets["k"] = "two"
+    assert await upstreams.get(record) is first
+    assert 0.0 < first.expires_at - time.time() <= LEASE_SECONDS
+    first.expires_at = 0.0
+    second = await upstreams.get(record)
+    assert second.headers[True]["Authorization"] == "Bearer two"
+    assert second.line is first.line
+    second.expires_at = 0.0
+    assert await upstreams.get(record) is second
+    assert second.expires_at > time.time()
+    assert host.journal.secrets == ["k", "k", "k"]
+
+
+async def test_a_key_that_is_gone_ends_with_its_lease(upstreams: Upstreams, host: FakeHost) -> None:
+    """No call goes on with what was taken away."""
+    record = provider(url="http://a", spec=KEYED)
+    first = await upstreams.get(record)
+    del host.secrets["k"]
+    first.expires_at = 0.0
+
+    with pytest.raises(Unavailable) as caught:
+        await upstreams.get(record)
+
+    assert caught.value.code == "llm.provider.credential"
+
+
+async def test_a_key_changed_in_the_vault_is_used_when_the_lease_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the gateway runs, and with nothing else changed."""
+    async with open_heart(tmp_path) as heart:
+        core = heart.core
+        await core.vault.put("k", Secret("one"))
+        await core.store.catalog.upsert(provider(url="http://a", spec=KEYED))
+        await core.snapshots.refresh()
+        (record,) = (r for r in core.snapshots.current.by_kind[Kind.PROVIDER] if r.name == "up")
+        upstreams = Upstreams(core.services_for("llm"), {"openai": OpenAiAdapter()})
+        now = time.time()
+        await upstreams.get(record)
+        await core.vault.put("k", Secret("two"))
+        before = await upstreams.get(record)
+        assert before.headers[False]["Authorization"] == "Bearer one"
+        monkeypatch.setattr(time, "time", lambda: now + LEASE_SECONDS + 1.0)
+        after = await upstreams.get(record)
+        assert after.headers[False]["Authorization"] == "Bearer two"
+        await upstreams.close()

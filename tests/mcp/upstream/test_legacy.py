@@ -9,11 +9,12 @@ from spindle_conformance.fakes import FakeHost, caller
 from spindle_mcp.upstream.base import Endpoint, ToolCall
 from spindle_mcp.upstream.faults import Unreachable
 from spindle_mcp.upstream.legacy import open_legacy
+from spindle_spi import config_secrets
 from spindle_spi.admission import Limits, Status
 from spindle_spi.errors import UpstreamTimeout
 from spindle_spi.secret import SecretRef
 from tests.mcp.support.clients import ERAS, connected, error_of, names, text_of
-from tests.mcp.support.records import gateway, has_tool
+from tests.mcp.support.records import gateway, has_tool, logged
 from tests.mcp.support.serving import listening, serving
 from tests.mcp.support.upstream import Handshaking, Scripted
 
@@ -187,3 +188,19 @@ async def test_nothing_listening_is_unreachable_and_a_web_page_is_no_upstream() 
         with pytest.raises(ExceptionGroup):
             async with open_legacy(page):
                 pass
+
+
+async def test_another_credential_takes_another_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the lease of the first ends: a session belongs to whoever opened it."""
+    monkeypatch.setattr(config_secrets, "LEASE_SECONDS", 0.05)
+    host, upstream = FakeHost(secrets={"k": "first"}), Handshaking()
+
+    async with upstream.running() as url:
+        host.records.add(gateway("up", url=url, credential=SecretRef(name="k")))
+
+        async with serving(host, CALLERS, wait_for=4):
+            host.secrets["k"] = "second"
+
+            await until(lambda: len(logged(host, "mcp.gateway.connected")) >= 2)
+
+    assert upstream.headers[-1].get("authorization") == "Bearer second"

@@ -8,6 +8,7 @@ import pytest
 from spindle_conformance.fakes import FakeHost, caller
 from spindle_mcp.upstream.base import Endpoint, ToolCall
 from spindle_mcp.upstream.modern import open_modern
+from spindle_spi import config_secrets
 from spindle_spi.admission import Limits, Status
 from spindle_spi.errors import InvalidArgument
 from spindle_spi.secret import SecretRef
@@ -304,3 +305,27 @@ async def test_numbers_that_are_not_json_are_refused_before_they_are_sent() -> N
                 )
 
     assert not script.requests
+
+
+async def test_another_credential_is_used_when_the_lease_of_the_first_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Over the same connection; tools are not read any differently."""
+    monkeypatch.setattr(config_secrets, "LEASE_SECONDS", 0.05)
+    host, script = FakeHost(secrets={"k": "first"}), Scripted()
+
+    async with scripted(script) as url:
+        host.records.add(gateway("up", url=url, credential=SecretRef(name="k")))
+
+        async with (
+            serving(host, CALLERS, wait_for=1) as served,
+            connected(served.endpoint()) as client,
+        ):
+            host.secrets["k"] = "second"
+
+            await until(lambda: script.requests[-1][0]["authorization"] == "Bearer second")
+
+            await client.call_tool("up__echo", {"text": "hi"})
+
+    assert script.calls()[0][0]["authorization"] == "Bearer second"
+    assert len(logged(host, "mcp.gateway.connected")) == 1

@@ -1,12 +1,14 @@
 """The providers this module can reach now: one upstream for each provider record.
 
-An upstream is made at its first call and again when the record has changed. The old one's
-connections live until the calls on them have ended.
+An upstream is made at its first call and again when the record or its key has changed; a key is
+leased, so that is seen when the lease ends. Connections live until the calls on them have ended.
 """
 
 from __future__ import annotations
 
+import time
 from itertools import count
+from math import inf
 from typing import TYPE_CHECKING
 
 from spindle_llm.relay.aiohttp_transport import AiohttpTransport, TransportLimits
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from spindle_llm.providers.base import Adapter
     from spindle_llm.relay.transport import Transport, UpstreamRequest, UpstreamResponse
-    from spindle_spi.secret import Secret
+    from spindle_spi.secret import SecretLease
     from spindle_spi.services import Services
     from spindle_spi.types import Json
 
@@ -60,6 +62,7 @@ class Upstream:
         "_turn",
         "adapter",
         "bases",
+        "expires_at",
         "headers",
         "key",
         "line",
@@ -74,15 +77,17 @@ class Upstream:
         spec: ProviderSpec,
         adapter: Adapter,
         line: Line,
-        key: Secret | None,
+        lease: SecretLease | None,
     ) -> None:
         self.record = record
         self.name = record.name
         self.spec = spec
         self.adapter = adapter
         self.line = line
-        self.key = key
-        common = adapter.headers(spec, key)
+        self.key = None if lease is None else lease.secret
+        self.expires_at = inf if lease is None else lease.expires_at
+        """When its key has to be asked for again."""
+        common = adapter.headers(spec, self.key)
         self.headers = {
             True: {**common, "Accept": "text/event-stream"},
             False: {**common, "Accept": "application/json"},
@@ -91,6 +96,21 @@ class Upstream:
         self.bases = spec.urls or (_OPENAI_BASE,)
         self._chat_urls = tuple(adapter.chat_url(base) for base in self.bases)
         self._turn = count()
+
+    def is_for(self, record: CatalogRecord) -> bool:
+        """Tell whether it was made of this state of its record."""
+        return self.record.epoch == record.epoch
+
+    def prolong(self, lease: SecretLease | None) -> bool:
+        """Use the key for longer; False when it is another one."""
+        if lease is None:
+            return self.key is None
+
+        if lease.secret != self.key:
+            return False
+
+        self.expires_at = lease.expires_at
+        return True
 
     def is_like(self, limits: TransportLimits, adapter: Adapter) -> bool:
         """Tell whether another record could go on using the same connections."""
@@ -134,7 +154,7 @@ class Upstreams:
         """
         known = self._upstreams.get(record.id)
 
-        if known is not None and known.record.epoch == record.epoch:
+        if known is not None and known.is_for(record) and time.time() < known.expires_at:
             return known
 
         return await self._make(record)
@@ -184,15 +204,15 @@ class Upstreams:
             raise FailedPrecondition("The model has no provider.", code="llm.model.no_provider")
 
         adapter = self.adapter(spec)
-        key = await self._key(record, spec)
+        lease = await self._lease(record, spec)
         old = self._upstreams.get(record.id)
 
-        if old is not None and old.record.epoch == record.epoch:
+        if old is not None and old.is_for(record) and old.prolong(lease):
             return old
 
         limits = _limits(spec)
         line = old.line if old is not None and old.is_like(limits, adapter) else None
-        upstream = Upstream(record, spec, adapter, line or _line(spec, adapter, limits), key)
+        upstream = Upstream(record, spec, adapter, line or _line(spec, adapter, limits), lease)
         self._upstreams[record.id] = upstream
 
         if old is not None and line is None:
@@ -200,12 +220,12 @@ class Upstreams:
 
         return upstream
 
-    async def _key(self, record: CatalogRecord, spec: ProviderSpec) -> Secret | None:
+    async def _lease(self, record: CatalogRecord, spec: ProviderSpec) -> SecretLease | None:
         if spec.api_key is None:
             return None
 
         try:
-            return await self._services.config_secrets.secret(spec.api_key)
+            return await self._services.config_secrets.lease(spec.api_key)
         except (FailedPrecondition, NotFound) as exc:
             self._services.observability.log(
                 Level.ERROR,

@@ -6,6 +6,7 @@ It never raises. A failed refresh leaves what was published; only the gateway's 
 from __future__ import annotations
 
 import random
+import time
 from typing import TYPE_CHECKING, TypeGuard
 
 import anyio
@@ -20,6 +21,7 @@ from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, GatewaySpec, PublishedRecord
 
 if TYPE_CHECKING:
+    from spindle_spi.secret import SecretLease
     from spindle_spi.services import Services
     from spindle_spi.types import Json, JsonObject
 
@@ -112,16 +114,21 @@ class GatewayActor:
             return await (await self._connected()).call_tool(call)
 
     async def _serve(self) -> None:
-        async with open_upstream(self.spec, await self._endpoint()) as upstream:
+        lease = await self._lease()
+
+        async with open_upstream(self.spec, self._endpoint(lease)) as upstream:
             await self._publish(await upstream.list_tools())
             self._upstream = upstream
             self._failure = ""
             self._is_open.set()
             self._log(Level.INFO, "mcp.gateway.connected", {"era": upstream.era})
-            await self._keep_fresh(upstream)
+            await self._keep_fresh(upstream, lease)
 
-    async def _keep_fresh(self, upstream: Upstream) -> None:
-        """Read the tools again when told, and from time to time; return to reconnect."""
+    async def _keep_fresh(self, upstream: Upstream, lease: SecretLease | None) -> None:
+        """Read the tools again when told, and from time to time; return to reconnect.
+
+        A lease of the credential that ends is such a time: another value is used from then on.
+        """
         failures = 0
 
         while True:
@@ -131,8 +138,14 @@ class GatewayActor:
                 wait = min(_FIRST_PAUSE * 2**failures, wait)
 
             try:
-                with anyio.move_on_after(wait * random.uniform(0.9, 1.1)):
+                with anyio.move_on_after(_until(lease, wait * random.uniform(0.9, 1.1))):
                     await upstream.changed()
+
+                if lease is not None and lease.expires_at <= time.time():
+                    before, lease = lease, await self._lease()
+
+                    if not _goes_on(upstream, before, lease):
+                        return
 
                 await self._publish(await upstream.list_tools())
                 failures = 0
@@ -160,18 +173,17 @@ class GatewayActor:
         await self._services.catalog.publish("mcp", f"gateway:{self.name}", found.records)
         self._published = found.records
 
-    async def _endpoint(self) -> Endpoint:
+    async def _lease(self) -> SecretLease | None:
         credential = self.spec.credential
+        return None if credential is None else await self._services.config_secrets.lease(credential)
+
+    def _endpoint(self, lease: SecretLease | None) -> Endpoint:
         settings = self._settings
         return Endpoint(
             gateway=self.name,
             url=self.spec.url or "",
             version=self._version,
-            credential=(
-                None
-                if credential is None
-                else await self._services.config_secrets.secret(credential)
-            ),
+            credential=None if lease is None else lease.secret,
             address=option(self.spec.options, "address"),
             connect_seconds=settings.connect_seconds,
             max_connections=settings.max_connections,
@@ -228,3 +240,16 @@ def _innermost(exc: Exception) -> Exception:
 
 def _is_group(exc: Exception) -> TypeGuard[ExceptionGroup[Exception]]:
     return isinstance(exc, ExceptionGroup)
+
+
+def _until(lease: SecretLease | None, wait: float) -> float:
+    """Return the seconds to wait, no longer than a lease lasts."""
+    return wait if lease is None else max(_FIRST_PAUSE, min(wait, lease.expires_at - time.time()))
+
+
+def _goes_on(upstream: Upstream, before: SecretLease, lease: SecretLease | None) -> bool:
+    """Tell whether a connection can be used under another lease of its credential."""
+    if lease is None:
+        return False
+
+    return lease.secret == before.secret or upstream.take_credential(lease.secret)

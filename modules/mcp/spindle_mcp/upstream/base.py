@@ -67,6 +67,11 @@ class Upstream(ABC):
             GatewayError: The upstream could not be reached, refused the call, or was too slow.
         """
 
+    def take_credential(self, credential: Secret) -> bool:
+        """Use another credential from now on; False when that takes another connection."""
+        del credential
+        return False
+
     async def changed(self) -> None:
         """Return when the upstream says that its tools are not what they were.
 

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
     from spindle_spi.invocation import ProgressSink
+    from spindle_spi.secret import Secret
     from spindle_spi.types import Json, JsonObject
 
 _KEEPALIVE_SECONDS: Final = 4.0
@@ -81,7 +82,12 @@ class ModernUpstream(Upstream):
         }
 
         if endpoint.credential is not None:
-            self._headers["authorization"] = f"Bearer {endpoint.credential.reveal()}"
+            self.take_credential(endpoint.credential)
+
+    def take_credential(self, credential: Secret) -> bool:
+        """See `Upstream`: no request knows of the one before."""
+        self._headers["authorization"] = f"Bearer {credential.reveal()}"
+        return True
 
     async def discover(self) -> JsonObject:
         """Ask what the upstream is.
