@@ -15,7 +15,7 @@ STAGES = (
     *("skeleton", "governance", "llm", "mcp", "conformance"),
     *("chat", "jobs", "scale", "people"),
 )
-DONE = frozenset({"skeleton"})
+DONE = frozenset({"skeleton", "governance"})
 """The stages that are finished or at work: none of their ids may be planned."""
 
 
