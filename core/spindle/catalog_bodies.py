@@ -60,6 +60,11 @@ Line = Annotated[str, Field(min_length=1, max_length=500)]
 Options = Annotated[dict[str, JsonValue], AfterValidator(_check_options)]
 
 
+Few = Field(max_length=50)
+"""Of what is tried one after the other, or looked at with every change."""
+Many = Annotated[tuple[Text, ...], Field(max_length=2_000)]
+
+
 class Governance(Owned):
     """What every record has; None leaves it to the defaults of its place."""
 
@@ -76,7 +81,7 @@ class ProviderBody(Governance):
     name: Annotated[str, _named(NAME)]
     provider_type: Text = "openai"
     api_format: Literal["openai"] = "openai"
-    urls: tuple[Url, ...] = ()
+    urls: Annotated[tuple[Url, ...], Few] = ()
     api_key: Annotated[str, Field(min_length=1, max_length=65_536)] | None = Field(
         default=None, repr=False
     )
@@ -117,15 +122,17 @@ class ModelBody(Governance):
 
     provider: Text
     upstream_name: Line
-    aliases: tuple[Annotated[Line, AfterValidator(_check_alias)], ...] = ()
+    aliases: Annotated[tuple[Annotated[Line, AfterValidator(_check_alias)], ...], Few] = ()
     model_type: Literal["llm", "vlm", "embeddings", "vision", "unknown"] = "llm"
     context_window: Tokens | None = None
     max_output_tokens: Tokens | None = None
     supports: tuple[Capability, ...] = ("chat", "streaming")
     input_price: Price | None = None
     output_price: Price | None = None
+    cache_read_price: Price | None = None
+    cache_write_price: Price | None = None
     defaults: dict[str, JsonValue] = {}
-    fallbacks: tuple[Text, ...] = ()
+    fallbacks: Annotated[tuple[Text, ...], Few] = ()
     deprecated: bool = False
     facts: FactsBody = FactsBody()
 
@@ -149,11 +156,11 @@ class ServerBody(Governance):
     """A virtual server, served at `/servers/{name}/mcp`."""
 
     name: Annotated[str, _named(SLUG)]
-    gateways: tuple[Text, ...] = ()
-    tools: tuple[Text, ...] = ()
-    models: tuple[Text, ...] = ()
-    resources: tuple[Text, ...] = ()
-    prompts: tuple[Text, ...] = ()
+    gateways: Many = ()
+    tools: Many = ()
+    models: Many = ()
+    resources: Many = ()
+    prompts: Many = ()
     prefix_free: bool = False
     anonymous: bool = False
     anonymous_permissions: tuple[Text, ...] = ("tools.read", "tools.execute")
@@ -171,7 +178,7 @@ class ToolsetBody(Governance):
     """A named selection of tools."""
 
     name: Annotated[str, _named(NAME)]
-    tools: tuple[Text, ...] = ()
+    tools: Many = ()
 
 
 SECRETS = {"api_key", "credential"}

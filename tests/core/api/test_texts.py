@@ -160,3 +160,23 @@ async def test_what_twenty_delete_at_once_is_deleted_once_in_the_audit_log(desk:
         items = told.data["items"]
         assert isinstance(items, list)
         assert len(items) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "key", "number"),
+    [
+        ("models", "fallbacks", 51),
+        ("models", "aliases", 51),
+        ("toolsets", "tools", 2001),
+        ("servers", "models", 2001),
+    ],
+)
+async def test_a_list_that_would_be_walked_for_seconds_is_refused(
+    desk: Desk, path: str, key: str, number: int
+) -> None:
+    """Fallbacks are followed through every model at every change: they are few."""
+    of_kind: dict[str, Json] = (
+        {"provider": "mock", "upstream_name": "m"} if path == "models" else {"name": "many"}
+    )
+    told = await desk.ask("POST", path, {**of_kind, key: ["x"] * number})
+    assert (told.status, told.message.partition(":")[0]) == (400, key)
