@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -131,3 +132,20 @@ def test_what_callers_register_is_bounded_and_leaves_the_rest_alone() -> None:
 
     assert redactor.text("lasting-secret passing-secret-999") == f"{MASK} {MASK}"
     assert redactor.text("passing-secret-0.") == "passing-secret-0."
+
+
+@pytest.mark.parametrize("mark", ["spn_", "sps_", "spi_"])
+def test_sessions_and_invitations_are_masked_like_tokens(mark: str) -> None:
+    """They open what a token opens."""
+    text = mark + "Ab-_" * 10
+    assert Redactor().text(f"GET /invitations/{text}") == "GET /invitations/***"
+
+
+@pytest.mark.parametrize(
+    "part", ["eyJ-", "eyJaaaaaaaa.-", "bearer ", "-----BEGIN ", "://a:", "sk-"]
+)
+def test_no_text_takes_long_to_look_through(part: str) -> None:
+    """The time grows with the length, whatever is in it: somebody else wrote it."""
+    began = time.process_time()
+    Redactor().text(part * (200_000 // len(part)))
+    assert time.process_time() - began < 1.0

@@ -27,7 +27,7 @@ SECRET_SPAN: Final = _LONGEST + 3
 
 _KNOWN = re.compile(
     r"sk-(?:ant-|proj-|or-)?[\w-]{16,120}"
-    r"|spn_[\w-]{20,120}"
+    r"|sp[nsi]_[\w-]{20,120}"
     r"|(?:AKIA|ASIA)[0-9A-Z]{16}"
     r"|gh[opsur]_[A-Za-z0-9]{36,120}"
     r"|github_pat_\w{22,120}"
