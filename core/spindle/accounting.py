@@ -60,6 +60,10 @@ def cost_of(record: CatalogRecord, usage: TokenUsage) -> float | None:
         return None
 
     spent = usage.input_tokens * spec.input_price + usage.output_tokens * spec.output_price
+
+    if usage.cache_read_tokens or usage.cache_write_tokens:
+        spent += _cached(spec, spec.input_price, usage)
+
     return spent / 1_000_000
 
 
@@ -106,7 +110,10 @@ def worst_case(
 
         given = said.choices * _longest_answer(spec, said, settings)
         tokens = max(tokens, taken + given)
-        spent = taken * (spec.input_price or 0.0) + given * (spec.output_price or 0.0)
+        dearest = max(
+            spec.input_price or 0.0, spec.cache_read_price or 0.0, spec.cache_write_price or 0.0
+        )
+        spent = taken * dearest + given * (spec.output_price or 0.0)
         nano = max(nano, _nano(spent))
 
     return Pair(nano, tokens)
@@ -137,6 +144,21 @@ def _longest_answer(spec: ModelSpec, estimate: Estimate, settings: BudgetSetting
         return min(wanted, longest) if longest else wanted
 
     return longest or settings.default_output_tokens
+
+
+def _cached(spec: ModelSpec, price: float, usage: TokenUsage) -> float:
+    """Return what cached tokens cost more or less than other input, of which they are a part."""
+    read = min(usage.cache_read_tokens, usage.input_tokens)
+    written = min(usage.cache_write_tokens, usage.input_tokens - read)
+    difference = 0.0
+
+    if spec.cache_read_price is not None:
+        difference += read * (spec.cache_read_price - price)
+
+    if spec.cache_write_price is not None:
+        difference += written * (spec.cache_write_price - price)
+
+    return difference
 
 
 def _count(value: Json) -> int:

@@ -99,6 +99,8 @@ def _model(body: Governance) -> tuple[str, RecordSpec]:
         supports=body.supports,
         input_price=body.input_price,
         output_price=body.output_price,
+        cache_read_price=body.cache_read_price,
+        cache_write_price=body.cache_write_price,
         defaults=dict(body.defaults),
         fallbacks=body.fallbacks,
         deprecated=body.deprecated,

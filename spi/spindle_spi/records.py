@@ -107,6 +107,10 @@ class ModelSpec:
     """US dollars per million input tokens."""
     output_price: float | None = None
     """US dollars per million output tokens."""
+    cache_read_price: float | None = None
+    """US dollars per million input tokens that the provider had kept; None is `input_price`."""
+    cache_write_price: float | None = None
+    """US dollars per million input tokens that the provider keeps; None is `input_price`."""
     defaults: dict[str, Json] = field(default_factory=dict[str, Json])
     """Request parameters the operator wants set where a request gives none."""
     fallbacks: tuple[str, ...] = ()

@@ -99,6 +99,8 @@ class ModelChanges(Governed):
     max_output_tokens: int | None = None
     input_price: Number | None = None
     output_price: Number | None = None
+    cache_read_price: Number | None = None
+    cache_write_price: Number | None = None
     fallbacks: tuple[str, ...] | None = None
     deprecated: bool | None = None
     facts: FactsBody | None = None
@@ -144,7 +146,8 @@ def provider_data(body: ProviderChanges) -> JsonObject:
 def model_data(body: ModelChanges, before: ModelSpec | None = None) -> JsonObject:
     """Return what a body gives, in the catalog's words; `before` says what it could until now."""
     given = _given(body)
-    same = ("context_window", "max_output_tokens", "input_price", "output_price")
+    prices = ("input_price", "output_price", "cache_read_price", "cache_write_price")
+    same = ("context_window", "max_output_tokens", *prices)
     data: JsonObject = {
         key: given[key]
         for key in (*_GOVERNED, *same, "aliases", "fallbacks", "deprecated", "facts")
@@ -253,7 +256,12 @@ def model_shown(
         "context_window": spec.context_window,
         "max_tokens": spec.max_output_tokens,
         "max_output_tokens": spec.max_output_tokens,
-        "cost_metrics": {"input": spec.input_price, "output": spec.output_price},
+        "cost_metrics": {
+            "input": spec.input_price,
+            "output": spec.output_price,
+            "cache_read": spec.cache_read_price,
+            "cache_write": spec.cache_write_price,
+        },
         "fallbacks": fallbacks,
         "deprecated": spec.deprecated,
         "is_available": is_available,

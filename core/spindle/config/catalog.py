@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from spindle.config.sections import Seconds, Section, Text, Url
+from spindle.config.sections import Count, Seconds, Section, Text, Url
 from spindle_spi.records import Visibility
 
 Price = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
@@ -50,6 +50,9 @@ class ModelEntry(Declared):
     supports: tuple[Capability, ...] = ("chat", "streaming")
     input_price: Price | None = None
     output_price: Price | None = None
+    cache_read_price: Price | None = None
+    """None is `input_price`, as below."""
+    cache_write_price: Price | None = None
     defaults: dict[str, JsonValue] = {}
     fallbacks: tuple[Text, ...] = ()
 
@@ -64,6 +67,14 @@ class ServiceEntry(Declared):
     api_key: Text | None = Field(default=None, repr=False)
     urls: tuple[Url, ...] = ()
     upstream: UpstreamSettings = UpstreamSettings()
+    timeout: Seconds | None = None
+    """Seconds a completion may take altogether."""
+    max_retries: Annotated[int, Field(ge=0, le=10)] = 0
+    requests_per_minute: Count | None = None
+    """What the provider takes from this gateway."""
+    tokens_per_minute: Count | None = None
+    api_version: Text | None = None
+    default_model: Text | None = None
     models: tuple[ModelEntry, ...] = ()
     options: dict[str, JsonValue] = {}
 

@@ -218,6 +218,12 @@ def _provider_spec(name: str, service: ServiceEntry) -> ProviderSpec:
         long_timeout=upstream.long_timeout_sec,
         verify_cert=upstream.verify_cert,
         enable_discovery=upstream.enable_discovery,
+        timeout=service.timeout,
+        max_retries=service.max_retries,
+        requests_per_minute=service.requests_per_minute,
+        tokens_per_minute=service.tokens_per_minute,
+        api_version=service.api_version,
+        default_model=service.default_model,
         api_key_env_var=service.api_key_env_var,
         options=dict(service.options),
     )
@@ -234,6 +240,8 @@ def _model_spec(provider: str, model: ModelEntry) -> ModelSpec:
         supports=model.supports,
         input_price=model.input_price,
         output_price=model.output_price,
+        cache_read_price=model.cache_read_price,
+        cache_write_price=model.cache_write_price,
         defaults=dict(model.defaults),
         fallbacks=model.fallbacks,
     )

@@ -115,6 +115,7 @@ async def test_a_model_is_registered_under_a_provider(tmp_path: Path) -> None:
         "context_window": 8192,
         "max_output_tokens": 1024,
         "input_price": 1.0,
+        "cache_read_price": 0.25,
         "output_price": 2.0,
         "fallbacks": ["up~open"],
         "facts": {"architecture": "llama3", "is_gguf": True},
@@ -143,7 +144,12 @@ async def test_a_model_is_registered_under_a_provider(tmp_path: Path) -> None:
         assert said["feature_flags"] == ["chat", "vision"]
         assert (said["supports_chat"], said["supports_streaming"]) == (True, False)
         assert (said["max_tokens"], said["context_window"]) == (1024, 8192)
-        assert said["cost_metrics"] == {"input": 1.0, "output": 2.0}
+        assert said["cost_metrics"] == {
+            "input": 1.0,
+            "output": 2.0,
+            "cache_read": 0.25,
+            "cache_write": None,
+        }
         assert (said["architecture"], said["is_gguf"], said["state"]) == (
             "llama3",
             True,

@@ -104,7 +104,8 @@ def test_a_model_is_named_by_its_provider_and_inherits_from_it() -> None:
     settings = load(
         "llm: {services: {a: {urls: ['http://x'], visibility: team, team: red, owner: o@x,\n"
         "  models: [{name: 'm~1:8b', aliases: [q], context_window: 10, max_output_tokens: 5,\n"
-        "   input_price: 1, output_price: 2.5, defaults: {stop: null}, fallbacks: [a~n],\n"
+        "   input_price: 1, output_price: 2.5, cache_read_price: 0.1,\n"
+        "   cache_write_price: 1.25, defaults: {stop: null}, fallbacks: [a~n],\n"
         "   description: d},\n"
         "  {name: n, visibility: public, supports: [embedding]}]}}}"
     )
@@ -118,6 +119,8 @@ def test_a_model_is_named_by_its_provider_and_inherits_from_it() -> None:
         max_output_tokens=5,
         input_price=1.0,
         output_price=2.5,
+        cache_read_price=0.1,
+        cache_write_price=1.25,
         defaults={"stop": None},
         fallbacks=("a~n",),
     )
@@ -267,3 +270,21 @@ def test_a_key_in_the_file_is_in_no_rendering() -> None:
     assert "canary" not in "".join(shown)
     source = settings.secret_sources["llm.services.mock.api_key"]
     assert source.inline == Secret("canary-key")
+
+
+def test_how_often_and_how_long_a_provider_is_asked_is_said_with_it() -> None:
+    """Bounds of time, attempts and rate, the version of its API, the model that stands for it."""
+    settings = load(
+        "llm: {services: {a: {urls: ['http://x'], timeout: 30, max_retries: 2,\n"
+        "  requests_per_minute: 60, tokens_per_minute: 9000, api_version: v7, default_model: m}}}"
+    )
+    assert record(settings, Kind.PROVIDER, "a").spec == ProviderSpec(
+        provider_type="openai",
+        urls=("http://x",),
+        timeout=30.0,
+        max_retries=2,
+        requests_per_minute=60,
+        tokens_per_minute=9000,
+        api_version="v7",
+        default_model="m",
+    )
