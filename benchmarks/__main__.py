@@ -13,9 +13,27 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.policy_proof import await_status, metric, status_of
+from benchmarks.policy_proof import (
+    await_spans,
+    await_status,
+    check_budgets,
+    check_refusal,
+    metric,
+    status_of,
+)
 from benchmarks.rows import Measured, Row, call_legacy, call_modern, chat, measure
-from benchmarks.subjects import await_ready, bare_relay, mint, nginx, revoke, spindle, upstream
+from benchmarks.subjects import (
+    SAMPLED,
+    await_ready,
+    bare_relay,
+    bound,
+    collector,
+    mint,
+    nginx,
+    revoke,
+    spindle,
+    upstream,
+)
 from benchmarks.upstream import MODEL
 
 if TYPE_CHECKING:
@@ -59,15 +77,16 @@ def _run(rows: list[Row], report: Path | None) -> int:
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         source = stack.enter_context(upstream())
+        traces = stack.enter_context(collector())
         started = time.monotonic()
-        gateway = stack.enter_context(spindle(home / "spindle", source.url))
+        gateway = stack.enter_context(spindle(home / "spindle", source.url, traces.url))
         await_ready(gateway.url)
         ready_s, memory = time.monotonic() - started, gateway.memory_mb()
         others = [
             stack.enter_context(nginx(home / "nginx", source.port)),
             stack.enter_context(bare_relay(source.url)),
         ]
-        cells = _measure_rows(rows, gateway, others, home / "spindle")
+        cells = _measure_rows(rows, gateway, others, home / "spindle", traces)
         final_memory = gateway.memory_mb()
 
     over = _print(rows, cells)
@@ -89,8 +108,10 @@ def _run(rows: list[Row], report: Path | None) -> int:
 
 
 def _measure_rows(
-    rows: list[Row], gateway: Running, others: list[Running], home: Path
+    rows: list[Row], gateway: Running, others: list[Running], home: Path, traces: Running
 ) -> dict[str, list[Measured]]:
+    bound(home, "--scope", "team", "--name", "bench")
+    bound(home, "--scope", "token", "--name", "*")
     caller = mint(home, "--name", "bench", "--team", "bench", "--role", "developer")
     # In force from the start, where a token made now takes up to a second.
     token, admin = str(caller["token"]), (home / "admin-token").read_text().strip()
@@ -114,6 +135,7 @@ def _measure_rows(
                 raise AssertionError(f"{found.failed} failures of {subject.name} in {row.name}")
 
     _prove(gateway, home, caller, admin, ours, before)
+    _prove_governed(home, str(caller["id"]), sum(cell.sent for cell in ours), traces)
     return cells
 
 
@@ -160,7 +182,18 @@ def _prove(
     sys.stdout.write(
         f"policy was on: {written} usage rows = {total:.0f} settled calls,"
         f" {counted:.0f} of them for {answered} answers and at most {cut} cut requests,"
-        f" hidden model 404, revoked token 401 after {after:.2f} s\n\n"
+        f" hidden model 404, revoked token 401 after {after:.2f} s\n"
+    )
+
+
+def _prove_governed(home: Path, token_id: str, answered: int, traces: Running) -> None:
+    tokens = check_budgets(home, token_id)
+    check_refusal(home, token_id)
+    # Of each request that is traced, one of the request and one of the call.
+    spans = await_spans(traces, round(answered * SAMPLED))
+    sys.stdout.write(
+        f"and so was the rest: {tokens} tokens in both budgets as in the usage rows, {spans} spans"
+        f" at the collector, the refusal in the audit log\n\n"
     )
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
+SAMPLED = 0.01
+"""Share of the requests that are traced."""
+
 _NGINX = """
 daemon off; worker_processes 1; pid {home}/nginx.pid; error_log {home}/error.log;
 events {{ worker_connections 4096; }}
@@ -47,6 +50,16 @@ def upstream() -> Generator[Running]:
 
 
 @contextmanager
+def collector() -> Generator[Running]:
+    """Run the collector of traces and measures."""
+    port = free_port()
+    command = [sys.executable, "-m", "benchmarks.collector", str(port)]
+
+    with running("collector", command, port) as it:
+        yield it
+
+
+@contextmanager
 def nginx(home: Path, upstream_port: int) -> Generator[Running]:
     """Run nginx as a proxy to the upstream, one worker."""
     port = free_port()
@@ -72,12 +85,16 @@ def bare_relay(upstream_url: str) -> Generator[Running]:
 
 
 @contextmanager
-def spindle(home: Path, upstream_url: str) -> Generator[Running]:
-    """Run Spindle with a token, a hidden model, a model and a gateway on the upstream."""
+def spindle(home: Path, upstream_url: str, collector_url: str) -> Generator[Running]:
+    """Run Spindle with a hidden model, a model and a gateway on the upstream.
+
+    With limits that are counted and never reached, the audit log, and one request in a hundred
+    traced.
+    """
     port = free_port()
     home.mkdir(parents=True)
     configuration = home / "spindle.yaml"
-    configuration.write_text(json.dumps(_configuration(upstream_url)))
+    configuration.write_text(json.dumps(_configuration(upstream_url, collector_url)))
     command = [
         *(sys.executable, "-m", "spindle", "serve", "--port", str(port)),
         *("--home", str(home), "--config", str(configuration)),
@@ -119,6 +136,18 @@ def mint(home: Path, *arguments: str) -> dict[str, object]:
     return created
 
 
+def bound(home: Path, *arguments: str) -> None:
+    """Make a budget by the command line that is never used up."""
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "spindle", "budget", "create", "--home", str(home)),
+            *("--period", "month", "--usd", "1000000", "--tokens", str(10**12), *arguments),
+        ],
+        capture_output=True,
+        check=True,
+    )
+
+
 def revoke(home: Path, token_id: str) -> None:
     """Revoke a token by the command line, from another process than the server."""
     subprocess.run(
@@ -128,8 +157,13 @@ def revoke(home: Path, token_id: str) -> None:
     )
 
 
-def _configuration(upstream_url: str) -> dict[str, object]:
+def _configuration(upstream_url: str, collector_url: str) -> dict[str, object]:
+    rate = {"requests_per_minute": 10**9, "tokens_per_minute": 10**12}
+    price = {"input_price": 1.0, "output_price": 2.0}
     return {
+        "limits": {**rate, "each_team": rate},
+        "audit": {"denied": True},
+        "telemetry": {"otlp_endpoint": collector_url, "sample_ratio": SAMPLED},
         "llm": {
             "services": {
                 "bench": {
@@ -138,7 +172,7 @@ def _configuration(upstream_url: str) -> dict[str, object]:
                     "visibility": "team",
                     "team": "bench",
                     "models": [
-                        {"name": MODEL},
+                        {"name": MODEL, **price},
                         {"name": "hidden", "visibility": "team", "team": "others"},
                     ],
                 }
