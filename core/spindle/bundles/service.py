@@ -152,13 +152,16 @@ class Bundles:
     ) -> tuple[Plan, VersionRow | None]:
         """Put every record that this version and later ones touched back to what it was before.
 
+        Only versions the caller may know of count.
+
         Raises:
             NotFound: There is no such version, or it is somebody else's.
             InvalidArgument: The way back has faults; names them all. Nothing is changed.
             GatewayError: A change is refused. Nothing is changed.
         """
         await self.version(context, number)
-        later = [row for row in await self._store.versions.all() if row.id >= number]
+        # Those of others tell of records the caller may know nothing of.
+        later = [row for row in await self.versions(context) if row.id >= number]
         bundle, gone = _before(later)
         contents = await self._editor.contents()
         planner = self._planner(context, contents)

@@ -505,6 +505,37 @@ def rest_id(told: Told) -> object:
     return items(told)[-1]["id"]
 
 
+async def test_a_rollback_goes_back_over_versions_the_caller_knows(tmp_path: Path) -> None:
+    """What others changed since is theirs: it is neither touched nor named."""
+    ours: JsonObject = {"visibility": "team", "team": "red"}
+    hidden: JsonObject = {"visibility": "private", "owner": "blue@example.org"}
+
+    async with open_desk(tmp_path) as desk:
+        desk.tokens["red"] = await desk.heart.token(
+            "red", permissions=("config.*", "servers.*"), user_email="red@example.org"
+        )
+
+        async def apply(by: str, **servers: JsonObject) -> JsonObject:
+            told = await desk.ask(
+                "POST", "config/apply", {"bundle": 1, "servers": {**servers}}, by=by
+            )
+            assert told.status == 200, told.raw
+            return told.data
+
+        await apply("root", plans=hidden)
+        mine = await apply("red", ours=ours)
+        await apply("root", plans={**hidden, "description": "Plans."})
+        path = f"config/versions/{mine['version']}/rollback"
+        rolled = await desk.ask("POST", path, by="red")
+        record, plans = desk.record(Kind.SERVER, "ours"), desk.record(Kind.SERVER, "plans")
+
+    assert rolled.status == 200, rolled.raw
+    assert b"plans" not in rolled.raw
+    assert record is None
+    assert plans is not None
+    assert plans.description == "Plans."
+
+
 async def test_a_rollback_that_is_in_the_way_of_others_is_refused(tmp_path: Path) -> None:
     """What was made since needs the record: it says so and changes nothing."""
     async with open_desk(tmp_path) as desk:
