@@ -17,6 +17,10 @@ QUICK := format-check lint imports sizes lock-check types-quick test-quick
 TYPED := spi/spindle_spi core/spindle modules/llm/spindle_llm modules/mcp/spindle_mcp \
 	conformance/spindle_conformance scripts tests $(wildcard benchmarks)
 
+# What a core keeps and how it comes back: files whose cores run on the engine that is chosen.
+ON_POSTGRESQL := $(addprefix tests/core/,directory services test_admission.py test_changes.py \
+	test_identity.py test_invocations.py test_snapshot.py test_streams.py)
+
 export PYTHON
 
 # Trust what the machine trusts, as pip does; uv by itself knows the public authorities only.
@@ -42,6 +46,10 @@ serve: $(STAMP) ## start a gateway: make serve ARGS="--port 0"
 .PHONY: test
 test: $(STAMP) ## run the whole test suite: make test ARGS="tests/core -x"
 	@$(BIN)/python $(if $(COVERAGE),-m coverage run) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+.PHONY: test-postgresql
+test-postgresql: $(STAMP) ## the core's tests over PostgreSQL (127.0.0.1:5432, user postgres) in place of SQLite
+	@SPINDLE_TEST_ENGINE=postgresql $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ON_POSTGRESQL) $(ARGS)
 
 .PHONY: check
 check: $(STAMP) ## everything CI asks of a change, with the seconds of each leg

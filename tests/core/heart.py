@@ -17,6 +17,7 @@ from spindle_spi.descriptor import ModuleDescriptor
 from spindle_spi.invocation import Complete, Invocation, ProgressSink, Result
 from spindle_spi.module import Module, ModuleContext, Started
 from spindle_spi.policy import ROLES
+from tests.support.databases import store_environ
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -151,7 +152,7 @@ async def open_heart(home: Path, extra: str = "", *, off: bool = False) -> Async
     path.write_text(
         CONFIGURATION.replace("provider_type: openai", f"provider_type: openai{switch}") + extra
     )
-    core = await Core.open(load_settings(path, home=home, environ={}))
+    core = await Core.open(load_settings(path, home=home, environ=await store_environ(home)))
 
     try:
         yield Heart(core)

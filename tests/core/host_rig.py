@@ -15,6 +15,7 @@ from spindle.ingress.app import IngressSettings
 from spindle.lifecycle import Timings
 from spindle.loader import LoadedModule
 from tests.core.ingress.support import Answer, Harness
+from tests.support.databases import store_environ
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -67,7 +68,7 @@ async def rig(
     home: Path, *kinds: type[Module], is_loopback: bool = False, timings: Timings = QUICK
 ) -> AsyncGenerator[Rig]:
     """Build a host over a real core; nothing runs yet."""
-    core = await Core.open(load_settings(None, home=home, environ={}))
+    core = await Core.open(load_settings(None, home=home, environ=await store_environ(home)))
     endings: list[str] = []
     options = HostOptions(
         ingress=IngressSettings(body_limit=1000, allowed_hosts=("127.0.0.1",)),

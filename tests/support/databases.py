@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ENGINES: Final = ("sqlite", pytest.param("postgresql", marks=needs_postgresql))
+CHOSEN: Final = os.environ.get("SPINDLE_TEST_ENGINE", "sqlite")
+"""What a core in a test keeps its data in, where the test does not say: `make test-postgresql`."""
+
 _USER = "postgres"
 _NAME = f"spindle_test_{os.getpid()}"
 
@@ -33,6 +36,24 @@ def sqlite_url(path: Path) -> str:
 def postgresql_url(name: str = _NAME, address: str = POSTGRESQL) -> str:
     """Return the URL of a database, by default this session's."""
     return f"postgresql+asyncpg://{_USER}@{address}/{name}"
+
+
+async def store_environ(home: Path) -> dict[str, str]:
+    """Return the environment of a core in a test: its store on the chosen engine.
+
+    A home that was not asked for last gets an empty database: a process runs one test at a time.
+    """
+    if CHOSEN == "sqlite":
+        return {}
+
+    if _last_home != [home]:
+        await empty(_NAME)
+        _last_home[:] = [home]
+
+    return {"SPINDLE__STORE__URL": postgresql_url()}
+
+
+_last_home: list[Path] = []
 
 
 async def execute(name: str, *statements: str) -> None:
@@ -92,3 +113,9 @@ def postgresql_server() -> Generator[str]:
         portal.call(execute, "postgres", f'CREATE DATABASE "{_NAME}"')
         yield _NAME
         portal.call(execute, "postgres", f'DROP DATABASE IF EXISTS "{_NAME}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session", autouse=CHOSEN != "sqlite")
+def chosen_engine(request: pytest.FixtureRequest) -> None:
+    """Make the session's database where every core of the tests needs it."""
+    request.getfixturevalue("postgresql_server")
