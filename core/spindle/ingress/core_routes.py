@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Protocol
 
 from spindle.api.inventory import api_routes
+from spindle.authority import need
 from spindle.ingress.requests import client_ip_of, is_loopback
 from spindle.ingress.routes import CORE, RouteSource
 from spindle_spi.ingress import PUBLIC, IngressRoute
@@ -96,7 +97,10 @@ def _measures(operations: Operations, *, is_open_on_loopback: bool) -> Handler:
     async def show_measures(scope: Scope, receive: Receive, send: Send, call: Call) -> None:
         del receive
 
-        if is_open_on_loopback and not is_loopback(client_ip_of(scope)):
+        if not is_open_on_loopback:
+            # The measures are no team's, and a team's role has let them in here.
+            need(call.context, _METRICS)
+        elif not is_loopback(client_ip_of(scope)):
             operations.authorise(scope, call, _METRICS)
 
         await _send_bytes(send, 200, operations.render_metrics(), "text")

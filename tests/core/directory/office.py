@@ -62,11 +62,11 @@ class Office:
         token: str | None,
         match: str | None = None,
         client: str = "127.0.0.1",
+        is_whole: bool = False,
     ) -> Reply:
         """Send a request to a path under the base, or to a whole one."""
-        whole, _, query = (path if path.startswith("/invitations/spi_") else BASE + path).partition(
-            "?"
-        )
+        is_whole = is_whole or path.startswith("/invitations/spi_")
+        whole, _, query = (path if is_whole else BASE + path).partition("?")
         headers = [(b"host", b"127.0.0.1:8080")]
 
         if token is not None:

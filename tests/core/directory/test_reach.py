@@ -101,3 +101,10 @@ async def test_a_conflict_names_only_what_the_caller_may_know_of(
     assert b"the server 'desk'" in told.body
     assert b"secret plans" not in told.body
     assert b"diary" not in told.body
+
+
+async def test_measures_are_no_teams(office: Office, owner: str, admin: str) -> None:
+    """They tell of everybody: which providers, models and plugins there are."""
+    for token, status in ((owner, 403), (admin, 200)):
+        answer = await office.ask("GET", "/metrics", token=token, is_whole=True)
+        assert answer.status == status, answer.body
