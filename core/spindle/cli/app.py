@@ -17,6 +17,7 @@ from spindle.cli import (
     published_commands,
     secret_commands,
     token_commands,
+    toolset_commands,
     usage_commands,
 )
 from spindle.cli.commands import SpindleGroup
@@ -46,6 +47,7 @@ app.add_typer(catalog_commands.provider_app, name="provider")
 app.add_typer(catalog_commands.model_app, name="model")
 app.add_typer(catalog_commands.gateway_app, name="gateway")
 app.add_typer(catalog_commands.server_app, name="server")
+app.add_typer(toolset_commands.app, name="toolset")
 app.add_typer(published_commands.tool_app, name="tool")
 app.add_typer(published_commands.resource_app, name="resource")
 bundle_commands.add_to(config)

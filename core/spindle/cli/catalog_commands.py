@@ -329,7 +329,7 @@ def update_server(  # noqa: PLR0913 - one parameter per option
     catalog.update(sources_of(home, config), RecordKind.SERVER, name, wish, as_json=as_json)
 
 
-def _add_common(app: typer.Typer, kind: str) -> None:
+def add_common(app: typer.Typer, kind: str) -> None:
     """Give an app the commands that are the same for every kind."""
 
     @app.command("list", help=f"List the {kind}s.")
@@ -374,7 +374,7 @@ for _app, _kind in (
     (gateway_app, "gateway"),
     (server_app, "server"),
 ):
-    _add_common(_app, _kind)
+    add_common(_app, _kind)
 
 
 def _set(

@@ -119,6 +119,12 @@ class ModelToolEntry(Declared):
     model: Text
 
 
+class ToolsetEntry(Declared):
+    """`toolsets.<name>`: a named selection of tools."""
+
+    tools: tuple[Text, ...] = ()
+
+
 class LlmSection(Section):
     """The core's part of `llm`; the other keys are the module's."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from spindle.config.catalog import ModelEntry, Owned, ServerEntry, ServiceEntry
@@ -44,6 +44,7 @@ def cross_faults(document: Document, data: JsonObject) -> list[Fault]:
         *_gateway_faults(document),
         *_server_faults(document, known),
         *_model_tool_faults(document, known),
+        *_toolset_faults(document, known),
         *_plugin_faults(document),
         *_module_faults(document),
         *_lockout_faults(document),
@@ -218,13 +219,7 @@ def _member_faults(path: Path, server: ServerEntry, known: _Known) -> Iterator[F
     for index, name in enumerate(server.models):
         yield from _model_reference_faults((*path, "models", index), name, known)
 
-    prefixes = tuple(known.gateways)
-
-    for index, name in enumerate(server.tools):
-        # What an upstream offers is known only when it is connected; whose it would be is known.
-        if name not in known.model_tools and not name.startswith(prefixes):
-            offered = {*known.model_tools, *(f"{gateway}…" for gateway in known.gateways)}
-            yield _unknown((*path, "tools", index), "tool", name, offered)
+    yield from _tool_reference_faults((*path, "tools"), server.tools, known)
 
     if server.prefix_free and len(server.gateways) != 1:
         yield Fault(
@@ -232,6 +227,24 @@ def _member_faults(path: Path, server: ServerEntry, known: _Known) -> Iterator[F
             problem=f"needs names of one upstream, this server has {len(server.gateways)} gateways",
             expected="exactly one gateway",
         )
+
+
+def _tool_reference_faults(path: Path, tools: Sequence[str], known: _Known) -> Iterator[Fault]:
+    prefixes = tuple(known.gateways)
+
+    for index, name in enumerate(tools):
+        # What an upstream offers is known only when it is connected; whose it would be is known.
+        if name not in known.model_tools and not name.startswith(prefixes):
+            offered = {*known.model_tools, *(f"{gateway}…" for gateway in known.gateways)}
+            yield _unknown((*path, index), "tool", name, offered)
+
+
+def _toolset_faults(document: Document, known: _Known) -> Iterator[Fault]:
+    for name, toolset in document.toolsets.items():
+        path: Path = ("toolsets", name)
+        yield from _name_faults(path, name, NAME)
+        yield from owner_faults(path, toolset)
+        yield from _tool_reference_faults((*path, "tools"), toolset.tools, known)
 
 
 def _model_tool_faults(document: Document, known: _Known) -> Iterator[Fault]:

@@ -7,7 +7,7 @@ from typing import Literal
 from spindle.config.audit import AuditSettings
 from spindle.config.auth import AuthSettings
 from spindle.config.budgets import BudgetSettings
-from spindle.config.catalog import LlmSection, McpSection, ModelToolEntry, ServerEntry
+from spindle.config.catalog import LlmSection, McpSection, ModelToolEntry, ServerEntry, ToolsetEntry
 from spindle.config.egress import EgressSettings
 from spindle.config.events import EventSettings
 from spindle.config.limits import LimitSettings
@@ -55,6 +55,7 @@ class Document(Section):
     mcp: McpSection = McpSection()
     servers: dict[str, ServerEntry] = {}
     model_tools: dict[str, ModelToolEntry] = {}
+    toolsets: dict[str, ToolsetEntry] = {}
 
 
 CATALOG_KEYS = {"llm": "services", "mcp": "gateways"}

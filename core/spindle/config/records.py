@@ -28,6 +28,7 @@ from spindle_spi.records import (
     ProviderSpec,
     RecordSpec,
     ServerSpec,
+    ToolsetSpec,
     ToolSpec,
     Visibility,
 )
@@ -172,6 +173,10 @@ def _records(document: Document) -> Iterator[CatalogRecord]:
 
     for name, tool in document.model_tools.items():
         yield _record(Kind.TOOL, name, _model_tool_spec(document, tool), tool, module="llm")
+
+    for name, toolset in document.toolsets.items():
+        selection = ToolsetSpec(tools=toolset.tools)
+        yield _record(Kind.TOOLSET, name, selection, toolset, module="")
 
     for slug, server in document.servers.items():
         shown = _server_spec(document, slug, server)

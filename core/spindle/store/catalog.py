@@ -107,13 +107,13 @@ class Catalog:
         async with self._database.reading() as connection:
             found = await connection.execute(select(CATALOG.c.id, *names))
             return {
-                record_id: Authorship(
-                    created_at=created_at,
-                    created_by=created_by,
-                    updated_at=updated_at,
-                    updated_by=updated_by,
+                row["id"]: Authorship(
+                    created_at=row["created_at"],
+                    created_by=row["created_by"],
+                    updated_at=row["updated_at"],
+                    updated_by=row["updated_by"],
                 )
-                for record_id, created_at, created_by, updated_at, updated_by in found
+                for row in found.mappings()
             }
 
     async def replace(self, origin: str, records: Sequence[CatalogRecord]) -> int:

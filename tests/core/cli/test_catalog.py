@@ -216,3 +216,16 @@ def test_the_faults_of_a_document_are_lines_with_their_place(home: Path) -> None
     applied = CliRunner().invoke(app, ["config", "apply", *words[2:]], input=text)
     assert applied.exit_code == 1
     assert "Nothing was changed" in applied.stderr
+
+
+def test_a_toolset_is_made_shown_switched_and_removed(home: Path) -> None:
+    """As every other record; the tools it names are those that were said."""
+    good(home, "gateway", "add", "files", "--url", "http://127.0.0.1:9/mcp")
+    good(home, "toolset", "add", "reading", "--tool", "files__read", "--description", "Reads.")
+    assert shown(home, "toolset", "reading")["tools"] == ["files__read"]
+    listed = json.loads(good(home, "toolset", "list", "--json"))
+    assert [each["name"] for each in listed] == ["reading"]
+    good(home, "toolset", "disable", "reading")
+    assert shown(home, "toolset", "reading")["enabled"] is False
+    good(home, "toolset", "remove", "reading")
+    assert json.loads(good(home, "toolset", "list", "--json")) == []

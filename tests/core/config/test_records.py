@@ -16,11 +16,12 @@ from spindle_spi.records import (
     ModelSpec,
     ProviderSpec,
     ServerSpec,
+    ToolsetSpec,
     ToolSpec,
     Visibility,
 )
 from spindle_spi.secret import Secret, SecretRef
-from tests.core.config.written import load
+from tests.core.config.written import faults, load
 
 REQUIREMENT = """
 llm:
@@ -288,3 +289,16 @@ def test_how_often_and_how_long_a_provider_is_asked_is_said_with_it() -> None:
         api_version="v7",
         default_model="m",
     )
+
+
+def test_toolsets_are_records_of_the_configuration() -> None:
+    """A selection of tools by name, its own or an upstream's."""
+    settings = load(
+        "model_tools: {ask: {model: mock~echo}}\n"
+        "toolsets: {both: {tools: [ask, demo__echo], visibility: team, team: red}}"
+    )
+    found = record(settings, Kind.TOOLSET, "both")
+    assert found.spec == ToolsetSpec(tools=("ask", "demo__echo"))
+    assert (found.visibility, found.team, found.origin) == (Visibility.TEAM, "red", "config")
+    (fault,) = faults("toolsets: {some: {tools: [ask]}}")
+    assert "toolsets.some.tools[0]: unknown tool 'ask'" in fault
