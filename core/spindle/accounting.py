@@ -77,7 +77,8 @@ def team_of(subject: Subject, record: CatalogRecord) -> str | None:
     if not teams:
         return None
 
-    return record.team if len(teams) > 1 and record.team in teams else teams[0]
+    first = teams[0]
+    return record.team if len(teams) > 1 and record.team in teams else first
 
 
 def is_priced(record: CatalogRecord) -> bool:

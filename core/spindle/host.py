@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 import anyio
 import structlog
 
-from spindle.ingress.app import Callers, Ingress, IngressSettings, Meter, OpenLeases
+from spindle.ingress.app import Ingress, IngressSettings
 from spindle.ingress.bounds import Doorkeeper
 from spindle.ingress.core_routes import core_routes
+from spindle.ingress.measures import Meter
 from spindle.ingress.routes import CORE, RouteSource, RouteTable
 from spindle.lifecycle import Supervisor, Timings
 from spindle.watchdog import end_process, watchdog
@@ -27,6 +28,7 @@ from spindle_spi.types import JsonObject
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
+    from spindle.ingress.ports import Callers, OpenLeases
     from spindle.invocations import CallOwner
     from spindle.loader import LoadedModule
     from spindle.refusals import Refusals
@@ -55,6 +57,10 @@ class StartFailed(Exception):
 
 class Measures(Meter, Protocol):
     """The core's metrics."""
+
+    def count(self, name: str, value: float = 1.0, labels: Mapping[str, str] | None = None) -> None:
+        """Add to a counter."""
+        ...
 
     def watch(self, name: str, read: Callable[[], float]) -> None:
         """Show a gauge."""

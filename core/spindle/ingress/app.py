@@ -9,11 +9,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 import anyio
 import structlog
 
+from spindle.authority import need
 from spindle.federation.waiting import KeysNeeded, resolved
 from spindle.ingress.cookies import session_of
 from spindle.ingress.exchange import (
@@ -24,6 +25,7 @@ from spindle.ingress.exchange import (
     Exchange,
     too_large,
 )
+from spindle.ingress.measures import RequestMeasures
 from spindle.ingress.requests import (
     Perimeter,
     check_repeated,
@@ -36,7 +38,7 @@ from spindle.ingress.requests import (
 from spindle.ingress.routes import CORE
 from spindle.ingress.traced import begin_trace, end_trace
 from spindle.refusals import Refusal, unheard
-from spindle_spi.context import AuthenticatedContext, Subject, TraceContext, VisibilityScope
+from spindle_spi.context import AuthenticatedContext, Subject, VisibilityScope
 from spindle_spi.errors import (
     GatewayError,
     Internal,
@@ -49,8 +51,8 @@ from spindle_spi.errors import (
 from spindle_spi.ingress import CALL_SCOPE_KEY, Call
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
-
+    from spindle.ingress.measures import Meter
+    from spindle.ingress.ports import Callers, OpenLeases
     from spindle.ingress.requests import Headers
     from spindle.ingress.routes import Mount, RouteTable
     from spindle.refusals import Refusals
@@ -60,66 +62,9 @@ if TYPE_CHECKING:
 _LOG = structlog.get_logger("spindle.ingress")
 _NOBODY = Subject()
 _NOTHING = VisibilityScope()
-_CLIENT_LEFT = 499
-"""Status in the metrics of a request whose client left before an answer began."""
 _REFUSED = (401, 403)
 _RETRY_SECONDS = 2.0
 _LAST_WORD_SECONDS = 1.0
-
-REQUESTS = "spindle_http_requests_total"
-SECONDS = "spindle_http_request_seconds"
-BYTES = "spindle_http_response_bytes_total"
-
-
-class Callers(Protocol):
-    """What ingress asks of the core about callers; `spindle.identity.Identity` is it."""
-
-    def resolve(
-        self,
-        *,
-        credential: str | None,
-        client_ip: str | None,
-        trace: TraceContext,
-        server_slug: str | None = None,
-    ) -> AuthenticatedContext:
-        """Return the caller, or raise Unauthenticated or NotFound."""
-        ...
-
-    def is_current(self, subject: Subject) -> bool:
-        """Tell whether the caller's credential still holds."""
-        ...
-
-    def permitted(self, context: AuthenticatedContext, permission: str) -> bool:
-        """Tell whether the caller holds a permission."""
-        ...
-
-    def view_key(self, context: AuthenticatedContext) -> str:
-        """Return a key equal exactly when two callers' lists are equal."""
-        ...
-
-
-class OpenLeases(Protocol):
-    """The permits a request may leave behind; `spindle.leases.Leases` is it."""
-
-    def has_open(self, lease_id: str) -> bool:
-        """Tell whether ending this lease would do anything."""
-        ...
-
-    def end(self, lease_id: str) -> Awaitable[None]:
-        """Settle what is left of a lease."""
-        ...
-
-
-class Meter(Protocol):
-    """Counters and histograms; `spindle.telemetry.metrics.Metrics` is it."""
-
-    def count(self, name: str, value: float = 1.0, labels: Mapping[str, str] | None = None) -> None:
-        """Add to a counter."""
-        ...
-
-    def observe(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
-        """Add to a histogram."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +94,7 @@ class Ingress:
         self.table = table
         self._callers = callers
         self._leases = leases
-        self._meter = meter
+        self._measures = RequestMeasures(meter)
         self._tracing = tracing
         self._body_limit = settings.body_limit
         self._session_cookie = settings.session_cookie
@@ -159,7 +104,6 @@ class Ingress:
         self._active = 0
         self._is_draining = False
         self._idle = anyio.Event()
-        self._seen: dict[tuple[str, str, int], dict[str, str]] = {}
 
     @property
     def active(self) -> int:
@@ -240,7 +184,8 @@ class Ingress:
             client_ip=client_ip_of(scope),
             trace=call.context.trace,
         )
-        self._check_permission(context, permission)
+        # What is public but for this is no team's.
+        need(context, permission)
 
     async def _admitted(
         self, scope: Scope, headers: Headers, exchange: Exchange, mount: Mount
@@ -395,24 +340,10 @@ class Ingress:
         if self._is_draining and not self._active:
             self._idle.set()
 
-        route = "unknown" if mount is None else mount.path
-        # A method is the client's word, so one that is no route's gets no label of its own.
-        key = (route, method if mount is not None else "other", exchange.status or _CLIENT_LEFT)
-        labels = self._seen.get(key)
-
-        if labels is None:
-            labels = self._seen[key] = {
-                "route": key[0],
-                "method": key[1],
-                "status": str(key[2]),
-            }
+        labels = self._measures.add(exchange, mount, method, seconds)
 
         if self._tracing is not None and exchange.trace is not None:
             end_trace(self._tracing, exchange.trace, exchange, labels, seconds)
-
-        self._meter.count(REQUESTS, 1.0, labels)
-        self._meter.observe(SECONDS, seconds, labels)
-        self._meter.count(BYTES, exchange.sent, labels)
 
 
 def _shutting_down() -> Unavailable:

@@ -82,6 +82,22 @@ class Leases:
         self.ended.append(lease_id)
 
 
+@dataclass(slots=True)
+class Series:
+    """One measure of a `Meter`."""
+
+    meter: Meter
+    name: str
+    labels: tuple[tuple[str, str], ...] | None
+    """Of a counter."""
+
+    def add(self, value: float) -> None:
+        if self.labels is None:
+            self.meter.observed.append(self.name)
+        else:
+            self.meter.counts[self.name, self.labels] += int(value)
+
+
 class Meter:
     """Counts by name and labels."""
 
@@ -89,12 +105,12 @@ class Meter:
         self.counts: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
         self.observed: list[str] = []
 
-    def count(self, name: str, value: float = 1.0, labels: Mapping[str, str] | None = None) -> None:
-        self.counts[name, tuple(sorted((labels or {}).items()))] += int(value)
+    def counter(self, name: str, labels: Mapping[str, str] | None = None) -> Series:
+        return Series(self, name, tuple(sorted((labels or {}).items())))
 
-    def observe(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
-        del value, labels
-        self.observed.append(name)
+    def histogram(self, name: str, labels: Mapping[str, str] | None = None) -> Series:
+        del labels
+        return Series(self, name, None)
 
     def total(self, name: str, **labels: str) -> int:
         return self.counts[name, tuple(sorted(labels.items()))]

@@ -110,11 +110,16 @@ class _Leases:
 
 
 class _NoMeter:
-    def count(self, name: str, value: float = 1.0, labels: Mapping[str, str] | None = None) -> None:
-        del name, value, labels
+    def counter(self, name: str, labels: Mapping[str, str] | None = None) -> _NoMeter:
+        del name, labels
+        return self
 
-    def observe(self, name: str, value: float, labels: Mapping[str, str] | None = None) -> None:
-        del name, value, labels
+    def histogram(self, name: str, labels: Mapping[str, str] | None = None) -> _NoMeter:
+        del name, labels
+        return self
+
+    def add(self, value: float) -> None:
+        del value
 
 
 @asynccontextmanager
