@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from spindle_spi.types import JsonObject
 
 
+_NO_TOKENS = (ValueError, TypeError, AttributeError, RecursionError)
+"""What authlib runs into where an answer is JSON and no object, or nested without end."""
+
+
 class _Client(Protocol):
     """What is used of authlib, which says no types."""
 
@@ -76,15 +80,16 @@ class CodeFlow:
                         code=code,
                         code_verifier=verifier,
                     )
+                    found = dict(found)
         except TimeoutError as exc:
             raise FetchFailed("no answer in time") from exc
         except OAuthError as exc:
             # Its description is the provider's text, and none of ours to show.
             raise FetchFailed("the provider refused the code") from exc
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, ValueError) as exc:
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, *_NO_TOKENS) as exc:
             raise FetchFailed(type(exc).__name__) from exc
 
-        return dict(found)
+        return found
 
     def _client(self) -> _Client:
         settings = self._settings

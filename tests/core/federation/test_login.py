@@ -306,7 +306,8 @@ async def test_an_endpoint_the_provider_names_may_not_lead_inside(
     "raw",
     [
         Answered(status=500),
-        Answered(body=b"[]"),
+        *(Answered(body=body) for body in (b"[]", b"7", b"null", b'["id_token"]', b'"ab"')),
+        Answered(body=b"[" * 100_000),
         Answered(body=b"x" * 2_000_000),
         Answered(status=302, headers={"location": "/elsewhere"}),
         Answered(status=400, body=b'{"error": "invalid_client"}'),
