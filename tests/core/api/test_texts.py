@@ -178,5 +178,6 @@ async def test_a_list_that_would_be_walked_for_seconds_is_refused(
     of_kind: dict[str, Json] = (
         {"provider": "mock", "upstream_name": "m"} if path == "models" else {"name": "many"}
     )
-    told = await desk.ask("POST", path, {**of_kind, key: ["x"] * number})
+    many: list[Json] = ["x" for _ in range(number)]
+    told = await desk.ask("POST", path, {**of_kind, key: many})
     assert (told.status, told.message.partition(":")[0]) == (400, key)
