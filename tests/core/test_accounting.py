@@ -47,7 +47,8 @@ def test_cached_input_has_prices_of_its_own(
 def test_more_cached_than_there_was_input_never_makes_money() -> None:
     """An upstream may say anything."""
     usage = TokenUsage(input_tokens=10, cache_read_tokens=10**9, cache_write_tokens=10**9)
-    assert cost_of(priced(0.0, 0.0), usage) == 0.0
+    assert cost_of(priced(0.0, None), usage) == 0.0
+    assert cost_of(priced(None, 0.0), usage) == pytest.approx(20.0 / 1_000_000)
 
 
 def test_the_worst_case_takes_the_dearest_input() -> None:
