@@ -17,16 +17,16 @@ from spindle.bundles.document import (
     Bundle,
     bundle_of,
 )
+from spindle.bundles.exporting import exported
 from spindle.bundles.planning import Plan, Planner
 from spindle.catalog_access import is_platform, may_change, readable
 from spindle.catalog_draft import API
-from spindle.catalog_kinds import KINDS, body_of
+from spindle.catalog_kinds import KINDS
 from spindle.catalog_shown import shown
 from spindle.config.faults import render_fault
 from spindle.store.versions import VersionRow
 from spindle_spi.errors import FailedPrecondition, InvalidArgument, NotFound
 from spindle_spi.policy import Action, granted
-from spindle_spi.records import CatalogRecord, Kind, secret_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from spindle.store import Store
     from spindle.store.catalog import Contents
     from spindle_spi.context import AuthenticatedContext
+    from spindle_spi.records import CatalogRecord, Kind
     from spindle_spi.types import Json, JsonObject
 
 _MAX_FAULTS: Final = 50
@@ -80,7 +81,7 @@ class Bundles:
 
         for section, kind in PUBLISHED_SECTIONS.items():
             seen = [r for r in draft.known(kind) if readable(context, r, _reading(kind))]
-            own = {r.name: _exported(r) for r in seen if _is_own(context, r)}
+            own = {r.name: exported(r) for r in seen if _is_own(context, r)}
 
             if own and section in SECTIONS:
                 bundle[section] = {**own}
@@ -276,45 +277,6 @@ def _reading(kind: Kind) -> str:
 
 def _is_own(context: AuthenticatedContext, record: CatalogRecord) -> bool:
     return record.origin == API and may_change(context, record, Action.UPDATE)
-
-
-def _exported(record: CatalogRecord) -> Json:
-    body = _without_empty_parts(record.kind, body_of(record))
-
-    for key in KINDS[record.kind].identity:
-        body.pop(key, None)
-
-    ref = secret_of(record.spec)
-
-    if ref is not None:
-        word = "api_key_ref" if record.kind is Kind.PROVIDER else "credential_ref"
-        body[word] = ref.name
-
-    return body
-
-
-def _without_empty_parts(kind: Kind, body: JsonObject) -> JsonObject:
-    """Leave out what says nothing: an empty part that is empty in a new record, too.
-
-    Values stay, the usual ones among them: another release may have other defaults.
-    """
-    facts = body.get("facts")
-
-    if isinstance(facts, dict):
-        known: JsonObject = {k: v for k, v in facts.items() if v is not None and v is not False}
-        body = {**body, "facts": known}
-
-    model = KINDS[kind].body
-    fields = {} if model is None else model.model_fields
-    # To have none of them is something to say of these.
-    never_empty = {key for key in fields if isinstance(fields[key].default, tuple)} & {
-        key for key in fields if fields[key].default
-    }
-    return {
-        key: value
-        for key, value in body.items()
-        if value is not None and (value not in ("", [], {}) or key in never_empty)
-    }
 
 
 def _wanted_of_published(

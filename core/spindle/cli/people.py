@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_TEAM_ALONE = "A role in a team is for its records alone; for public ones add --platform-role.\n"
+
 
 def create_user(  # noqa: PLR0913 - one parameter per option
     sources: Sources,
@@ -262,10 +264,7 @@ def invite(  # noqa: PLR0913 - one parameter per option
         whose = made["email"] or "whoever has this link"
 
         if platform_role is None:
-            sys.stderr.write(
-                "A role in a team holds for its records alone: somebody new needs a "
-                "--platform-role to use public ones.\n"
-            )
+            sys.stderr.write(_TEAM_ALONE)
 
         sys.stderr.write(
             f"For {whose}, as {role} in {team}, once, until {made['expires_at']}. The address of "

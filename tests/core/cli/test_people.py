@@ -62,7 +62,7 @@ def test_from_nothing_to_a_team_with_members(tmp_path: Path) -> None:
     told = run("team", "invite", "red", "--home", str(tmp_path))
     assert told.stdout.startswith("/invitations/spi_")
     assert told.stdout.count("\n") == 1, "a script takes it as it is"
-    assert "needs a --platform-role to use public ones" in told.stderr
+    assert "for public ones add --platform-role" in told.stderr
     told = run("team", "invite", "red", "--platform-role", "viewer", "--home", str(tmp_path))
     assert "--platform-role" not in told.stderr
     assert "For whoever has this link, as developer in red, once, until 2" in told.stderr
