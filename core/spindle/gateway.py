@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -36,8 +36,6 @@ from spindle_spi.errors import ConfigError
 from spindle_spi.types import Json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from spindle.config import ServerSettings
     from spindle.server import Listener, Stop
 

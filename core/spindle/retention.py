@@ -15,7 +15,7 @@ from sqlalchemy import Table, delete, select, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 
 from spindle.config.retention import RetentionSettings
-from spindle.store.outage import StoreUnavailable
+from spindle.store.outage import StoreRefused, StoreUnavailable
 from spindle.store.tables import (
     AUDIT,
     BUDGET_SPEND,
@@ -42,7 +42,7 @@ _LEAST_REST_SECONDS = 0.02
 _ENDED_SECONDS = 30 * 86_400.0
 """How long what is over can still be looked up."""
 _PERIOD_SECONDS = 62 * 86_400.0
-_AWAY = (OSError, SQLAlchemyError, StoreUnavailable)
+_AWAY = (OSError, SQLAlchemyError, StoreUnavailable, StoreRefused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,30 +5,31 @@ The other one is under load all the time, and not one of its answers may be olde
 
 from __future__ import annotations
 
+import json
+import signal
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
+import httpx2
 
 from spindle_spi.policy import ROLES
 from spindle_spi.types import JsonObject
 from tests.support.services import needs_postgresql
-from tests.support.spindle_process import SpindleProcess, running_spindle, until
+from tests.support.spindle_process import SpindleProcess, running_spindle, spindle_command, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
     from pathlib import Path
-
-    import httpx2
 
 
 API = "/admin/api/v1"
 BOUND_SECONDS = 1.0
 CALLS = 1000
 WORKERS = 6
-CHAT = {"model": "mock~echo", "messages": [{"role": "user", "content": "blue heron"}]}
+CHAT: JsonObject = {"model": "mock~echo", "messages": [{"role": "user", "content": "blue heron"}]}
 
 
 @dataclass(slots=True)
@@ -161,11 +162,11 @@ async def test_a_signal_and_a_command_reload_a_gateway(tmp_path: Path) -> None:
             while await models() != 2:
                 await anyio.sleep(0.05)
 
-        await write(3, server={"port": 1})
+        await write(3, server={"drain_seconds": 5})
         done = await spindle_command("reload", "--home", str(tmp_path))
         assert done.returncode == 0, done.stderr
         assert "records" in done.stdout
-        assert "Restart the gateway for: server.port." in done.stdout
+        assert "Restart the gateway for: server.drain_seconds." in done.stdout
         assert await models() == 3
 
         await write(4, server={"prot": 1}, srever={})

@@ -35,7 +35,10 @@ class SigningKey:
 
     kid: str
     algorithm: str
-    key: Key
+    key: RSAKey | ECKey | OKPKey
+
+    def pem(self, *, private: bool = False) -> str:
+        return self.key.as_pem(private=private).decode()
 
     def published(self) -> dict[str, Any]:
         found: dict[str, Any] = self.key.as_dict(private=False)
@@ -45,7 +48,7 @@ class SigningKey:
 def new_key(kid: str, algorithm: str = "ES256") -> SigningKey:
     match algorithm:
         case "RS256":
-            key: Key = RSAKey.generate_key(2048)
+            key: RSAKey | ECKey | OKPKey = RSAKey.generate_key(2048)
         case "EdDSA":
             key = OKPKey.generate_key("Ed25519")
         case _:

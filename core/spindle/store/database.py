@@ -35,9 +35,7 @@ CHANNEL: Final = "spindle_revision"
 _WRITERS_LOCK: Final = 0x5350494E444C45
 """Key of the advisory lock writers of all processes take turns at: "SPINDLE" in ASCII."""
 
-_RAISED: Final = (
-    update(REVISION).values(value=REVISION.c.value + 1).returning(REVISION.c.value)
-)
+_RAISED: Final = update(REVISION).values(value=REVISION.c.value + 1).returning(REVISION.c.value)
 _RAISED_AND_TOLD: Final = _RAISED.returning(func.pg_notify(CHANNEL, ""))
 
 _CONNECT_SECONDS: Final = 3.0
