@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from spindle.store import Store
     from spindle.store.budgets import BudgetRow
     from spindle.store.limits import RateLimitRow
-    from spindle_spi.types import JsonObject
+    from spindle_spi.types import Json, JsonObject
 
 
 def list_budgets(sources: Sources, *, as_json: bool) -> None:
@@ -41,10 +41,11 @@ def list_budgets(sources: Sources, *, as_json: bool) -> None:
 
     for budget in budgets:
         listed = budget["spending"]
-        holders = listed if isinstance(listed, list) and listed else [{}]
+        nobody: Json = {}
+        holders = listed if isinstance(listed, list) and listed else [nobody]
 
         for holder in holders:
-            spending = holder if isinstance(holder, dict) else {}
+            spending: JsonObject = holder if isinstance(holder, dict) else {}
             lines.append(
                 (
                     str(budget["id"]),

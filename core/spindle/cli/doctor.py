@@ -216,7 +216,7 @@ async def _ask_ready(url: str) -> Finding:
         return _fault("gateway", f"{url} does not answer ({type(exc).__name__}): restart it")
 
     said = f"{url} says {answer.text}"
-    is_well = answer.status_code == httpx2.codes.OK and answer.json().get("store") == "ready"
+    is_well = answer.status_code == 200 and answer.json().get("store") == "ready"
     return _ok("gateway", said) if is_well else _fault("gateway", said)
 
 
