@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 from typing import TYPE_CHECKING
 
 import pytest
@@ -152,14 +151,14 @@ async def test_a_session_is_bound_to_a_credential_in_force(heart: Heart) -> None
     assert not (await auth.validate_session_binding(owner, session.id)).allowed
 
 
-async def test_a_store_that_fails_is_unavailable(heart: Heart, tmp_path: Path) -> None:
+async def test_a_store_that_fails_is_unavailable(heart: Heart) -> None:
     """The caller is told to come back, not what the database said."""
     sessions = heart.core.sessions
     owner = await heart.caller("red")
     session = await sessions.create_session(owner, SPEC)
 
-    with sqlite3.connect(tmp_path / "spindle.db") as connection:
-        connection.execute("alter table sessions rename to lost")
+    async with heart.core.store.database.writing() as connection:
+        await connection.exec_driver_sql("alter table sessions rename to lost")
 
     for call in (
         sessions.create_session(owner, SPEC),
