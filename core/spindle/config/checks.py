@@ -47,7 +47,7 @@ def cross_faults(document: Document, data: JsonObject) -> list[Fault]:
         *_toolset_faults(document, known),
         *_plugin_faults(document),
         *_module_faults(document),
-        *_lockout_faults(document),
+        *_lockout_faults(document, data),
         *auth_faults(document.auth),
         *policy_faults(document.policy, document.environment),
     ]
@@ -276,9 +276,13 @@ def _module_faults(document: Document) -> Iterator[Fault]:
         yield Fault(path=("modules",), problem=f"{name!r} is both enabled and disabled")
 
 
-def _lockout_faults(document: Document) -> Iterator[Fault]:
+def _lockout_faults(document: Document, data: JsonObject) -> Iterator[Fault]:
     """Refuse what would let nobody in, not even those who could mend it."""
-    if not document.server.allowed_hosts:
+    server = data.get("server")
+    said = server.get("allowed_hosts") if isinstance(server, dict) else None
+
+    # Entries that are faulty themselves have been taken out: that is another fault.
+    if not document.server.allowed_hosts and not said:
         yield Fault(
             path=("server", "allowed_hosts"),
             problem="is empty, so every request would be refused",
