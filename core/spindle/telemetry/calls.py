@@ -138,10 +138,6 @@ class CallObserver:
         cost: float | None,
     ) -> None:
         trace = held.context.trace
-
-        if child_of(trace) is None:
-            return
-
         start = int(held.at * 1e9)
         last = len(outcome.attempts) - 1
         spans = outcome.attempts or (None,)
