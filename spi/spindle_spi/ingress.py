@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from spindle_spi.context import AuthenticatedContext
+from spindle_spi.operation import OperationDoc
 from spindle_spi.shapes import ENVELOPE, ErrorShape
 from spindle_spi.types import Receive, Scope, Send
 
@@ -70,6 +71,8 @@ class Call:
 
 
 Handler: TypeAlias = Callable[[Scope, Receive, Send, Call], Awaitable[None]]
+Documentation: TypeAlias = OperationDoc | Callable[[], OperationDoc]
+"""What a route says of itself, or how to make it: it is asked for when somebody reads it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,14 @@ class IngressRoute:
     """The path parameter that names a virtual server; the core resolves it first."""
     body_limit: int | None = None
     """Bytes; None means the host's."""
+    operation: Documentation | None = None
+    """For the host's OpenAPI document, which names the route even without it."""
+
+
+def documentation_of(route: IngressRoute) -> OperationDoc | None:
+    """Return what a route says of itself, if it says anything."""
+    operation = route.operation
+    return operation() if callable(operation) else operation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -37,7 +37,8 @@ NAMES = {
         "Unavailable Unsupported UpstreamError UpstreamTimeout base_of from_envelope shortened"
     ),
     "ingress": (
-        "ANY_CALLER AnyCaller CALL_SCOPE_KEY Call Handler IngressPrefix IngressRoute PUBLIC Public"
+        "ANY_CALLER AnyCaller CALL_SCOPE_KEY Call Documentation Handler IngressPrefix IngressRoute "
+        "PUBLIC Public documentation_of"
     ),
     "invocation": (
         "Closable Complete InputRequired Invocation MAX_DEPTH Progress ProgressSink Result "
@@ -50,6 +51,7 @@ NAMES = {
         "NoOpSessionEvent noop_services"
     ),
     "observability": "AuditEvent Level ObservabilityService",
+    "operation": "JSON_CONTENT OperationDoc ParameterDoc ResponseDoc json_response",
     "payloads": (
         "lift_arguments lift_chat_answer lift_chat_request lift_contents lift_document "
         "lift_embedded_json lift_tool_result write_back"
