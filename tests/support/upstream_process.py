@@ -1,4 +1,4 @@
-"""Runs the scripted OpenAI upstream as another process, for tests that need a real wire."""
+"""Runs a scripted upstream as another process, for tests that need a real wire."""
 
 from __future__ import annotations
 
@@ -53,12 +53,11 @@ class Upstream:
 
 
 @asynccontextmanager
-async def running_upstream(*, chunk: int = 0) -> AsyncGenerator[Upstream]:
-    """Run the upstream; `chunk` bytes for each write, 0 for whole bodies."""
-    command = (
-        sys.executable, "-m", "spindle_conformance.upstreams.openai",
-        "--port", "0", "--chunk", str(chunk),
-    )  # fmt: skip
+async def running_upstream(
+    *, chunk: int = 0, module: str = "spindle_conformance.upstreams.openai"
+) -> AsyncGenerator[Upstream]:
+    """Run the upstream of a module; `chunk` bytes for each write, 0 for whole bodies."""
+    command = (sys.executable, "-m", module, "--port", "0", "--chunk", str(chunk))
 
     async with await anyio.open_process(command, stderr=subprocess.STDOUT) as process:
         try:
