@@ -38,7 +38,23 @@ from spindle_spi.types import Json
 ORIGIN = "config"
 TELEMETRY_HEADERS = SecretRef(name="telemetry/otlp_headers")
 """Headers for the collector of traces and measures."""
-ADAPTERS = frozenset({"openai", "mock"})
+ADAPTERS = frozenset(
+    {
+        "anthropic",
+        "azure_openai",
+        "cortexso",
+        "gpt4all",
+        "jan",
+        "litellm",
+        "lm_studio",
+        "localai",
+        "mock",
+        "ollama",
+        "openai",
+        "openai_compatible",
+        "openrouter",
+    }
+)
 """Names of services that say by themselves which adapter they need."""
 BUILTIN_SERVICE = "mock"
 BUILTIN_GATEWAY = "demo"

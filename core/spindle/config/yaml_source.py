@@ -58,9 +58,22 @@ def _compose(text: str) -> yaml.Node | None:
         YAMLError: It is none, or more than one.
         _TooDeep: It is nested too deeply.
     """
+    try:
+        _bound_depth(text)
+    except yaml.scanner.ScannerError as exc:
+        # The scanner reads ahead of the events, and has a bound of its own.
+        if exc.problem == "exceeded maximum nesting depth":
+            raise _TooDeep from exc
+
+        raise
+
+    return _Loader(text).get_single_node()
+
+
+def _bound_depth(text: str) -> None:
+    """Look at the depth before the tree is made: the library makes it on the C stack."""
     depth = 0
 
-    # Looked at before the tree is made: the library makes it by recursion, on the C stack.
     for event in yaml.parse(text, _Loader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
@@ -69,8 +82,6 @@ def _compose(text: str) -> yaml.Node | None:
 
         if depth > _MAX_DEPTH:
             raise _TooDeep
-
-    return _Loader(text).get_single_node()
 
 
 class UnreadableFile(Exception):

@@ -8,13 +8,13 @@ import anyio
 
 from spindle_llm.chat.routes import chat_routes
 from spindle_llm.invocation import serve
-from spindle_llm.providers.mock import MockAdapter
-from spindle_llm.providers.openai import OpenAiAdapter
+from spindle_llm.providers.registry import adapters
 from spindle_llm.routing.discovery import MODULE, ProviderWatch
 from spindle_llm.routing.upstreams import Upstreams
 from spindle_llm.runtime import Runtime, State
 from spindle_llm.settings import SCHEMA, LlmSettings
 from spindle_llm.surfaces.chat_completions import ChatCompletions
+from spindle_llm.surfaces.documentation.lookup import documented
 from spindle_llm.surfaces.models import Models
 from spindle_spi.descriptor import ModuleDescriptor, PluginParity
 from spindle_spi.ingress import IngressPrefix, IngressRoute
@@ -60,7 +60,7 @@ class LlmModule(Module):
     def __init__(self) -> None:
         self._state = State()
         self._is_draining = False
-        self._routes = self._make_routes()
+        self._routes = tuple(map(documented, self._make_routes()))
 
     @property
     def descriptor(self) -> ModuleDescriptor:
@@ -85,7 +85,7 @@ class LlmModule(Module):
     async def run(self, context: ModuleContext, started: Started) -> None:
         """Reach the providers until the host ends this task."""
         services = context.services
-        upstreams = Upstreams(services, {"openai": OpenAiAdapter(), "mock": MockAdapter()})
+        upstreams = Upstreams(services, adapters())
         runtime = Runtime(
             services=services, settings=LlmSettings.of(context.config), upstreams=upstreams
         )

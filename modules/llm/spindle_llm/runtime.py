@@ -14,10 +14,10 @@ from spindle_llm.relay.invariants import StreamRules
 from spindle_llm.relay.journal import Journal
 from spindle_llm.relay.reading import (
     CLOSING_PATIENCE,
+    decoded,
     note_stream,
     read_all,
-    read_events,
-    require_events,
+    require_media_type,
 )
 from spindle_llm.relay.usage import estimated_usage, told_usage
 from spindle_llm.routing.attempts import Ask, open_first
@@ -32,6 +32,7 @@ from spindle_spi.types import JsonObject
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from spindle_llm.providers.dialect import ChatDialect, Encoded
     from spindle_llm.routing.upstreams import Upstream
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.records import ModelSpec
@@ -109,7 +110,7 @@ async def complete(
     try:
         data = await read_all(opened.response, runtime.settings.answer_limit_bytes)
         journal.first_byte()
-        answer = opened.adapter.decode(data)
+        answer = opened.dialect.decode(data)
     finally:
         await opened.aclose()
 
@@ -150,20 +151,16 @@ async def stream(
     rules = StreamRules(
         model=opened.record.name, fallback_id=f"chatcmpl-{context.trace.request_id}"
     )
-    decoder = opened.adapter.decoder()
+    decoder = opened.dialect.decoder(runtime.settings.answer_limit_bytes)
 
     try:
-        require_events(opened.response.headers)
+        require_media_type(opened.response.headers, decoder.media_types)
 
-        async for event in read_events(opened.response, runtime.settings.answer_limit_bytes):
+        async for chunk in decoded(opened.response, decoder):
             journal.first_byte()
 
-            for chunk in decoder.take(event):
-                for piece in rules.take(chunk):
-                    yield piece.chunk
-
-            if decoder.is_done:
-                break
+            for piece in rules.take(chunk):
+                yield piece.chunk
 
         if not decoder.is_done and not rules.is_whole:
             raise UpstreamError("The upstream cut its answer.", code="upstream_cut")
@@ -184,13 +181,16 @@ def _ask(
     *,
     stream: bool,
     deadline: float | None,
-) -> Ask:
-    def encode(spec: ModelSpec, upstream: Upstream) -> bytes:
+) -> Ask[ChatDialect]:
+    def choose(spec: ModelSpec, upstream: Upstream) -> ChatDialect:
+        return upstream.adapter.chat(upstream.spec, spec, body)
+
+    def encode(dialect: ChatDialect, spec: ModelSpec, upstream: Upstream) -> Encoded:
         defaults = defaults_for(spec, upstream.spec, runtime.settings)
         # Under the upstream's model name, with what the operator set.
         request = {**missing_defaults(defaults, body), **body, "model": spec.upstream_name}
-        return upstream.adapter.encode(request, stream=stream)
+        return dialect.encode(request, stream=stream, spec=spec)
 
     traceparent = context.trace.traceparent
     headers = {} if traceparent is None else {"traceparent": traceparent}
-    return Ask(encode=encode, stream=stream, headers=headers, deadline=deadline)
+    return Ask(choose=choose, encode=encode, stream=stream, headers=headers, deadline=deadline)

@@ -70,7 +70,7 @@ def test_the_form_of_the_requirement_is_read_as_written() -> None:
     settings = load(REQUIREMENT)
 
     assert record(settings, Kind.PROVIDER, "ollama").spec == ProviderSpec(
-        provider_type="openai",
+        provider_type="ollama",
         api_format="openai",
         urls=("http://localhost:11434",),
         short_timeout=5.0,

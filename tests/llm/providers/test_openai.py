@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spindle_llm.providers.openai import OpenAiAdapter, join_url
-from spindle_llm.relay.sse import SseEvent
-from spindle_spi.errors import UpstreamError
+from spindle_llm.providers.ledger import Ledger
+from spindle_llm.providers.openai import OpenAiAdapter, listed_models
+from spindle_llm.providers.openai_chat import OpenAiChat
+from spindle_llm.providers.urls import join_url, root_url
+from spindle_spi.errors import Unsupported, UpstreamError
 from spindle_spi.records import ModelSpec, ProviderSpec
 from spindle_spi.secret import Secret
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from spindle_spi.types import JsonObject
 
 ADAPTER = OpenAiAdapter()
+CHAT = OpenAiChat()
+SPEC = ModelSpec(provider="up", upstream_name="m")
 
 
 @pytest.mark.parametrize(
@@ -34,8 +38,15 @@ ADAPTER = OpenAiAdapter()
 )
 def test_a_base_url_needs_no_version_and_may_have_one(base: str, url: str) -> None:
     """`/v1` is added where no part of the path is a version."""
-    assert ADAPTER.chat_url(base) == url
-    assert join_url(base, "/models") == ADAPTER.models_url(base)
+    assert CHAT.url(base, "m") == url
+    assert join_url(base, "/models") == ADAPTER.health_url(base)
+
+
+def test_what_stands_beside_the_version_is_found() -> None:
+    """A trailing version is left out, whatever else the path has stays."""
+    assert root_url("http://host:1/v1/", "/api/tags") == "http://host:1/api/tags"
+    assert root_url("http://host:1", "/api/tags") == "http://host:1/api/tags"
+    assert root_url("http://host/jan", "/x") == "http://host/jan/x"
 
 
 def test_the_key_and_the_account_go_into_the_headers() -> None:
@@ -52,15 +63,18 @@ def test_the_key_and_the_account_go_into_the_headers() -> None:
 def test_a_request_is_written_as_it_is() -> None:
     """With the usage of a stream asked for."""
     body: JsonObject = {"model": "m", "stream": True, "x": "ü"}
-    assert json.loads(ADAPTER.encode(dict(body), stream=False)) == {**body, "stream": False}
-    sent = json.loads(ADAPTER.encode({**body, "stream_options": {"a": 1}}, stream=True))
+    whole = CHAT.encode(dict(body), stream=False, spec=SPEC)
+    assert json.loads(whole.body) == {**body, "stream": False}
+    assert whole.dropped == ()
+    asked: JsonObject = {**body, "stream_options": {"a": 1}}
+    sent = json.loads(CHAT.encode(asked, stream=True, spec=SPEC).body)
     assert sent["stream_options"] == {"a": 1, "include_usage": True}
 
 
 def test_listed_models_become_records() -> None:
     """Under the provider's name; what has no name is left out."""
     listing = b'{"data":[{"id":"a/b:c","created":7},{"id":"d"},{"id":""}],"object":"list"}'
-    records = ADAPTER.listed_models("up", listing)
+    records = listed_models("up", listing)
     assert [record.name for record in records] == ["up~a/b:c", "up~d"]
     assert records[0].spec == ModelSpec(provider="up", upstream_name="a/b:c", created=7)
 
@@ -69,15 +83,64 @@ def test_listed_models_become_records() -> None:
 def test_what_is_no_list_of_models_is_refused(listing: bytes) -> None:
     """A page of HTML, another form."""
     with pytest.raises(UpstreamError):
-        ADAPTER.listed_models("up", listing)
+        listed_models("up", listing)
 
 
 def test_the_end_of_a_stream_is_known() -> None:
-    """What follows it does not count."""
-    decoder = ADAPTER.decoder()
-    assert decoder.take(SseEvent("", b'{"choices":[]}')) == ({"choices": []},)
-    assert decoder.take(SseEvent("ping", b"")) == ()
-    assert decoder.take(SseEvent("error", b'{"detail":1}')) == ({"error": {"detail": 1}},)
-    assert decoder.take(SseEvent("", b"[DONE]")) == ()
+    """What follows it does not count, in the same read or a later one."""
+    decoder = CHAT.decoder()
+    assert list(decoder.feed(b'data: {"choices":[]}\n\nevent: ping\ndata:\n\n')) == [
+        {"choices": []}
+    ]
+    assert list(decoder.feed(b'event: error\ndata: {"detail":1}\n\n')) == [{"error": {"detail": 1}}]
+    assert list(decoder.feed(b"data: [DONE]\n\ndata: garbage\n\n")) == []
     assert decoder.is_done
-    assert decoder.take(SseEvent("", b"garbage")) == ()
+    assert list(decoder.feed(b"data: garbage\n\n")) == []
+    assert list(decoder.close()) == []
+
+
+def test_what_came_before_a_failure_in_the_same_read_comes_first() -> None:
+    """However the bytes were cut, the same chunks are seen."""
+    chunks = CHAT.decoder().feed(b'data: {"choices":[]}\n\ndata: garbage\n\n')
+    assert next(chunks) == {"choices": []}
+
+    with pytest.raises(UpstreamError):
+        next(chunks)
+
+
+def test_a_variant_renames_leaves_out_and_refuses() -> None:
+    """Each parameter by its ledger; what asks for nothing is no loss."""
+    ledger = Ledger(dropped=frozenset({"user", "logit_bias"}), rejected=frozenset({"n"}))
+    chat = OpenAiChat(ledger, renamed={"max_completion_tokens": "max_tokens"}, has_developer=False)
+    request: JsonObject = {
+        "model": "m",
+        "messages": [{"role": "developer", "content": "a"}, {"role": "user", "content": "b"}],
+        "max_completion_tokens": 5,
+        "user": "u",
+        "logit_bias": {},
+        "n": 1,
+        "seed": 1,
+    }
+    encoded = chat.encode(request, stream=False, spec=SPEC)
+    assert encoded.dropped == ("user",)
+    assert json.loads(encoded.body) == {
+        "model": "m",
+        "messages": [{"role": "system", "content": "a"}, {"role": "user", "content": "b"}],
+        "max_tokens": 5,
+        "seed": 1,
+        "stream": False,
+    }
+
+    with pytest.raises(Unsupported) as caught:
+        chat.encode({**request, "n": 2}, stream=False, spec=SPEC)
+
+    assert caught.value.param == "n"
+
+
+def test_bytes_go_on_only_where_nothing_has_to_be_changed() -> None:
+    """A renamed parameter and an unknown role take the parsed path."""
+    chat = OpenAiChat(renamed={"max_completion_tokens": "max_tokens"}, has_developer=False)
+    assert chat.takes({"model": (0, 1)}, b'{"role":"user"}')
+    assert not chat.takes({"max_completion_tokens": (0, 1)}, b"{}")
+    assert not chat.takes({}, b'{"role":"developer"}')
+    assert CHAT.takes({"max_completion_tokens": (0, 1)}, b'{"role":"developer"}')

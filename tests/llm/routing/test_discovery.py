@@ -46,7 +46,7 @@ async def test_an_upstreams_models_are_published() -> None:
     ("play", "code"),
     [
         (Play(status=401, body=b"no"), "upstream_auth"),
-        (Play(body=b"<html>"), "upstream_error"),
+        (Play(body=b"<html>"), "upstream_garbage"),
         (Play(silent=True, ending=Ending.HANG), "upstream_timeout"),
         (Play(silent=True, ending=Ending.CUT), "upstream_closed"),
         (Play(body=b"x" * (5 * 1024 * 1024)), "upstream_too_large"),

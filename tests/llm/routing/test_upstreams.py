@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spindle_conformance.fakes import FakeHost
-from spindle_llm.providers.mock import MockAdapter
-from spindle_llm.providers.openai import OpenAiAdapter
+from spindle_llm.providers.openai import OpenAiCompatibleAdapter
+from spindle_llm.providers.openai_chat import OpenAiChat
+from spindle_llm.providers.registry import adapters
 from spindle_llm.relay.transport import UpstreamRequest
 from spindle_llm.routing.upstreams import Upstreams
 from spindle_spi.config_secrets import LEASE_SECONDS
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
+CHAT = OpenAiChat()
 KEYED = replace(SPEC, api_key=SecretRef(name="k"))
 
 
@@ -38,9 +40,7 @@ def host() -> FakeHost:
 @pytest.fixture
 async def upstreams(host: FakeHost) -> AsyncGenerator[Upstreams]:
     """Yield upstreams over both adapters."""
-    upstreams = Upstreams(
-        host.services_for("llm"), {"openai": OpenAiAdapter(), "mock": MockAdapter()}
-    )
+    upstreams = Upstreams(host.services_for("llm"), adapters())
     yield upstreams
     await upstreams.close()
 
@@ -95,7 +95,7 @@ async def test_several_urls_take_turns(upstreams: Upstreams) -> None:
     """One after the other."""
     spec = replace(SPEC, urls=("http://a", "http://b/v1"))
     upstream = await upstreams.get(provider(spec=spec))
-    assert [upstream.chat_url() for _ in range(3)] == [
+    assert [upstream.url(CHAT, "m") for _ in range(3)] == [
         "http://a/v1/chat/completions",
         "http://b/v1/chat/completions",
         "http://a/v1/chat/completions",
@@ -105,13 +105,13 @@ async def test_several_urls_take_turns(upstreams: Upstreams) -> None:
 async def test_without_urls_it_is_openais_own(upstreams: Upstreams) -> None:
     """Where `openai` is configured by its key alone."""
     upstream = await upstreams.get(provider())
-    assert upstream.chat_url() == "https://api.openai.com/v1/chat/completions"
+    assert upstream.url(CHAT, "m") == "https://api.openai.com/v1/chat/completions"
 
 
 async def test_an_unknown_type_that_speaks_openais_form_is_served(upstreams: Upstreams) -> None:
     """Any other is refused by name."""
     spec = replace(SPEC, provider_type="vllm")
-    assert upstreams.adapter(spec).passes_through
+    assert isinstance(upstreams.adapter(spec), OpenAiCompatibleAdapter)
 
     with pytest.raises(FailedPrecondition, match="cohere"):
         upstreams.adapter(replace(spec, provider_type="cohere", api_format="cohere"))
@@ -165,7 +165,7 @@ async def test_a_key_changed_in_the_vault_is_used_when_the_lease_ends(
         await core.store.catalog.upsert(provider(url="http://a", spec=KEYED))
         await core.snapshots.refresh()
         (record,) = (r for r in core.snapshots.current.by_kind[Kind.PROVIDER] if r.name == "up")
-        upstreams = Upstreams(core.services_for("llm"), {"openai": OpenAiAdapter()})
+        upstreams = Upstreams(core.services_for("llm"), adapters())
         now = time.time()
         await upstreams.get(record)
         await core.vault.put("k", Secret("two"))

@@ -70,7 +70,8 @@ def _streams() -> dict[str, bytes]:
         name: play_for({"model": name, "stream": True, "messages": [], "tools": TOOLS})
         for name in model_names()
     }
-    return {name: play.body for name, play in plays.items() if play.streamed}
+    # A comment becomes a keep-alive only where a read holds nothing else.
+    return {name: play.body for name, play in plays.items() if play.streamed and name != "comments"}
 
 
 STREAMS = _streams()

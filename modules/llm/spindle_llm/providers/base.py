@@ -1,65 +1,72 @@
-"""An adapter: one upstream dialect on one side, the lingua franca on the other. No I/O."""
+"""An adapter: one provider type, as the module needs to know it. Stateless, and without I/O.
+
+It is the requirement's `LLMService`: who it is, what it can do, its models, chats, embeddings and
+health. How each operation looks on the wire is a dialect's business.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+from spindle_llm.providers.capabilities import ServiceCapabilities
 
-    from spindle_llm.relay.sse import SseEvent
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping, Sequence
+
+    from spindle_llm.providers.dialect import ChatDialect, EmbeddingsDialect, TokenCountDialect
+    from spindle_llm.providers.inquiry import Inquiry, Reply
     from spindle_llm.relay.transport import Transport
     from spindle_spi.errors import GatewayError
-    from spindle_spi.records import ProviderSpec, PublishedRecord
+    from spindle_spi.records import ModelSpec, ProviderSpec, PublishedRecord
     from spindle_spi.secret import Secret
-    from spindle_spi.types import JsonObject
 
 
-class StreamDecoder(ABC):
-    """Turns the events of one streamed answer into chunks of the lingua franca."""
+class Condition(StrEnum):
+    """How a provider answered a health probe."""
 
-    is_done: bool = False
-    """The upstream said that the answer is complete."""
-
-    @abstractmethod
-    def take(self, event: SseEvent) -> Sequence[JsonObject]:
-        """Return the chunks an event stands for, possibly none.
-
-        Raises:
-            UpstreamError: The event tells of an error, or is none of the dialect.
-        """
+    OK = "ok"
+    UNAUTHORIZED = "unauthorized"
+    """It is there and does not accept the credential."""
+    THROTTLED = "throttled"
+    DOWN = "down"
 
 
 class Adapter(ABC):
     """A provider type. Stateless; one instance serves every provider of its type."""
 
-    passes_through: ClassVar[bool] = False
-    """The upstream speaks the lingua franca: bytes need no translation."""
-
-    @abstractmethod
-    def chat_url(self, base: str) -> str:
-        """Return where chats of a provider with this base URL are asked."""
+    provider_type: ClassVar[str]
+    """What a provider's record calls it."""
+    title: ClassVar[str]
+    """Its name for people."""
+    telemetry_name: ClassVar[str] = ""
+    """Its `gen_ai.provider.name`; empty is `provider_type`."""
+    is_local: ClassVar[bool] = False
+    """It runs on machines of the operator's."""
+    default_base: ClassVar[str | None] = None
+    """Where it is when its record does not say."""
+    concurrency: ClassVar[int | None] = None
+    """Calls it takes at once; None leaves it to the connections."""
+    capabilities: ClassVar[ServiceCapabilities] = ServiceCapabilities()
 
     @abstractmethod
     def headers(self, spec: ProviderSpec, key: Secret | None) -> dict[str, str]:
         """Return the headers of every request to a provider."""
 
     @abstractmethod
-    def encode(self, body: JsonObject, *, stream: bool) -> bytes:
-        """Return a chat request in the upstream's dialect; `model` is the upstream's name."""
+    def chat(self, provider: ProviderSpec, model: ModelSpec, given: Container[str]) -> ChatDialect:
+        """Return the dialect a chat is asked in; `given` are the keys of the request."""
 
-    @abstractmethod
-    def decode(self, data: bytes) -> JsonObject:
-        """Return a whole answer in the lingua franca.
+    def embeddings(self, provider: ProviderSpec) -> EmbeddingsDialect | None:
+        """Return the dialect of embeddings; None when the provider makes none."""
+        del provider
+        return None
 
-        Raises:
-            UpstreamError: It is no answer.
-        """
-
-    @abstractmethod
-    def decoder(self) -> StreamDecoder:
-        """Return a decoder for one streamed answer."""
+    def token_count(self, provider: ProviderSpec) -> TokenCountDialect | None:
+        """Return the dialect in which tokens are counted; None when it has to be estimated."""
+        del provider
+        return None
 
     @abstractmethod
     def refusal(
@@ -67,17 +74,29 @@ class Adapter(ABC):
     ) -> GatewayError:
         """Return what a client is told of an answer that is no success."""
 
-    @abstractmethod
-    def models_url(self, base: str) -> str | None:
-        """Return where a provider lists its models; None when it does not."""
-
-    @abstractmethod
-    def listed_models(self, provider: str, data: bytes) -> Sequence[PublishedRecord]:
-        """Return the models of such a list.
+    async def models(self, inquiry: Inquiry) -> Sequence[PublishedRecord]:
+        """Return the models a provider lists, with all it says of them; none when it has no list.
 
         Raises:
-            UpstreamError: It is no list of models.
+            UpstreamError: It does not answer, or sends no list of models.
         """
+        del inquiry
+        return ()
+
+    def health_url(self, base: str) -> str | None:
+        """Return the cheapest address that tells whether a provider is there; None when none."""
+        del base
+        return None
+
+    def condition(self, reply: Reply) -> Condition:
+        """Return what an answer from `health_url` says."""
+        if 200 <= reply.status < 300:
+            return Condition.OK
+
+        if reply.status in (401, 403):
+            return Condition.UNAUTHORIZED
+
+        return Condition.THROTTLED if reply.status == 429 else Condition.DOWN
 
     def transport(self, spec: ProviderSpec) -> Transport | None:
         """Return a transport of the adapter's own; None for HTTP."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import anyio
 
@@ -15,20 +15,29 @@ from spindle_spi.errors import UpstreamError, UpstreamTimeout
 from spindle_spi.records import Kind, ModelSpec, ProviderSpec, PublishedRecord
 
 if TYPE_CHECKING:
+    from spindle_llm.providers.inquiry import Inquiry
     from spindle_spi.types import Json
 
 
 class MockAdapter(OpenAiAdapter):
     """OpenAI's dialect over a transport that has no network behind it."""
 
+    provider_type: ClassVar[str] = "mock"
+    title: ClassVar[str] = "Mock"
+    default_base: ClassVar[str | None] = "https://mock.invalid/v1"
+
     def transport(self, spec: ProviderSpec) -> Transport | None:
         """Return the transport that plays the scripts."""
         return MockTransport(spec.options, silence=spec.long_timeout)
 
-    def models_url(self, base: str) -> str | None:
-        """Return None: its models are built in."""
+    def health_url(self, base: str) -> str | None:
+        """Return None: it is always there."""
         del base
         return None
+
+    async def models(self, inquiry: Inquiry) -> Sequence[PublishedRecord]:
+        """Return what is built in."""
+        return self.built_in_models(inquiry.provider)
 
     def built_in_models(self, provider: str) -> Sequence[PublishedRecord]:
         """Return one model for each script."""

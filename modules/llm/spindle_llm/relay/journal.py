@@ -19,6 +19,7 @@ class Journal:
 
     __slots__ = (
         "attempts",
+        "dropped",
         "error_code",
         "finish_reasons",
         "first_byte_at",
@@ -34,6 +35,8 @@ class Journal:
         self.stream = stream
         self.first_byte_at: float | None = None
         self.attempts: tuple[Attempt, ...] = ()
+        self.dropped: tuple[str, ...] = ()
+        """Parameters that the upstream's dialect has no word for, and that were left out."""
         self.usage: TokenUsage | None = None
         self.finish_reasons: tuple[str, ...] = ()
         self.served_by: str | None = None

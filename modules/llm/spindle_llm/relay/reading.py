@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spindle_llm.relay.sse import SseEvent, SseParser
 from spindle_llm.relay.usage import estimated_usage, told_usage
 from spindle_spi.errors import UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
+    from spindle_llm.providers.dialect import StreamDecoder
     from spindle_llm.relay.invariants import StreamRules
     from spindle_llm.relay.journal import Journal
     from spindle_llm.relay.transport import UpstreamResponse
+    from spindle_spi.types import JsonObject
 
 CLOSING_PATIENCE = 0.25
 """Seconds an upstream gets to close its stream after it said that it is done."""
@@ -43,29 +44,32 @@ async def read_all(response: UpstreamResponse, limit: int) -> bytes:
     return b"".join((whole, *more)) if more else whole
 
 
-async def read_events(response: UpstreamResponse, limit: int) -> AsyncGenerator[SseEvent]:
-    """Yield the events of the body.
+async def decoded(response: UpstreamResponse, decoder: StreamDecoder) -> AsyncGenerator[JsonObject]:
+    """Yield the chunks of the body, until the decoder has what it needs or the body ends.
 
     Raises:
-        UpstreamError: One is larger than the limit, or the connection broke.
+        UpstreamError: An event is too large, tells of an error, or the connection broke.
     """
-    parser = SseParser(limit)
-
     async for data in response.chunks():
-        for event in parser.feed(data):
-            yield event
+        for chunk in decoder.feed(data):
+            yield chunk
 
-    for event in parser.close():
-        yield event
+        if decoder.is_done:
+            return
+
+    for chunk in decoder.close():
+        yield chunk
 
 
-def require_events(headers: Mapping[str, str]) -> None:
-    """Refuse an answer that is no event stream.
+def require_media_type(
+    headers: Mapping[str, str], accepted: tuple[str, ...] = ("text/event-stream",)
+) -> None:
+    """Refuse an answer that is no stream of the kind that is read.
 
     Raises:
         UpstreamError: It is something else, such as a page of HTML.
     """
-    if not headers.get("content-type", "").lower().startswith("text/event-stream"):
+    if not headers.get("content-type", "").lower().startswith(accepted):
         raise UpstreamError("The upstream did not answer with a stream.", code="upstream_garbage")
 
 

@@ -9,58 +9,59 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Generic, TypeVar
 
+from spindle_llm.providers.dialect import Dialect, Encoded
 from spindle_llm.relay.transport import UpstreamRequest, UpstreamResponse
+from spindle_llm.routing.upstreams import Upstream
 from spindle_spi.admission import Attempt, Permit
 from spindle_spi.errors import FailedPrecondition, GatewayError, InvalidArgument, UpstreamError
 from spindle_spi.records import CatalogRecord, ModelSpec
 
 if TYPE_CHECKING:
-    from spindle_llm.providers.base import Adapter
     from spindle_llm.relay.journal import Journal
-    from spindle_llm.routing.upstreams import Upstream, Upstreams
+    from spindle_llm.routing.upstreams import Upstreams
 
 _ERROR_BODY_LIMIT = 64 * 1024
 _FORWARDED = frozenset({"openai-processing-ms", "openai-version"})
 _RATE_LIMITS = "x-ratelimit-"
 
-Encode: TypeAlias = Callable[[ModelSpec, "Upstream"], bytes]
-"""Writes the request for one candidate."""
+D = TypeVar("D", bound=Dialect)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class Ask(Generic[D]):
     """What is asked, whoever answers."""
 
-    encode: Encode
-    stream: bool
+    choose: Callable[[ModelSpec, Upstream], D]
+    """Returns the dialect in which one candidate is asked."""
+    encode: Callable[[D, ModelSpec, Upstream], Encoded]
+    """Writes the request for one candidate."""
+    stream: bool = False
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     """Headers of the client that go on to the upstream."""
     deadline: float | None = None
 
 
-class Opened:
+class Opened(Generic[D]):
     """A good answer that begins; whoever gets it closes it."""
 
-    __slots__ = ("_upstream", "record", "response", "sent_bytes")
+    __slots__ = ("_upstream", "dialect", "record", "response", "sent_bytes")
 
     def __init__(
         self,
         response: UpstreamResponse,
         upstream: Upstream,
         record: CatalogRecord,
+        dialect: D,
         sent_bytes: int,
     ) -> None:
         self.response = response
         self.record = record
+        self.dialect = dialect
+        """The dialect it speaks."""
         self.sent_bytes = sent_bytes
         self._upstream = upstream
-
-    @property
-    def adapter(self) -> Adapter:
-        """The adapter that reads it."""
-        return self._upstream.adapter
 
     async def aclose(self, *, patience: float = 0.0) -> None:
         """Let go of it."""
@@ -70,7 +71,9 @@ class Opened:
             await self._upstream.line.release()
 
 
-async def open_first(upstreams: Upstreams, permit: Permit, ask: Ask, journal: Journal) -> Opened:
+async def open_first(
+    upstreams: Upstreams, permit: Permit, ask: Ask[D], journal: Journal
+) -> Opened[D]:
     """Return the first good answer; every attempt is noted in the journal.
 
     Raises:
@@ -80,7 +83,7 @@ async def open_first(upstreams: Upstreams, permit: Permit, ask: Ask, journal: Jo
     """
     failure: GatewayError | None = None
 
-    for record, backend in _candidates(permit):
+    for record, backend in candidates(permit):
         started = time.perf_counter()
 
         try:
@@ -102,7 +105,12 @@ async def open_first(upstreams: Upstreams, permit: Permit, ask: Ask, journal: Jo
     raise failure
 
 
-def _candidates(permit: Permit) -> Iterator[tuple[CatalogRecord, CatalogRecord]]:
+def candidates(permit: Permit) -> Iterator[tuple[CatalogRecord, CatalogRecord]]:
+    """Yield what may answer a call, in order: each model with its provider.
+
+    Raises:
+        FailedPrecondition: The model has no provider.
+    """
     backend = permit.backend
 
     if backend is None:
@@ -119,10 +127,10 @@ async def _open(
     upstreams: Upstreams,
     record: CatalogRecord,
     backend: CatalogRecord,
-    ask: Ask,
+    ask: Ask[D],
     permit: Permit,
     journal: Journal,
-) -> Opened:
+) -> Opened[D]:
     spec = record.spec
     journal.headers = []
 
@@ -130,27 +138,32 @@ async def _open(
         raise FailedPrecondition("This is no model.", code="llm.model.no_model")
 
     upstream = await upstreams.get(backend)
-    adapter = upstream.adapter
-    body = ask.encode(spec, upstream)
+    dialect = ask.choose(spec, upstream)
+    encoded = ask.encode(dialect, spec, upstream)
     headers = upstream.headers[ask.stream]
+
+    if ask.headers or encoded.headers:
+        headers = {**headers, **ask.headers, **encoded.headers}
+
     request = UpstreamRequest(
-        url=upstream.chat_url(),
-        headers={**headers, **ask.headers} if ask.headers else headers,
-        body=body,
+        url=upstream.url(dialect, spec.upstream_name),
+        headers=headers,
+        body=encoded.body,
         silence=permit.limits.timeout,
         deadline=ask.deadline,
     )
     response = await upstream.open(request)
-    opened = Opened(response, upstream, record, len(body))
+    opened = Opened(response, upstream, record, dialect, len(encoded.body))
 
     try:
         journal.headers = _shown(response.headers)
+        journal.dropped = encoded.dropped
 
         if 200 <= response.status < 300:
             return opened
 
         said = await _error_body(response)
-        raise adapter.refusal(response.status, response.headers, said, upstream.key)
+        raise upstream.adapter.refusal(response.status, response.headers, said, upstream.key)
     except BaseException:
         await opened.aclose()
         raise

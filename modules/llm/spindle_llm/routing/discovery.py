@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from spindle_llm.relay.reading import read_all
-from spindle_llm.relay.transport import UpstreamRequest
+from spindle_llm.routing.asking import UpstreamInquiry
 from spindle_spi.catalog import ChangeKind
-from spindle_spi.errors import GatewayError, UpstreamError
+from spindle_spi.errors import GatewayError, UpstreamError, UpstreamTimeout
 from spindle_spi.observability import Level
 from spindle_spi.records import Kind, ProviderSpec, PublishedRecord
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 MODULE = "llm"
 
-_LIST_LIMIT = 4 * 1024 * 1024
 _AT_ONCE = 8
 
 
@@ -136,25 +134,9 @@ async def _publish(
 
 
 async def _listed(upstream: Upstream) -> Sequence[PublishedRecord]:
-    url = upstream.adapter.models_url(upstream.bases[0])
-
-    if url is None:
-        return ()
-
-    with anyio.move_on_after(upstream.spec.short_timeout):
-        response = await upstream.open(
-            UpstreamRequest(method="GET", url=url, headers=upstream.headers[False])
-        )
-
-        try:
-            data = await read_all(response, _LIST_LIMIT)
-
-            if response.status != 200:
-                raise upstream.adapter.refusal(response.status, response.headers, data, None)
-
-            return upstream.adapter.listed_models(upstream.name, data)
-        finally:
-            await response.aclose()
-            await upstream.line.release()
-
-    raise UpstreamError("The upstream did not list its models in time.", code="upstream_timeout")
+    try:
+        return await upstream.adapter.models(UpstreamInquiry(upstream))
+    except UpstreamTimeout as exc:
+        raise UpstreamError(
+            "The upstream did not list its models in time.", code="upstream_timeout"
+        ) from exc

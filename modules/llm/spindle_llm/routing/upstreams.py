@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spindle_llm.providers.base import Adapter
+    from spindle_llm.providers.dialect import Dialect
     from spindle_llm.relay.transport import Transport, UpstreamRequest, UpstreamResponse
     from spindle_spi.secret import SecretLease
     from spindle_spi.services import Services
     from spindle_spi.types import Json
 
-_OPENAI_BASE = "https://api.openai.com/v1"
+_MAX_URLS = 4096
+"""Addresses kept for one provider, by dialect and model."""
 
 
 class Line:
@@ -58,8 +60,8 @@ class Upstream:
     """One provider as its record says now."""
 
     __slots__ = (
-        "_chat_urls",
         "_turn",
+        "_urls",
         "adapter",
         "bases",
         "expires_at",
@@ -93,8 +95,8 @@ class Upstream:
             False: {**common, "Accept": "application/json"},
         }
         """By whether the answer is to be a stream."""
-        self.bases = spec.urls or (_OPENAI_BASE,)
-        self._chat_urls = tuple(adapter.chat_url(base) for base in self.bases)
+        self.bases = spec.urls or ((adapter.default_base,) if adapter.default_base else ())
+        self._urls: dict[tuple[Dialect, str], tuple[str, ...]] = {}
         self._turn = count()
 
     def is_for(self, record: CatalogRecord) -> bool:
@@ -116,10 +118,31 @@ class Upstream:
         """Tell whether another record could go on using the same connections."""
         return self.line.limits == limits and self.adapter is adapter
 
-    def chat_url(self) -> str:
-        """Return where the next chat is asked; several base URLs take turns."""
-        urls = self._chat_urls
+    def url(self, dialect: Dialect, model: str) -> str:
+        """Return where the next call of a dialect goes; several base URLs take turns.
+
+        Raises:
+            FailedPrecondition: The provider has no address.
+        """
+        urls = self._urls.get((dialect, model))
+
+        if urls is None:
+            urls = self._learn(dialect, model)
+
         return urls[0] if len(urls) == 1 else urls[next(self._turn) % len(urls)]
+
+    def _learn(self, dialect: Dialect, model: str) -> tuple[str, ...]:
+        if not self.bases:
+            raise FailedPrecondition(
+                "The model's provider has no address.", code="llm.provider.no_address"
+            )
+
+        if len(self._urls) >= _MAX_URLS:
+            self._urls.clear()
+
+        urls = tuple(dialect.url(base, model) for base in self.bases)
+        self._urls[dialect, model] = urls
+        return urls
 
     async def open(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send a request; the caller releases the line when it is done with the answer.
@@ -168,7 +191,7 @@ class Upstreams:
         adapter = self._adapters.get(spec.provider_type)
 
         if adapter is None and spec.api_format == "openai":
-            adapter = self._adapters.get("openai")
+            adapter = self._adapters.get("openai_compatible")
 
         if adapter is None:
             raise FailedPrecondition(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from spindle_llm.providers.openai import check_answer
+from spindle_llm.providers.openai_chat import check_answer
 from spindle_llm.relay.answers import UsualAnswer, UsualUsage, mend_answer
 from spindle_llm.relay.usage import estimated_usage, told_usage
 from spindle_llm.relay.wire_json import UNREADABLE, encode, read_object

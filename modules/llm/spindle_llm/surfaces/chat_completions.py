@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import anyio
-
-from spindle_llm.relay.journal import Journal
-from spindle_llm.routing.names import model_names
-from spindle_llm.surfaces.body import ClientGone, parse_chat, read_body
+from spindle_llm.providers.dialect import Form
+from spindle_llm.routing.attempts import candidates
+from spindle_llm.surfaces.body import parse_chat
 from spindle_llm.surfaces.chat_parsed import carry_answer, carry_stream
 from spindle_llm.surfaces.chat_raw import relay_answer, relay_stream
-from spindle_llm.surfaces.errors import model_not_found, send_error
-from spindle_llm.surfaces.exchange import Exchange
-from spindle_spi.errors import GatewayError, Internal, InvalidArgument, NotFound
-from spindle_spi.policy import Action
-from spindle_spi.records import Kind, ProviderSpec, Target
+from spindle_llm.surfaces.openai_form import OpenAiForm
+from spindle_llm.surfaces.serving import serve_chat
+from spindle_spi.records import ModelSpec, ProviderSpec
+from spindle_spi.shapes import OPENAI
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from spindle_llm.runtime import Runtime, State
+    from spindle_llm.runtime import State
     from spindle_llm.surfaces.body import ChatRequest
-    from spindle_spi.admission import Permit
+    from spindle_llm.surfaces.exchange import Exchange
+    from spindle_llm.surfaces.form import ChatForm
     from spindle_spi.ingress import Call
     from spindle_spi.types import Receive, Scope, Send
 
@@ -39,95 +35,55 @@ class ChatCompletions:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
         """Judge the request, have it admitted, relay it."""
-        journal = Journal()
 
-        try:
-            request = parse_chat(await read_body(receive))
-            runtime = self._state.runtime
-            permit = await _admitted(runtime, call, request)
-        except ClientGone:
-            return
-        except GatewayError as exc:
-            await send_error(send, exc, call.request_id)
-            return
+        async def respond(exchange: Exchange, request: ChatRequest) -> None:
+            await _respond(exchange, request, scope)
 
-        journal.stream = request.stream
-        exchange = Exchange(runtime, call, permit, request, journal, receive, send)
-        await _serve(exchange, scope["headers"])
+        await serve_chat(self._state, (receive, send), call, OPENAI, _parse, respond)
 
 
-async def _serve(exchange: Exchange, headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Answer an admitted call; it is settled when this returns, however it returns."""
-    try:
-        await _respond(exchange, headers)
-    except GatewayError as exc:
-        await exchange.fail(exc)
-    except anyio.get_cancelled_exc_class():
-        was_client = exchange.watch.caused()
-        await exchange.give_up()
-
-        if not was_client:
-            raise
-    except BaseException:
-        await exchange.give_up(error_code=Internal.default_code)
-        raise
+def _parse(body: bytes) -> tuple[ChatRequest, ChatForm]:
+    request = parse_chat(body)
+    return request, OpenAiForm(wants_usage=request.wants_usage)
 
 
-async def _respond(exchange: Exchange, headers: Iterable[tuple[bytes, bytes]]) -> None:
-    stream = exchange.request.stream
-
-    if not _passes_through(exchange.runtime, exchange.permit):
-        await (carry_stream(exchange) if stream else carry_answer(exchange))
+async def _respond(exchange: Exchange, request: ChatRequest, scope: Scope) -> None:
+    if not _passes_through(exchange, request):
+        await (carry_stream(exchange) if request.stream else carry_answer(exchange))
         return
 
     passed = {
-        _PASSED_ON[name]: value.decode("latin-1") for name, value in headers if name in _PASSED_ON
+        _PASSED_ON[name]: value.decode("latin-1")
+        for name, value in scope["headers"]
+        if name in _PASSED_ON
     }
     traceparent = exchange.call.context.trace.traceparent
 
     if traceparent is not None:
         passed["traceparent"] = traceparent
 
-    await (relay_stream(exchange, passed) if stream else relay_answer(exchange, passed))
+    relay = relay_stream if request.stream else relay_answer
+    await relay(exchange, request, passed)
 
 
-def _passes_through(runtime: Runtime, permit: Permit) -> bool:
-    """Tell whether nobody has to see more than bytes."""
+def _passes_through(exchange: Exchange, request: ChatRequest) -> bool:
+    """Tell whether nobody has to see more than bytes, whichever candidate answers."""
+    permit = exchange.permit
+
     if permit.hooks:
         return False
 
-    specs = [
-        backend.spec
-        for backend in (permit.backend, *permit.alternative_backends)
-        if backend is not None and isinstance(backend.spec, ProviderSpec)
-    ]
-    return all(runtime.upstreams.adapter(spec).passes_through for spec in specs)
+    upstreams = exchange.runtime.upstreams
 
+    for record, backend in candidates(permit):
+        spec, provider = record.spec, backend.spec
 
-async def _admitted(runtime: Runtime, call: Call, request: ChatRequest) -> Permit:
-    """Have the core decide the call.
+        if not isinstance(spec, ModelSpec) or not isinstance(provider, ProviderSpec):
+            return False
 
-    Raises:
-        InvalidArgument: The request names no model, and there is no default.
-        NotFound: The model is absent or hidden.
-    """
-    settings = runtime.settings
-    name = request.model or settings.default_model
+        dialect = upstreams.adapter(provider).chat(provider, spec, request.members)
 
-    if name is None:
-        raise InvalidArgument(
-            "The request names no model.", code="llm.model.missing", param="model"
-        )
+        if dialect.form is not Form.OPENAI or not dialect.takes(request.members, request.body):
+            return False
 
-    for candidate in model_names(name, settings):
-        try:
-            return await runtime.services.catalog.admit(
-                call.context,
-                Target(kind=Kind.MODEL, name=candidate),
-                Action.EXECUTE,
-                request.estimate,
-            )
-        except NotFound:
-            continue
-
-    raise model_not_found(name)
+    return True

@@ -1,4 +1,4 @@
-"""The parsed path: a plugin wants to look, or the upstream speaks another dialect.
+"""The parsed path: a plugin wants to look, or client and upstream speak different dialects.
 
 Same decisions and same answers as the raw path; everything is plain data in between.
 """
@@ -8,15 +8,13 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from spindle_llm.relay.wire_json import answer_too_deep, encode
+from spindle_llm.relay.wire_json import answer_too_deep
 from spindle_llm.runtime import stream
-from spindle_llm.surfaces.egress import DONE
 from spindle_llm.surfaces.guarded import GuardedStream
 from spindle_llm.turn import complete_hooked, hooked_request
 
 if TYPE_CHECKING:
     from spindle_llm.surfaces.exchange import Exchange
-    from spindle_spi.types import JsonObject
 
 
 async def carry_answer(exchange: Exchange) -> None:
@@ -31,7 +29,7 @@ async def carry_answer(exchange: Exchange) -> None:
     )
 
     try:
-        body = encode(completion.answer)
+        body = exchange.form.answer(completion.answer)
     except RecursionError as exc:
         raise answer_too_deep() from exc
 
@@ -48,6 +46,7 @@ async def carry_stream(exchange: Exchange) -> None:
         guard = await runtime.services.plugin.open_guard(context, permit.id)
         guarded = GuardedStream(guard)
 
+    writer = exchange.form.writer(permit.record.name)
     chunks = stream(
         runtime,
         context,
@@ -60,7 +59,7 @@ async def carry_stream(exchange: Exchange) -> None:
     async with aclosing(chunks):
         async for chunk in chunks:
             allowed = [chunk] if guarded is None else await guarded.take(chunk)
-            events = b"".join([_event(exchange, entry) for entry in allowed])
+            events = b"".join([writer.take(entry) for entry in allowed])
 
             if events:
                 await exchange.write(events)
@@ -68,11 +67,4 @@ async def carry_stream(exchange: Exchange) -> None:
     if guarded is not None:
         await guarded.finish()
 
-    await exchange.end(DONE)
-
-
-def _event(exchange: Exchange, chunk: JsonObject) -> bytes:
-    if not chunk["choices"] and chunk.get("usage") is not None and not exchange.request.wants_usage:
-        return b""
-
-    return b"data: " + encode(chunk) + b"\n\n"
+    await exchange.end(writer.end())

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spindle_llm.providers.dialect import Encoded
 from spindle_llm.relay.invariants import StreamRules
-from spindle_llm.relay.reading import CLOSING_PATIENCE, note_stream, read_all, require_events
+from spindle_llm.relay.reading import CLOSING_PATIENCE, note_stream, read_all, require_media_type
 from spindle_llm.routing.attempts import Ask, open_first
 from spindle_llm.routing.defaults import defaults_for
 from spindle_llm.surfaces.answer_egress import outgoing_answer
@@ -17,16 +18,20 @@ from spindle_llm.surfaces.egress import StreamEgress
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spindle_llm.providers.dialect import ChatDialect
     from spindle_llm.routing.attempts import Opened
     from spindle_llm.routing.upstreams import Upstream
+    from spindle_llm.surfaces.body import ChatRequest
     from spindle_llm.surfaces.exchange import Exchange
     from spindle_spi.records import ModelSpec
 
 
-async def relay_answer(exchange: Exchange, headers: Mapping[str, str]) -> None:
+async def relay_answer(
+    exchange: Exchange, request: ChatRequest, headers: Mapping[str, str]
+) -> None:
     """Relay a whole answer."""
     journal = exchange.journal
-    opened = await _open(exchange, headers)
+    opened = await _open(exchange, request, headers)
     journal.first_byte()
 
     try:
@@ -40,20 +45,22 @@ async def relay_answer(exchange: Exchange, headers: Mapping[str, str]) -> None:
     await exchange.answer(body)
 
 
-async def relay_stream(exchange: Exchange, headers: Mapping[str, str]) -> None:
+async def relay_stream(
+    exchange: Exchange, request: ChatRequest, headers: Mapping[str, str]
+) -> None:
     """Relay a streamed answer; what one read gave goes out in one piece."""
     journal = exchange.journal
-    opened = await _open(exchange, headers)
+    opened = await _open(exchange, request, headers)
     model = opened.record.name
     egress = StreamEgress(
         StreamRules(model=model, fallback_id=f"chatcmpl-{exchange.call.request_id}"),
         model=model,
-        wants_usage=exchange.request.wants_usage,
+        wants_usage=request.wants_usage,
         limit=exchange.runtime.settings.answer_limit_bytes,
     )
 
     try:
-        require_events(opened.response.headers)
+        require_media_type(opened.response.headers)
         pending = b""
 
         async for data in opened.response.chunks():
@@ -83,13 +90,24 @@ async def relay_stream(exchange: Exchange, headers: Mapping[str, str]) -> None:
         await opened.aclose(patience=CLOSING_PATIENCE if egress.is_done else 0.0)
 
 
-async def _open(exchange: Exchange, headers: Mapping[str, str]) -> Opened:
-    request, settings = exchange.request, exchange.runtime.settings
+async def _open(
+    exchange: Exchange, request: ChatRequest, headers: Mapping[str, str]
+) -> Opened[ChatDialect]:
+    settings = exchange.runtime.settings
 
-    def encode(spec: ModelSpec, upstream: Upstream) -> bytes:
-        return request.encoded(spec.upstream_name, defaults_for(spec, upstream.spec, settings))
+    def choose(spec: ModelSpec, upstream: Upstream) -> ChatDialect:
+        return upstream.adapter.chat(upstream.spec, spec, request.members)
+
+    def encode(dialect: ChatDialect, spec: ModelSpec, upstream: Upstream) -> Encoded:
+        del dialect
+        defaults = defaults_for(spec, upstream.spec, settings)
+        return Encoded(body=request.encoded(spec.upstream_name, defaults))
 
     ask = Ask(
-        encode=encode, stream=request.stream, headers=headers, deadline=exchange.call.deadline
+        choose=choose,
+        encode=encode,
+        stream=request.stream,
+        headers=headers,
+        deadline=exchange.call.deadline,
     )
     return await open_first(exchange.runtime.upstreams, exchange.permit, ask, exchange.journal)

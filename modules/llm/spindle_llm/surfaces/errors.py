@@ -1,4 +1,4 @@
-"""How this module's OpenAI-form surfaces send errors and whole answers."""
+"""How this module's surfaces send errors and whole answers."""
 
 from __future__ import annotations
 
@@ -10,22 +10,28 @@ from spindle_spi.shapes import OPENAI
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from spindle_spi.shapes import ErrorShape
     from spindle_spi.types import Send
 
 Header = tuple[bytes, bytes]
 
 
 async def send_json(
-    send: Send, body: bytes, request_id: str, headers: Iterable[Header] = ()
+    send: Send,
+    body: bytes,
+    request_id: str,
+    headers: Iterable[Header] = (),
+    *,
+    shape: ErrorShape = OPENAI,
 ) -> None:
-    """Send a whole JSON answer with status 200."""
+    """Send a whole JSON answer with status 200; the shape says which header holds its id."""
     await _send(
         send,
         200,
         [
             (b"content-type", b"application/json"),
             (b"content-length", b"%d" % len(body)),
-            (b"x-request-id", request_id.encode("latin-1", "replace")),
+            id_header(shape, request_id),
             *headers,
         ],
         body,
@@ -33,10 +39,15 @@ async def send_json(
 
 
 async def send_error(
-    send: Send, error: GatewayError, request_id: str, headers: Iterable[Header] = ()
+    send: Send,
+    error: GatewayError,
+    request_id: str,
+    headers: Iterable[Header] = (),
+    *,
+    shape: ErrorShape = OPENAI,
 ) -> None:
-    """Send an error in OpenAI's shape, with its real status."""
-    rendered = OPENAI.render(error, request_id)
+    """Send an error in a surface's shape, with its real status."""
+    rendered = shape.render(error, request_id)
     await _send(
         send,
         rendered.status,
@@ -52,9 +63,9 @@ async def send_error(
     )
 
 
-def error_event(error: GatewayError, request_id: str) -> bytes:
-    """Return an error as the last event of a stream that has begun."""
-    return b"data: " + OPENAI.body(error, request_id).encode() + b"\n\n"
+def id_header(shape: ErrorShape, request_id: str) -> Header:
+    """Return the header in which a surface's clients look for the id of a request."""
+    return shape.request_id_header.encode(), request_id.encode("latin-1", "replace")
 
 
 def model_not_found(name: str) -> NotFound:

@@ -8,7 +8,7 @@ import anyio
 
 from spindle_llm.relay.client import ClientWatch, EventSink
 from spindle_llm.relay.usage import estimated_usage
-from spindle_llm.surfaces.errors import error_event, send_error, send_json
+from spindle_llm.surfaces.errors import id_header, send_error, send_json
 from spindle_spi.admission import Permit, Status
 from spindle_spi.errors import GatewayError, Internal, NotFound, PluginDenied
 from spindle_spi.observability import Level
@@ -16,8 +16,8 @@ from spindle_spi.observability import Level
 if TYPE_CHECKING:
     from spindle_llm.relay.journal import Journal
     from spindle_llm.runtime import Runtime
-    from spindle_llm.surfaces.body import ChatRequest
     from spindle_llm.surfaces.errors import Header
+    from spindle_llm.surfaces.form import Asked, ChatForm
     from spindle_spi.ingress import Call
     from spindle_spi.types import Receive, Send
 
@@ -39,6 +39,7 @@ class Exchange:
         "_is_settled",
         "_send",
         "call",
+        "form",
         "journal",
         "permit",
         "request",
@@ -52,15 +53,17 @@ class Exchange:
         runtime: Runtime,
         call: Call,
         permit: Permit,
-        request: ChatRequest,
+        request: Asked,
+        form: ChatForm,
         journal: Journal,
-        receive: Receive,
-        send: Send,
+        wire: tuple[Receive, Send],
     ) -> None:
+        receive, send = wire
         self.runtime = runtime
         self.call = call
         self.permit = permit
         self.request = request
+        self.form = form
         self.journal = journal
         self.watch = ClientWatch(receive)
         self.sink = EventSink(
@@ -72,7 +75,9 @@ class Exchange:
     async def answer(self, body: bytes) -> None:
         """Settle, then send a whole answer: the core may still refuse it."""
         await self._settle_ok()
-        await send_json(self._send, body, self.call.request_id, self._headers())
+        await send_json(
+            self._send, body, self.call.request_id, self._headers(), shape=self.form.shape
+        )
 
     async def write(self, events: bytes) -> None:
         """Send events of a stream; the first make the status 200."""
@@ -103,9 +108,15 @@ class Exchange:
         await self._settle_quietly(status)
 
         if self.sink.is_open:
-            await self.sink.finish(error_event(error, self.call.request_id))
+            await self.sink.finish(self.form.error_event(error, self.call.request_id))
         else:
-            await send_error(self._send, error, self.call.request_id, self.journal.headers)
+            await send_error(
+                self._send,
+                error,
+                self.call.request_id,
+                self.journal.headers,
+                shape=self.form.shape,
+            )
 
     async def give_up(self, *, error_code: str = _CLIENT_LEFT) -> None:
         """Settle a call whose client is gone, or whose task is being ended."""
@@ -120,7 +131,7 @@ class Exchange:
             await self._settle_quietly(Status.PARTIAL if self.sink.is_open else Status.CANCELLED)
 
     async def _open_sink(self) -> None:
-        request_id = (b"x-request-id", self.call.request_id.encode("latin-1", "replace"))
+        request_id = id_header(self.form.shape, self.call.request_id)
         await self.sink.open([*_STREAM_HEADERS, request_id, *self._headers()])
 
     async def _settle_ok(self) -> None:
@@ -150,6 +161,13 @@ class Exchange:
 
     def _headers(self) -> list[Header]:
         headers = self.journal.headers
+
+        if self.journal.dropped:
+            dropped = ", ".join(self.journal.dropped)
+            headers = [
+                *headers,
+                (b"x-spindle-dropped-params", dropped.encode("latin-1", "replace")),
+            ]
 
         if any(name == b"openai-processing-ms" for name, _ in headers):
             return headers

@@ -1,0 +1,24 @@
+"""Every provider type this module speaks to. A new one is a line here, and a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spindle_llm.providers.mock import MockAdapter
+from spindle_llm.providers.openai import OpenAiAdapter, OpenAiCompatibleAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spindle_llm.providers.base import Adapter
+
+ADAPTERS: tuple[type[Adapter], ...] = (
+    OpenAiAdapter,
+    OpenAiCompatibleAdapter,
+    MockAdapter,
+)
+
+
+def adapters() -> Mapping[str, Adapter]:
+    """Return an adapter of each type, by the name provider records use."""
+    return {kind.provider_type: kind() for kind in ADAPTERS}
