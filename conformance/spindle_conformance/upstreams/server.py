@@ -54,6 +54,8 @@ class Play:
     """Bytes for each write; 0 is one write; None is the server's setting."""
     pause: float = 0.0
     """Seconds between two writes."""
+    delay: float = 0.0
+    """Seconds before anything is sent."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -191,6 +193,9 @@ async def _watch(
 
 
 async def _write(stream: ByteStream, play: Play, request: Seen, chunk: int) -> None:
+    if play.delay:
+        await anyio.sleep(play.delay)
+
     if not play.silent:
         await stream.send(_head(play))
 

@@ -101,14 +101,14 @@ async def test_connections_are_kept_and_bodies_may_be_chunked() -> None:
 
 
 async def test_models_are_listed_and_other_paths_are_unknown() -> None:
-    """The list names every model; what is not served is 404."""
+    """The list names every model; what is not served is 404, what cannot be read 400."""
     ask = partial(Seen, headers={})
     listed = json.loads(answer(ask(method="GET", path="/v1/models")).body)
 
     assert [entry["id"] for entry in listed["data"]] == list(model_names())
     assert answer(ask(method="GET", path="/v1/chat/completions")).status == 404
-    assert answer(ask(method="POST", path="/v1/chat/completions", body=b"[]")).status == 404
-    assert answer(ask(method="POST", path="/v1/chat/completions", body=b"{")).status == 404
+    assert answer(ask(method="POST", path="/v1/chat/completions", body=b"[]")).status == 400
+    assert answer(ask(method="POST", path="/v1/chat/completions", body=b"{")).status == 400
 
 
 def _client() -> httpx2.AsyncClient:

@@ -1,0 +1,3 @@
+"""What vendors refuse in a request: a file a vendor, from a body to what is wrong with it."""
+
+from __future__ import annotations

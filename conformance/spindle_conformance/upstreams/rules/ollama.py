@@ -1,0 +1,82 @@
+"""What Ollama refuses in a request of its own form."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from spindle_conformance.upstreams.requests import objects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from spindle_spi.types import Json, JsonObject
+
+_ROLES = frozenset({"system", "user", "assistant", "tool"})
+_KINDS = {
+    "model": (str, "string"),
+    "messages": (list, "[]api.Message"),
+    "tools": (list, "api.Tools"),
+    "options": (dict, "map[string]interface {}"),
+    "stream": (bool, "bool"),
+}
+_THINK = (True, False, "low", "medium", "high", "max")
+
+
+def fault_in(body: JsonObject) -> str | None:
+    """Return what is wrong with a chat, in the vendor's words; None if nothing is."""
+    return next(_faults(body), None)
+
+
+def _faults(body: JsonObject) -> Iterator[str]:
+    for name, (kind, called) in _KINDS.items():
+        if not isinstance(body.get(name, kind()), kind):
+            yield _cannot(body[name], f"ChatRequest.{name}", called)
+
+    if not body.get("model"):
+        yield "model is required"
+
+    think = body.get("think")
+
+    if think is not None and think not in _THINK:
+        allowed = '"high", "medium", "low", "max", true, or false'
+        yield f'invalid think value: "{think}" (must be {allowed})'
+
+    shape = body.get("format")
+
+    if not (shape is None or shape in ("", "json") or isinstance(shape, dict)):
+        yield f'invalid format: "{shape}"; expected "json" or a JSON schema'
+
+    for message in objects(body.get("messages")):
+        yield from _in_message(message)
+
+
+def _in_message(message: JsonObject) -> Iterator[str]:
+    role, content = message.get("role"), message.get("content", "")
+
+    if role not in _ROLES:
+        yield f"invalid role: {role}"
+
+    if content is not None and not isinstance(content, str):
+        yield _cannot(content, "ChatRequest.messages.content", "string")
+
+    images = message.get("images", [])
+
+    if not isinstance(images, list) or not all(isinstance(image, str) for image in images):
+        yield _cannot(images, "ChatRequest.messages.images", "api.ImageData")
+
+    for call in objects(message.get("tool_calls")):
+        function = call.get("function")
+        arguments = function.get("arguments") if isinstance(function, dict) else None
+
+        if not isinstance(arguments, dict):
+            yield _cannot(
+                arguments,
+                "ChatRequest.messages.tool_calls.function.arguments",
+                "api.ToolCallFunctionArguments",
+            )
+
+
+def _cannot(value: Json, where: str, called: str) -> str:
+    kinds = {str: "string", list: "array", dict: "object", bool: "bool"}
+    kind = kinds.get(type(value), "number")
+    return f"json: cannot unmarshal {kind} into Go struct field {where} of type {called}"
