@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Mapping
 
     from spindle.ingress.ports import Callers, OpenLeases
+    from spindle.ingress.routes import Mount
     from spindle.invocations import CallOwner
     from spindle.loader import LoadedModule
     from spindle.refusals import Refusals
@@ -245,6 +246,10 @@ class Host:
     def authorise(self, scope: Scope, call: Call, permission: str) -> None:
         """Check a permission of a public route's caller, or raise."""
         self.ingress.authorise(scope, call, permission)
+
+    def mounts(self) -> Sequence[Mount]:
+        """Return every route that is served."""
+        return self.table.mounts
 
     def context_for(self, loaded: LoadedModule, spawn: Spawn) -> ModuleContext:
         """Return what a module gets at initialisation."""

@@ -71,8 +71,8 @@ class Call:
 
 
 Handler: TypeAlias = Callable[[Scope, Receive, Send, Call], Awaitable[None]]
-Documentation: TypeAlias = OperationDoc | Callable[[], OperationDoc]
-"""What a route says of itself, or how to make it: it is asked for when somebody reads it."""
+Documentation: TypeAlias = OperationDoc | Callable[[], OperationDoc | None]
+"""What a route says of itself, or how to look it up: that is done when somebody reads it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -161,9 +161,9 @@ async def create_model(core: Core, request: Request) -> Response:
 
 
 async def get_model(core: Core, request: Request) -> Response:
-    """Answer `GET /llm/models/{name}`: by id, qualified name or alias."""
+    """Answer `GET /llm/models/{id}`: by id, qualified name or alias."""
     request.check_query()
-    record = core.catalog.get(request.context, Kind.MODEL, request.path("name"), _READ_MODEL)
+    record = core.catalog.get(request.context, Kind.MODEL, request.path("id"), _READ_MODEL)
     return _answer(core, request, record)
 
 
@@ -236,7 +236,7 @@ ROUTES: tuple[ApiRoute, ...] = tuple(
         ("POST", f"{PROVIDERS}/{{id}}/state", "providers.update", set_provider_state),
         ("GET", MODELS, _READ_MODEL, list_models),
         ("POST", MODELS, "models.create", create_model),
-        ("GET", f"{MODELS}/{{name:path}}", _READ_MODEL, get_model),
+        ("GET", f"{MODELS}/{{id:path}}", _READ_MODEL, get_model),
         ("PATCH", f"{MODELS}/{{id:path}}", "models.update", update_model),
         ("DELETE", f"{MODELS}/{{id:path}}", "models.delete", delete_model),
         ("POST", f"{MODELS}/{{id}}/state", "models.update", set_model_state),

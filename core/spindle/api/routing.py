@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 from spindle.api.request import Request
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from spindle.api.response import Response
     from spindle.core import Core
     from spindle_spi.ingress import Call, Handler
+    from spindle_spi.operation import OperationDoc
     from spindle_spi.types import Receive, Scope, Send
 
 Answer: TypeAlias = "Callable[[Core, Request], Awaitable[Response]]"
@@ -42,9 +44,17 @@ def mounted(routes: Iterable[ApiRoute], core: Core | None) -> tuple[IngressRoute
             permission=route.permission,
             handler=_unserved if core is None else _handler(route, core),
             body_limit=route.body_limit,
+            operation=partial(documentation, route.method, route.path),
         )
         for route in routes
     )
+
+
+def documentation(method: str, path: str) -> OperationDoc:
+    """Return what is said of a route of the core; it is loaded when it is asked for."""
+    from spindle.api.documentation.table import documented
+
+    return documented(method, path)
 
 
 def _handler(route: ApiRoute, core: Core) -> Handler:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from spindle.api.inventory import api_routes
+from spindle.api.routing import documentation
 from spindle.authority import need
 from spindle.ingress.requests import client_ip_of, is_loopback
 from spindle.ingress.routes import CORE, RouteSource
-from spindle_spi.ingress import PUBLIC, IngressRoute
+from spindle.openapi.routes import document_routes
+from spindle_spi.ingress import PUBLIC, IngressRoute, Public
 from spindle_spi.module import HealthState
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping
+    from collections.abc import Awaitable, Mapping, Sequence
 
+    from spindle.ingress.routes import Mount
     from spindle_spi.ingress import Call, Handler
     from spindle_spi.types import Json, Receive, Scope, Send
 
@@ -46,22 +50,34 @@ class Operations(Protocol):
         """Check a permission of the caller, or raise."""
         ...
 
+    def mounts(self) -> Sequence[Mount]:
+        """Return every route that is served."""
+        ...
+
 
 def core_routes(
     operations: Operations, *, metrics_on_loopback: bool = False
 ) -> tuple[IngressRoute, ...]:
     """Return the core's routes over what the host shows of itself."""
     return (
-        IngressRoute(method="GET", path="/health", permission=PUBLIC, handler=_show_health),
-        IngressRoute(
-            method="GET", path="/ready", permission=PUBLIC, handler=_readiness(operations)
+        _route("/health", PUBLIC, _show_health),
+        _route("/ready", PUBLIC, _readiness(operations)),
+        _route(
+            "/metrics",
+            PUBLIC if metrics_on_loopback else _METRICS,
+            _measures(operations, is_open_on_loopback=metrics_on_loopback),
         ),
-        IngressRoute(
-            method="GET",
-            path="/metrics",
-            permission=PUBLIC if metrics_on_loopback else _METRICS,
-            handler=_measures(operations, is_open_on_loopback=metrics_on_loopback),
-        ),
+        *document_routes(operations.mounts),
+    )
+
+
+def _route(path: str, permission: str | Public, handler: Handler) -> IngressRoute:
+    return IngressRoute(
+        method="GET",
+        path=path,
+        permission=permission,
+        handler=handler,
+        operation=partial(documentation, "GET", path),
     )
 
 
@@ -137,4 +153,7 @@ class _Nothing(Operations):
         raise NotImplementedError
 
     def authorise(self, scope: Scope, call: Call, permission: str) -> None:
+        raise NotImplementedError
+
+    def mounts(self) -> Sequence[Mount]:
         raise NotImplementedError

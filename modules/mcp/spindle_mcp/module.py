@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +12,7 @@ import anyio
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from spindle_mcp.config import SCHEMA, settings_from
+from spindle_mcp.documentation import operation_at
 from spindle_mcp.surface.accelerated import FastPath
 from spindle_mcp.surface.calls import ToolCalls, call_upstream
 from spindle_mcp.surface.endpoint import Endpoint
@@ -97,6 +99,7 @@ class McpModule(Module):
                 handler=self._serve,
                 errors=JSON_RPC,
                 server_param=server_param,
+                operation=partial(operation_at, method),
             )
             for path, server_param in (("/mcp", None), ("/servers/{slug}/mcp", "slug"))
             for method in ("GET", "POST", "DELETE")

@@ -16,8 +16,9 @@ from spindle_spi.module import HealthState
 from tests.core.ingress.support import Harness, make_harness
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from spindle.ingress.routes import Mount
     from spindle_spi.ingress import Call
     from spindle_spi.types import Scope
 
@@ -39,6 +40,10 @@ class Operations:
     def authorise(self, scope: Scope, call: Call, permission: str) -> None:
         assert self.harness is not None
         self.harness.ingress.authorise(scope, call, permission)
+
+    def mounts(self) -> Sequence[Mount]:
+        assert self.harness is not None
+        return self.harness.ingress.table.mounts
 
 
 def serve(operations: Operations, *, metrics_on_loopback: bool = False) -> Harness:
