@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 3.0
 _BYTES: Final = 64 * 1024 * 1024
-_CHUNKED: Final = b"transfer-encoding: chunked\r\n"
 
 
 class Transport(Protocol):
@@ -87,28 +86,3 @@ class Lingering:
 
         if self._dropped > _BYTES:
             self._transport.close()
-
-
-class Unchunked(Lingering):
-    """Answers a client of HTTP/1.0, which knows no chunks: the end of the connection is the end."""
-
-    __slots__ = ("_is_chunked", "_is_head")
-
-    def __init__(self, transport: Transport, timers: Timers) -> None:
-        super().__init__(transport, timers)
-        self._is_head = True
-        self._is_chunked = False
-        self.write = self._write
-
-    def _write(self, data: bytes) -> None:
-        # The head is one write, and so is every chunk: see uvicorn's cycle.
-        if self._is_head:
-            self._is_head = False
-            self._is_chunked = _CHUNKED in data.lower()
-            data = data.replace(_CHUNKED, b"") if self._is_chunked else data
-        elif self._is_chunked:
-            size, _, rest = data.partition(b"\r\n")
-            data = rest[: int(size, 16)] if size else b""
-
-        if data:
-            self._transport.write(data)

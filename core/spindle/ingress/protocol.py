@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from spindle.ingress.bounds import Bounds, Doorkeeper
-from spindle.ingress.lingering import Lingering, Unchunked
+from spindle.ingress.cycle import Cycle
+from spindle.ingress.lingering import Lingering
 from spindle.ingress.requests import new_request_id
 from spindle_spi.errors import GatewayError, InvalidArgument, Unavailable
 from spindle_spi.shapes import ENVELOPE
@@ -24,6 +26,8 @@ from spindle_spi.shapes import ENVELOPE
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
+
+    from uvicorn._types import ASGI3Application
 
     from spindle.ingress.proxies import TrustedProxies
 
@@ -41,6 +45,7 @@ class Protocol(HttpToolsProtocol):
     door = Doorkeeper()
     """Whoever serves gives a subclass one of its own: `protocol_over`."""
 
+    app: ASGI3Application
     _framing: Sequence[tuple[bytes, bytes]] = ()
     _has_begun = False
     """A first request came, so there is a `cycle`."""
@@ -145,7 +150,7 @@ class Protocol(HttpToolsProtocol):
         if self._proxies is not None:
             self._look_behind(self._proxies)
 
-        super().on_headers_complete()
+        self._begin()
         self._has_begun = True
         self._in_head = False
         self._body_fed = 0
@@ -154,10 +159,33 @@ class Protocol(HttpToolsProtocol):
         # From here on come trailers, and the request's headers are decided on already.
         self.headers = []
 
-        if self.scope["http_version"] != "1.1":
-            self.cycle.waiting_for_100_continue = False
-            self._way = Unchunked(self.transport, self.loop)
-            self.cycle.transport = self._way  # type: ignore[assignment]
+    def _begin(self) -> None:
+        """Hand the request to the application, or let it wait for the one before it."""
+        scope, parser = self.scope, self.parser
+        version = parser.get_http_version()
+        scope["method"] = parser.get_method().decode("ascii")
+        scope["http_version"] = version
+        url = httptools.parse_url(self.url)
+        scope["raw_path"] = url.path
+        path = url.path.decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["query_string"] = url.query or b""
+        # A client of HTTP/1.0 knows no answer before the answer.
+        self.expect_100_continue &= version == "1.1"
+        is_free = not self._has_begun or self.cycle.response_complete
+        self.cycle = Cycle(
+            scope,
+            self,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+
+        if is_free:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            # Sent ahead.
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def on_message_complete(self) -> None:
         """End the request; a declined upgrade only ended its head."""

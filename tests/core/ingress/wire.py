@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 import uvicorn
@@ -14,11 +14,13 @@ from spindle.ingress.protocol import protocol_over
 from spindle_spi.types import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from anyio.abc import SocketStream
 
     from spindle_spi.types import Message, Receive, Send
+
+Application: TypeAlias = "Callable[[Scope, Receive, Send], Awaitable[None]]"
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 
@@ -85,12 +87,16 @@ async def read_all(stream: SocketStream) -> bytes:
 
 
 @asynccontextmanager
-async def wired(bounds: Bounds = Bounds(), keep_alive: int = 5) -> AsyncGenerator[Wire]:  # noqa: B008
-    """Serve until the block is left."""
+async def wired(
+    bounds: Bounds = Bounds(),  # noqa: B008
+    keep_alive: int = 5,
+    app: Application | None = None,
+) -> AsyncGenerator[Wire]:
+    """Serve until the block is left: the wire's own application, or another one."""
     wire = Wire(Doorkeeper(bounds))
     server = uvicorn.Server(
         uvicorn.Config(
-            wire.app,
+            wire.app if app is None else app,
             http=protocol_over(wire.door),
             port=0,
             ws="none",
