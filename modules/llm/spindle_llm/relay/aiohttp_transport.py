@@ -1,4 +1,8 @@
-"""The transport over HTTP: one aiohttp session for each provider, every wait and size bounded."""
+"""The transport over HTTP: aiohttp's connections, one pool for each provider, all of it bounded.
+
+Of aiohttp the connections and the parser are used. A request of ours is one head and one body, so
+what its session does beside that (cookies, redirects, forms, a task to write with) is not needed.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +11,19 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from math import inf
+from typing import TYPE_CHECKING
 
 import aiohttp
+from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
 from spindle_llm.relay.transport import Transport, UpstreamRequest, UpstreamResponse
 from spindle_spi.errors import GatewayError, UpstreamError, UpstreamTimeout
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
 
 _POOL_WAIT = 30.0
 """Seconds a request waits for one of the provider's connections to come free."""
@@ -20,7 +31,11 @@ _POOL_WAIT = 30.0
 _STALE_WITHIN = 0.5
 """A pooled connection that the upstream has closed fails at once; one at work fails later."""
 
-_FOREIGN = (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError)
+_MOST_ROUTES = 1024
+_COPIED = 1024 * 1024
+"""Bytes of a body that is copied behind its head, which saves a write."""
+
+_FOREIGN = (aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError, OSError, ValueError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,25 +50,32 @@ class TransportLimits:
     verify_cert: bool = True
 
 
+class _Route:
+    """Where requests to one URL go."""
+
+    __slots__ = ("address", "host", "target")
+
+    def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
+        parsed = URL(url)
+        self.address = aiohttp.ClientRequest("POST", parsed, loop=loop)
+        """What the pool tells connections apart by; it is never sent."""
+        self.target = parsed.raw_path_qs
+        named = self.address.headers
+        self.host = "".join(
+            f"{name}: {named[name]}\r\n" for name in ("Host", "Authorization") if name in named
+        )
+
+
 class AiohttpTransport(Transport):
-    """Make it inside the running loop; the session belongs to it."""
+    """Make it inside the running loop; the connections belong to it."""
 
     def __init__(self, limits: TransportLimits) -> None:
         self._limits = limits
-        self._urls: dict[str, URL] = {}
-        self._timeout = aiohttp.ClientTimeout(
-            total=None, connect=_POOL_WAIT, sock_connect=limits.connect, sock_read=limits.silence
-        )
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=limits.connections,
-                keepalive_timeout=30.0,
-                ssl=bool(limits.verify_cert),
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=self._timeout,
-            trust_env=False,
-            raise_for_status=False,
+        self._loop = asyncio.get_running_loop()
+        self._routes: dict[str, _Route] = {}
+        self._timeout = self._bound(_POOL_WAIT)
+        self._connector = aiohttp.TCPConnector(
+            limit=limits.connections, keepalive_timeout=30.0, ssl=bool(limits.verify_cert)
         )
 
     async def open(self, request: UpstreamRequest) -> UpstreamResponse:
@@ -74,58 +96,128 @@ class AiohttpTransport(Transport):
             raise _translated(exc) from exc
 
     async def close(self) -> None:
-        """Close the session and what is open in it."""
-        await self._session.close()
+        """Close every connection."""
+        await self._connector.close()
 
     async def _send(self, request: UpstreamRequest) -> UpstreamResponse:
-        url = self._urls.get(request.url)
+        if self._connector.closed:
+            raise RuntimeError("The transport is closed.")
 
-        if url is None:
-            url = self._urls[request.url] = URL(request.url)
+        route = self._routes.get(request.url) or self._route(request.url)
+        timeout = self._timeout
 
-        response = await self._session.request(
-            request.method,
-            url,
-            data=request.body or None,
-            headers=request.headers,
-            allow_redirects=False,
-            timeout=self._timeout_of(request),
-        )
-        return AiohttpResponse(response)
+        if request.deadline is not None:
+            timeout = self._bound(request.deadline - time.monotonic())
 
-    def _timeout_of(self, request: UpstreamRequest) -> aiohttp.ClientTimeout:
-        if request.silence is None and request.deadline is None:
-            return self._timeout
+        head = _head(request, route)
+        connection = await self._connector.connect(route.address, [], timeout)
+        protocol, transport = connection.protocol, connection.transport
+
+        if protocol is None or transport is None:
+            connection.close()
+            raise aiohttp.ServerDisconnectedError
+
+        protocol.set_response_params(read_until_eof=True, skip_payload=request.method == "HEAD")
+
+        if len(request.body) <= _COPIED:
+            transport.write(head + request.body)
+        else:
+            transport.write(head)
+            transport.write(request.body)
 
         silence = min(request.silence or self._limits.silence, self._limits.silence)
-        total = None if request.deadline is None else request.deadline - time.monotonic()
+        response = AiohttpResponse(connection, protocol, self._loop, silence, request.deadline)
 
-        if total is not None and total <= 0:
+        try:
+            await response.begin()
+        except BaseException:
+            response.abandon()
+            raise
+
+        return response
+
+    def _route(self, url: str) -> _Route:
+        if len(self._routes) >= _MOST_ROUTES:
+            self._routes.clear()
+
+        route = self._routes[url] = _Route(url, self._loop)
+        return route
+
+    def _bound(self, seconds: float) -> aiohttp.ClientTimeout:
+        if seconds <= 0:
             raise UpstreamTimeout("The call's time was over before the upstream was asked.")
 
         return aiohttp.ClientTimeout(
-            total=total, connect=_POOL_WAIT, sock_connect=self._limits.connect, sock_read=silence
+            total=None,
+            connect=min(_POOL_WAIT, seconds),
+            sock_connect=min(self._limits.connect, seconds),
         )
 
 
 class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
-    """An answer of aiohttp; its own iterator, because a generator would cost a task to close."""
+    """An answer on its connection; its own iterator, because a generator costs a task to close.
 
-    __slots__ = ("_content", "_response")
+    One timer watches over it. It looks when the answer may have been silent for too long, so that
+    nothing is done about it for each read.
+    """
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
-        self._content = response.content
+    __slots__ = (
+        "_connection",
+        "_content",
+        "_deadline",
+        "_headers",
+        "_loop",
+        "_protocol",
+        "_silence",
+        "_status",
+        "_timer",
+        "_waits_since",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        protocol: ResponseHandler,
+        loop: asyncio.AbstractEventLoop,
+        silence: float,
+        deadline: float | None,
+    ) -> None:
+        self._connection = connection
+        self._protocol = protocol
+        self._loop = loop
+        self._silence = silence
+        self._deadline = inf if deadline is None else deadline
+        self._status = 0
+        self._headers: Mapping[str, str] = {}
+        self._content = aiohttp.EMPTY_PAYLOAD
+        self._waits_since = time.monotonic()
+        due = silence if deadline is None else min(silence, deadline - self._waits_since)
+        self._timer = loop.call_later(due, self._look)
 
     @property
     def status(self) -> int:
         """The HTTP status."""
-        return self._response.status
+        return self._status
 
     @property
     def headers(self) -> Mapping[str, str]:
         """The headers."""
-        return self._response.headers
+        return self._headers
+
+    async def begin(self) -> None:
+        """Wait for status and headers."""
+        while True:
+            message, content = await self._protocol.read()
+            status = message.code
+
+            # What is said before the answer is none.
+            if status >= 200 or status == 101:
+                break
+
+        self._status = status
+        self._headers = message.headers
+        self._content = content
+        self._waits_since = inf
 
     def chunks(self) -> AsyncIterator[bytes]:
         """Iterate over the body, one item per read."""
@@ -133,10 +225,14 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
 
     async def __anext__(self) -> bytes:
         """Return what the next read gives."""
+        self._waits_since = time.monotonic()
+
         try:
             data = await self._content.readany()
         except _FOREIGN as exc:
             raise _translated(exc) from exc
+
+        self._waits_since = inf
 
         if not data:
             raise StopAsyncIteration
@@ -151,10 +247,51 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
                     while await self._content.readany():
                         pass
 
+        self._timer.cancel()
+
         if self._content.at_eof():
-            self._response.release()
+            self._connection.release()
         else:
-            self._response.close()
+            self._connection.close()
+
+    def abandon(self) -> None:
+        """Close the connection."""
+        self._timer.cancel()
+        self._connection.close()
+
+    def _look(self) -> None:
+        """End a wait that has been too long."""
+        now = time.monotonic()
+        since = min(self._waits_since, now)
+        due = min(since + self._silence, self._deadline)
+
+        if due > now:
+            self._timer = self._loop.call_later(due - now, self._look)
+            return
+
+        late = aiohttp.SocketTimeoutError()
+
+        if self._status:
+            self._content.set_exception(late)
+        else:
+            self._protocol.set_exception(late)
+
+
+def _head(request: UpstreamRequest, route: _Route) -> bytes:
+    """Return the head of a request.
+
+    Raises:
+        ValueError: A header would be more than one.
+    """
+    headers = request.headers
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+
+    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers) or "\0" in lines:
+        raise ValueError("A header of a request is not valid.")
+
+    size = len(request.body)
+    length = f"Content-Length: {size}\r\n" if size or request.method == "POST" else ""
+    return f"{request.method} {route.target} HTTP/1.1\r\n{route.host}{lines}{length}\r\n".encode()
 
 
 def _translated(exc: Exception) -> GatewayError:
@@ -175,7 +312,7 @@ def _translated(exc: Exception) -> GatewayError:
     if isinstance(exc, aiohttp.ClientPayloadError):
         return UpstreamError("The upstream cut its answer.", code="upstream_cut")
 
-    if isinstance(exc, aiohttp.ClientResponseError | ValueError):
+    if isinstance(exc, HttpProcessingError | ValueError):
         return UpstreamError("The upstream does not speak HTTP.", code="upstream_garbage")
 
     return UpstreamError("The upstream closed the connection.", code="upstream_closed")
