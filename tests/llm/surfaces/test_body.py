@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from spindle_llm.surfaces.body import ClientGone, parse_chat, read_body
+from spindle_llm.surfaces.body import parse_chat
+from spindle_llm.surfaces.judging import ClientGone, read_body
 from spindle_spi.errors import InvalidArgument, Origin
 from spindle_spi.shapes import OPENAI
 from tests.llm.support.gateway import Client

@@ -26,7 +26,7 @@ from spindle_llm.chat.wire import (
     parse,
 )
 from spindle_llm.routing.names import model_names
-from spindle_llm.surfaces.body import ClientGone, read_body
+from spindle_llm.surfaces.judging import ClientGone, read_body
 from spindle_spi.errors import (
     FailedPrecondition,
     GatewayError,

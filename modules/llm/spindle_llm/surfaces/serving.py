@@ -8,9 +8,9 @@ import anyio
 
 from spindle_llm.relay.journal import Journal
 from spindle_llm.surfaces.admission import admitted
-from spindle_llm.surfaces.body import ClientGone, read_body
 from spindle_llm.surfaces.errors import send_error
 from spindle_llm.surfaces.exchange import Exchange
+from spindle_llm.surfaces.judging import ClientGone, read_body
 from spindle_spi.errors import GatewayError, Internal
 
 if TYPE_CHECKING:
