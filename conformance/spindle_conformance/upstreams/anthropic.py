@@ -25,6 +25,8 @@ class AnthropicSimulator(Simulator):
     """Anthropic."""
 
     dialect: Dialect = ANTHROPIC
+    wants_version: bool = True
+    """Whether it insists on `anthropic-version`, as others who speak its form do not."""
 
     key_headers: ClassVar[tuple[str, ...]] = ("x-api-key", "authorization")
 
@@ -96,10 +98,19 @@ class AnthropicSimulator(Simulator):
         return self.told(_entry(name))
 
     def _fault(self, request: Request) -> str | None:
-        if "anthropic-version" not in request.seen.headers:
+        if self.wants_version and "anthropic-version" not in request.seen.headers:
             return "anthropic-version: header is required"
 
         return None if request.is_object else "The request body is not valid JSON."
+
+
+def messages_routes(host: Simulator, prefix: str = "/v1") -> Routes:
+    """Return the routes of a server that speaks this form beside its own."""
+    own = AnthropicSimulator(wants_version=False, quirks=host.quirks)
+    return {
+        ("POST", f"{prefix}/messages"): own.messages,
+        ("POST", f"{prefix}/messages/count_tokens"): own.count,
+    }
 
 
 def _place(names: tuple[str, ...], name: str) -> int:

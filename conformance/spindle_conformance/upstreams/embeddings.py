@@ -72,7 +72,9 @@ def tokens_of(wanted: Wanted) -> int:
     return 0 if wanted.model == "embed-usage-zero" else sum(map(len, wanted.inputs))
 
 
-def openai_embeddings(wanted: Wanted, *, float_only: bool = False) -> JsonObject:
+def openai_embeddings(
+    wanted: Wanted, *, float_only: bool = False, counts_tokens: bool = True
+) -> JsonObject:
     """Return an answer in OpenAI's form."""
     encode = wanted.base64 and not float_only and wanted.model != "embed-float"
     data: list[Json] = [
@@ -86,7 +88,7 @@ def openai_embeddings(wanted: Wanted, *, float_only: bool = False) -> JsonObject
     body: JsonObject = {"object": "list", "data": data, "model": wanted.model}
 
     if wanted.model != "embed-usage-less":
-        tokens = tokens_of(wanted)
+        tokens = tokens_of(wanted) if counts_tokens else 0
         body["usage"] = {"prompt_tokens": tokens, "total_tokens": tokens}
 
     return body

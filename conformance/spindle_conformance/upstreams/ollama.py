@@ -116,7 +116,7 @@ class OllamaSimulator(Simulator):
     def tags(self, request: Request) -> Play:
         """List the models that are there."""
         del request
-        models: list[Json] = [self._entry(name) for name in (*self.names(), *EMBEDDING_MODELS)]
+        models: list[Json] = [self._entry(name) for name in self.all_names()]
         return self.listed({"models": models})
 
     def running(self, request: Request) -> Play:
@@ -142,7 +142,7 @@ class OllamaSimulator(Simulator):
         """Tell of one model."""
         name = string(request.body.get("model"))
 
-        if name not in (*self.names(), *EMBEDDING_MODELS):
+        if name not in self.all_names():
             return self.refuse(Failure.NO_MODEL, f"model '{name}' not found", status=404)
 
         info: JsonObject = {

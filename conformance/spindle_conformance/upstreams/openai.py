@@ -72,14 +72,14 @@ class OpenAISimulator(Simulator):
     def models(self, request: Request) -> Play:
         """List the models."""
         del request
-        data: list[Json] = [self.entry(name) for name in self.names()]
+        data: list[Json] = [self.entry(name) for name in self.all_names()]
         return self.listed({"object": "list", "data": data})
 
     def model(self, request: Request) -> Play:
         """Answer with one model."""
         name = request.path.partition("/models/")[2]
 
-        if name not in self.names():
+        if name not in self.all_names():
             return self.refuse(Failure.NO_MODEL, model=name)
 
         return self.told(self.entry(name))

@@ -18,6 +18,7 @@ from spindle_conformance.upstreams.requests import Asked, Request, request_of, s
 from spindle_conformance.upstreams.server import Ending, Play, Seen
 
 if TYPE_CHECKING:
+    from spindle_conformance.upstreams.answers import Answer
     from spindle_spi.types import Json
 
 Route: TypeAlias = Callable[[Request], Play]
@@ -78,7 +79,7 @@ class Simulator(ABC):
         if Quirk.DISABLED in self.quirks:
             return Play(status=401)
 
-        if not self._is_known(request):
+        if not self.is_known(request):
             return self.refuse(Failure.UNAUTHORIZED, key=request.key)
 
         routes = self.routes()
@@ -108,9 +109,9 @@ class Simulator(ABC):
         problem = Problem(failure=failure, message=message, key=key, model=model, status=status)
         return self.dialect.refuse(problem)
 
-    def played(self, asked: Asked, dialect: Dialect | None = None) -> Play:
-        """Return what happens to a chat that is well-formed."""
-        speaks = dialect or self.dialect
+    def played(self, asked: Asked, adjust: Callable[[Answer], Answer] | None = None) -> Play:
+        """Return what happens to a chat that is well-formed; `adjust` may change its answer."""
+        speaks = self.dialect
         act = act_for(asked)
 
         if act is None:
@@ -119,6 +120,7 @@ class Simulator(ABC):
         speaks = speaks.asked_for_usage(asked.wants_usage).in_manner(act.manner)
         act = _timed(act, speaks)
         answer = speaks.fitted(act.answer)
+        answer = answer if adjust is None else adjust(answer)
 
         if answer.fault is None and not speaks.expresses(answer):
             return speaks.refuse(Problem(failure=Failure.NO_MODEL, model=asked.model))
@@ -129,7 +131,11 @@ class Simulator(ABC):
     def names(self) -> tuple[str, ...]:
         """Return the names of the models there are: those that this dialect can play."""
         odd = ODD_NAMES if Quirk.ODD_NAMES in self.quirks else ()
-        return (*odd, *(name for name in act_names() if self._plays(name)))
+        return (*odd, *(name for name in act_names() if self.plays(name)))
+
+    def all_names(self) -> tuple[str, ...]:
+        """Return the names of the models there are, those for embeddings among them."""
+        return (*self.names(), *EMBEDDING_MODELS)
 
     def listed(self, body: Json) -> Play:
         """Return a list of models, or the silence instead of one."""
@@ -142,7 +148,9 @@ class Simulator(ABC):
         """Return a good answer."""
         return Play(body=dump(body), headers=self.dialect.headers)
 
-    def embedded(self, request: Request, *, float_only: bool = False) -> Play:
+    def embedded(
+        self, request: Request, *, float_only: bool = False, counts_tokens: bool = True
+    ) -> Play:
         """Return what happens to an embedding request in OpenAI's form."""
         wanted = wanted_in(request.body)
 
@@ -155,7 +163,9 @@ class Simulator(ABC):
         if wanted.model not in EMBEDDING_MODELS:
             return self.refuse(Failure.NO_MODEL, model=wanted.model)
 
-        return self.told(openai_embeddings(wanted, float_only=float_only))
+        return self.told(
+            openai_embeddings(wanted, float_only=float_only, counts_tokens=counts_tokens)
+        )
 
     def failed(self, request: Request) -> Play | None:
         """Return what happens where the model's name says that it goes wrong."""
@@ -171,7 +181,8 @@ class Simulator(ABC):
 
         return self.dialect.play(act.answer, stream=False)
 
-    def _plays(self, name: str) -> bool:
+    def plays(self, name: str) -> bool:
+        """Tell whether a name stands for something that this dialect can say."""
         act = act_for(Asked(model=name))
 
         if act is None:
@@ -182,7 +193,8 @@ class Simulator(ABC):
         answer = act.answer
         return not is_same and (answer.fault is not None or speaks.expresses(speaks.fitted(answer)))
 
-    def _is_known(self, request: Request) -> bool:
+    def is_known(self, request: Request) -> bool:
+        """Tell whether the credential is good."""
         if self.key is None or request.path in self.open_paths:
             return True
 

@@ -8,8 +8,15 @@ from typing import TYPE_CHECKING
 import anyio
 
 from spindle_conformance.upstreams.anthropic import AnthropicSimulator
+from spindle_conformance.upstreams.azure_openai import AzureOpenAISimulator
+from spindle_conformance.upstreams.cortexso import CortexSimulator
+from spindle_conformance.upstreams.gpt4all import GPT4AllSimulator
+from spindle_conformance.upstreams.jan import JanSimulator
+from spindle_conformance.upstreams.lm_studio import LMStudioSimulator
+from spindle_conformance.upstreams.localai import LocalAISimulator
 from spindle_conformance.upstreams.ollama import OllamaSimulator
 from spindle_conformance.upstreams.openai import OpenAISimulator
+from spindle_conformance.upstreams.openrouter import OpenRouterSimulator
 from spindle_conformance.upstreams.server import ScriptedServer
 
 if TYPE_CHECKING:
@@ -21,6 +28,13 @@ SIMULATORS: Mapping[str, SimulatorMaker] = {
     "openai": OpenAISimulator,
     "anthropic": AnthropicSimulator,
     "ollama": OllamaSimulator,
+    "lm_studio": LMStudioSimulator,
+    "jan": JanSimulator,
+    "gpt4all": GPT4AllSimulator,
+    "localai": LocalAISimulator,
+    "cortexso": CortexSimulator,
+    "openrouter": OpenRouterSimulator,
+    "azure_openai": AzureOpenAISimulator,
 }
 
 

@@ -10,6 +10,7 @@ import anyio
 import httpx2
 import pytest
 
+from spindle_conformance.upstreams.embeddings import MODELS
 from spindle_conformance.upstreams.openai import answer
 from spindle_conformance.upstreams.plays import PLAIN_TEXT, model_names
 from spindle_conformance.upstreams.scripts import dump
@@ -105,7 +106,7 @@ async def test_models_are_listed_and_other_paths_are_unknown() -> None:
     ask = partial(Seen, headers={})
     listed = json.loads(answer(ask(method="GET", path="/v1/models")).body)
 
-    assert [entry["id"] for entry in listed["data"]] == list(model_names())
+    assert [entry["id"] for entry in listed["data"]] == [*model_names(), *MODELS]
     assert answer(ask(method="GET", path="/v1/chat/completions")).status == 404
     assert answer(ask(method="POST", path="/v1/chat/completions", body=b"[]")).status == 400
     assert answer(ask(method="POST", path="/v1/chat/completions", body=b"{")).status == 400

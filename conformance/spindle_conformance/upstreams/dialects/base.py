@@ -56,8 +56,9 @@ class Dialect(ABC):
     def told(self, problem: Problem) -> Json:
         """Return a refusal's body; a text is sent as it is."""
 
-    def told_in_stream(self, problem: Problem) -> JsonObject:
-        """Return the event that tells of a failure in a stream."""
+    def told_in_stream(self, problem: Problem, answer: Answer) -> JsonObject:
+        """Return the event that tells of a failure in the stream of an answer."""
+        del answer
         told = self.told(problem)
         return told if isinstance(told, dict) else {"error": told}
 
@@ -123,7 +124,7 @@ class Dialect(ABC):
         events = self.events(answer)[: fault.after]
 
         if fault.how is How.ERROR:
-            events = (*events, self.told_in_stream(fault.problem))
+            events = (*events, self.told_in_stream(fault.problem, answer))
 
         return self.framed(events, replace(framing, done=False))
 

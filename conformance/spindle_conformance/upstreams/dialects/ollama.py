@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from spindle_conformance.upstreams.answers import Answer, Call, Capability, Finish, Text, Thought
 from spindle_conformance.upstreams.dialects.base import Dialect, words
-from spindle_conformance.upstreams.dialects.openai import OPENAI_FINISHES, OpenAIDialect
+from spindle_conformance.upstreams.dialects.openai import LOCAL_FINISHES, OpenAIDialect
 from spindle_conformance.upstreams.dialects.openai_parts import Form, token_logprob
 from spindle_conformance.upstreams.faults import Failure, Problem
 from spindle_conformance.upstreams.framing import frame_lines
@@ -160,7 +160,8 @@ class OllamaCompatibleDialect(OpenAIDialect):
     name: str = "ollama-compatible"
     headers: tuple[tuple[str, str], ...] = ()
     capabilities: frozenset[Capability] = CAPABILITIES | {Capability.BROKEN_ARGUMENTS}
-    finishes: frozenset[Finish] = OPENAI_FINISHES - {Finish.CONTENT_FILTER}
+    finishes: frozenset[Finish] = LOCAL_FINISHES
+    usage_details: bool = False
     fingerprint: str = "fp_ollama"
     form: Form = Form(reasoning_field="reasoning", with_refusal=False, calls_at_once=True)
 

@@ -59,6 +59,29 @@ OPENAI_CAPABILITIES = frozenset(Capability) - {
     Capability.CITATIONS,
     Capability.ORDER,
 }
+HEADERS = (
+    ("x-request-id", "req-upstream"),
+    ("openai-processing-ms", "12"),
+    ("openai-version", "2020-10-01"),
+    *(
+        (f"x-ratelimit-{figure}-{what}", value)
+        for what in ("requests", "tokens")
+        for figure, value in (("limit", "10000"), ("remaining", "9999"), ("reset", "6m0s"))
+    ),
+)
+"""Of every answer of OpenAI itself."""
+LOCAL_CAPABILITIES = frozenset(
+    {
+        Capability.STREAM,
+        Capability.REASONING,
+        Capability.CALLS,
+        Capability.CALL_IDS,
+        Capability.BROKEN_ARGUMENTS,
+        Capability.NO_USAGE,
+    }
+)
+"""What servers of local models say in OpenAI's form."""
+LOCAL_FINISHES = frozenset({Finish.STOP, Finish.LENGTH, Finish.TOOL_CALLS, Finish.NONE})
 OPENAI_FINISHES = frozenset(
     {Finish.STOP, Finish.LENGTH, Finish.TOOL_CALLS, Finish.CONTENT_FILTER, Finish.NONE}
 )
@@ -98,13 +121,15 @@ class OpenAIDialect(Dialect):
     name: str = "openai"
     capabilities: frozenset[Capability] = OPENAI_CAPABILITIES
     finishes: frozenset[Finish] = OPENAI_FINISHES
-    headers: tuple[tuple[str, str], ...] = (("x-request-id", "req-upstream"),)
+    headers: tuple[tuple[str, str], ...] = HEADERS
     opening: int = 1
     form: Form = Form()
     """How parts are written."""
     usage_place: UsagePlace = UsagePlace.ALONE
     finish_alone: bool = True
     """Whether the finish reason comes in a chunk of its own, with an empty delta."""
+    usage_details: bool = True
+    """Whether a usage has more than the three counts everybody gives."""
     fingerprint: str = ""
     sloppy: Sloppiness = Sloppiness.NONE
 
@@ -122,7 +147,7 @@ class OpenAIDialect(Dialect):
         ]
 
         if answer.usage is not None:
-            body["usage"] = usage_object(answer.usage)
+            body["usage"] = self.usage(answer.usage)
 
         return body
 
@@ -179,6 +204,15 @@ class OpenAIDialect(Dialect):
 
         return head
 
+    def usage(self, usage: Usage) -> JsonObject:
+        """Return token counts."""
+        counts = usage_object(usage)
+
+        if self.usage_details:
+            return counts
+
+        return {name: count for name, count in counts.items() if isinstance(count, int)}
+
     def chunk(self, answer: Answer, index: int, delta: Delta) -> JsonObject:
         """Return one chunk of one choice."""
         chunk = self.head(answer, "chat.completion.chunk")
@@ -217,19 +251,19 @@ class OpenAIDialect(Dialect):
         if place is UsagePlace.EVERY:
             for number, chunk in enumerate(chunks):
                 so_far = min(number, usage.completion)
-                chunk["usage"] = usage_object(replace(usage, completion=so_far))
+                chunk["usage"] = self.usage(replace(usage, completion=so_far))
 
-            chunks[-1]["usage"] = usage_object(usage)
+            chunks[-1]["usage"] = self.usage(usage)
             return
 
         for chunk in chunks:
             chunk["usage"] = None
 
         if place is UsagePlace.FILLED:
-            chunks[-1]["usage"] = usage_object(usage)
+            chunks[-1]["usage"] = self.usage(usage)
         else:
             last = self.head(answer, "chat.completion.chunk")
-            chunks.append({**last, "choices": [], "usage": usage_object(usage)})
+            chunks.append({**last, "choices": [], "usage": self.usage(usage)})
 
 
 _MANNERS: dict[str, Callable[[OpenAIDialect], OpenAIDialect]] = {
