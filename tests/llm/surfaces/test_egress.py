@@ -93,6 +93,22 @@ def test_all_but_the_name_goes_out_byte_for_byte() -> None:
     assert _out(body) == _renamed(body)
 
 
+def test_spaces_between_the_tokens_are_kept() -> None:
+    """As encoders write by default: only the member with the name is written anew."""
+    body = b"".join(
+        (
+            ROLE,
+            _event({"content": "a"}, obfuscation="xyz"),
+            _event({"content": 'b"\\n\u00e9'}, obfuscation=""),
+            _event({"content": '"delta": {"content": "c"'}),
+            _event({"content": "d"}),
+            STOP,
+        )
+    )
+    loose = body.replace(b'":', b'": ').replace(b',"', b', "')
+    assert _out(loose + DONE) == loose.replace(b'"model": "m"', b'"model":' + RENAMED) + DONE
+
+
 def test_padding_that_changes_from_event_to_event_is_kept() -> None:
     """Upstreams that hide lengths pad each event differently."""
     body = ROLE + b"".join(

@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 
 DONE = b"data: [DONE]\n\n"
 
-_DELTA = b'"delta":{'
+_DELTA = re.compile(rb'"delta": ?\{')
 _TEXT = re.compile(
-    rb'"(?:content|reasoning_content|reasoning|refusal)":"[^"\\\x00-\x1f]*'
+    rb'"(?:content|reasoning_content|reasoning|refusal)": ?"[^"\\\x00-\x1f]*'
     rb'(?:\\(?:["\\/bfnrt]|u(?:[0-9abcefABCEF][0-9a-fA-F]{3}|[dD][0-7][0-9a-fA-F]{2}))'
     rb'[^"\\\x00-\x1f]*)*"'
 )
-_PADDING = re.compile(rb',"obfuscation":"[0-9A-Za-z]*"\}')
+_PADDING = re.compile(rb', ?"obfuscation": ?"[0-9A-Za-z]*"\}')
+_PADDING_LAST = re.compile(_PADDING.pattern + rb"\Z")
 _TEXT_KEYS = frozenset({"content", "reasoning_content", "reasoning", "refusal"})
 
 
@@ -160,19 +161,25 @@ class StreamEgress:
 
     def _learn(self, chunk: JsonObject, raw: bytes) -> None:
         """Take an event that is nothing but text as the form of those to come."""
-        if not _is_only_text(chunk) or raw.count(_DELTA) != 1 or b"\n" in raw:
+        if not _is_only_text(chunk) or b"\n" in raw:
             return
 
-        start = raw.index(_DELTA) + len(_DELTA)
+        deltas = list(_DELTA.finditer(raw))
+
+        if len(deltas) != 1:
+            return
+
+        start = deltas[0].end()
         match = _TEXT.match(raw, start)
         head = rename_model(raw[:start], self._model)
 
         if match is None or head is None or b'"model"' in raw[match.end() :]:
             return
 
-        padding = raw.rfind(b',"obfuscation":')
-        self._padded = padding >= match.end() and bool(_PADDING.fullmatch(raw, padding))
-        self._tail = raw[match.end() : padding] if self._padded else raw[match.end() :]
+        padding = _PADDING_LAST.search(raw, match.end())
+        end = len(raw) if padding is None else padding.start()
+        self._padded = padding is not None
+        self._tail = raw[match.end() : end]
         self._head = raw[:start]
         self._new_head = b"data: " + head
 
