@@ -126,6 +126,7 @@ class ModelBody(Governance):
     model_type: Literal["llm", "vlm", "embeddings", "vision", "unknown"] = "llm"
     context_window: Tokens | None = None
     max_output_tokens: Tokens | None = None
+    dimensions: Tokens | None = None
     supports: tuple[Capability, ...] = ("chat", "streaming")
     input_price: Price | None = None
     output_price: Price | None = None

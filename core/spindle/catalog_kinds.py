@@ -96,6 +96,7 @@ def _model(body: Governance) -> tuple[str, RecordSpec]:
         model_type=body.model_type,
         context_window=body.context_window,
         max_output_tokens=body.max_output_tokens,
+        dimensions=body.dimensions,
         supports=body.supports,
         input_price=body.input_price,
         output_price=body.output_price,

@@ -139,6 +139,19 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Embedded:
+    """What a call for embeddings made; of the texts themselves only a hash."""
+
+    count: int
+    """Vectors of the answer."""
+    dimension: int | None = None
+    """Numbers in each of them; None when there is none."""
+    input_hash: str | None = None
+    cached_count: int = 0
+    """How many of the vectors were kept from an earlier call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of an admitted call; the core prices and records it."""
 
@@ -152,6 +165,11 @@ class Outcome:
     """Name of the record that answered, when it was an alternative."""
     finish_reasons: tuple[str, ...] = ()
     error_code: str | None = None
+    idempotency_key: str | None = None
+    """What makes an equal call this call, for who looks for repetitions."""
+    cache_hit: bool = False
+    """True when nothing was asked of an upstream."""
+    embedded: Embedded | None = None
 
 
 def is_unhooked(permit: Permit, outcome: Outcome, receipts: AbstractSet[HookPhase]) -> bool:

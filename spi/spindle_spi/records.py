@@ -101,6 +101,8 @@ class ModelSpec:
     """llm, vlm, embeddings, vision or unknown."""
     context_window: int | None = None
     max_output_tokens: int | None = None
+    dimensions: int | None = None
+    """Numbers in a vector of an embedding model; None when nobody said."""
     supports: tuple[str, ...] = ("chat", "streaming")
     """Of: chat, streaming, function_calling, vision, embedding."""
     input_price: float | None = None

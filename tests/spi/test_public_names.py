@@ -16,8 +16,8 @@ from tests.spi.derived import modules_of_the_contract
 
 NAMES = {
     "admission": (
-        "Attempt Estimate Grant Lease Limits Outcome Permit Settlement Status TokenUsage "
-        "is_unhooked limits_of"
+        "Attempt Embedded Estimate Grant Lease Limits Outcome Permit Settlement Status "
+        "TokenUsage is_unhooked limits_of"
     ),
     "annotations": (
         "Annotation entries_of fields_of is_dataclass is_enum is_json is_optional no_wire_form "

@@ -97,6 +97,7 @@ class ModelChanges(Governed):
     supports_embedding: bool | None = None
     context_window: int | None = None
     max_output_tokens: int | None = None
+    dimensions: int | None = None
     input_price: Number | None = None
     output_price: Number | None = None
     cache_read_price: Number | None = None
@@ -147,7 +148,7 @@ def model_data(body: ModelChanges, before: ModelSpec | None = None) -> JsonObjec
     """Return what a body gives, in the catalog's words; `before` says what it could until now."""
     given = _given(body)
     prices = ("input_price", "output_price", "cache_read_price", "cache_write_price")
-    same = ("context_window", "max_output_tokens", *prices)
+    same = ("context_window", "max_output_tokens", "dimensions", *prices)
     data: JsonObject = {
         key: given[key]
         for key in (*_GOVERNED, *same, "aliases", "fallbacks", "deprecated", "facts")
@@ -256,6 +257,7 @@ def model_shown(
         "context_window": spec.context_window,
         "max_tokens": spec.max_output_tokens,
         "max_output_tokens": spec.max_output_tokens,
+        "dimensions": spec.dimensions,
         "cost_metrics": {
             "input": spec.input_price,
             "output": spec.output_price,

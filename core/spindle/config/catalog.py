@@ -47,6 +47,8 @@ class ModelEntry(Declared):
     aliases: tuple[Text, ...] = ()
     context_window: Tokens | None = None
     max_output_tokens: Tokens | None = None
+    dimensions: Tokens | None = None
+    """Numbers in a vector of an embedding model."""
     supports: tuple[Capability, ...] = ("chat", "streaming")
     input_price: Price | None = None
     output_price: Price | None = None

@@ -258,6 +258,7 @@ def _model_spec(provider: str, model: ModelEntry) -> ModelSpec:
         model_type="embeddings" if model.supports == ("embedding",) else "llm",
         context_window=model.context_window,
         max_output_tokens=model.max_output_tokens,
+        dimensions=model.dimensions,
         supports=model.supports,
         input_price=model.input_price,
         output_price=model.output_price,

@@ -268,6 +268,7 @@ _REGISTERED_MODEL: Final = record(
     context_window=MAYBE_WHOLE,
     max_tokens=MAYBE_WHOLE,
     max_output_tokens=MAYBE_WHOLE,
+    dimensions=MAYBE_WHOLE,
     cost_metrics=record(
         "CostMetrics",
         input=MAYBE_NUMBER,
