@@ -74,6 +74,11 @@ class Adapter(ABC):
     ) -> GatewayError:
         """Return what a client is told of an answer that is no success."""
 
+    def shown_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Return what of an answer's headers a client may see, beside what all providers share."""
+        del headers
+        return {}
+
     async def models(self, inquiry: Inquiry) -> Sequence[PublishedRecord]:
         """Return the models a provider lists, with all it says of them; none when it has no list.
 

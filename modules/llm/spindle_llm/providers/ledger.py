@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from spindle_llm.providers.extensions import ANTHROPIC, lost_natives
 from spindle_spi.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ class Ledger:
         for name, value in request.items():
             fate = self.fate(name)
 
-            if fate in (Fate.PASSED, Fate.TRANSLATED):
+            if name == ANTHROPIC and fate is not Fate.TRANSLATED:
+                dropped += lost_natives(value)
+            elif fate in (Fate.PASSED, Fate.TRANSLATED):
                 kept[name] = value
             elif asks_for_nothing(name, value):
                 continue

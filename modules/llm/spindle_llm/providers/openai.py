@@ -9,6 +9,7 @@ import msgspec
 from spindle_llm.providers.base import Adapter
 from spindle_llm.providers.capabilities import ServiceCapabilities
 from spindle_llm.providers.inquiry import require_success
+from spindle_llm.providers.ledger import Ledger
 from spindle_llm.providers.openai_chat import OpenAiChat
 from spindle_llm.providers.openai_embeddings import OpenAiEmbeddings
 from spindle_llm.providers.refusals import refusal_of
@@ -34,7 +35,9 @@ class OpenAiAdapter(Adapter):
     title: ClassVar[str] = "OpenAI"
     default_base: ClassVar[str | None] = "https://api.openai.com/v1"
     capabilities: ClassVar[ServiceCapabilities] = ServiceCapabilities(embedding=True)
-    chat_dialect: ClassVar[ChatDialect] = OpenAiChat()
+    chat_dialect: ClassVar[ChatDialect] = OpenAiChat(
+        Ledger(dropped=frozenset({"top_k"})), keeps_reasoning=False
+    )
     embeddings_dialect: ClassVar[EmbeddingsDialect | None] = OpenAiEmbeddings()
 
     def chat(self, provider: ProviderSpec, model: ModelSpec, given: Container[str]) -> ChatDialect:
@@ -88,6 +91,7 @@ class OpenAiCompatibleAdapter(OpenAiAdapter):
     provider_type: ClassVar[str] = "openai_compatible"
     title: ClassVar[str] = "OpenAI-compatible"
     default_base: ClassVar[str | None] = None
+    chat_dialect: ClassVar[ChatDialect] = OpenAiChat()
 
 
 class _Listed(msgspec.Struct):

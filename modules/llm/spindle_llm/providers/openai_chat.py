@@ -12,6 +12,7 @@ from spindle_llm.providers.dialect import (
     Form,
     StreamDecoder,
 )
+from spindle_llm.providers.extensions import ANTHROPIC, without_extensions
 from spindle_llm.providers.ledger import Ledger
 from spindle_llm.providers.urls import join_url
 from spindle_llm.relay.wire_json import encode, read_object, request_too_deep
@@ -39,8 +40,13 @@ class OpenAiChat(ChatDialect):
         *,
         renamed: Mapping[str, str] | None = None,
         has_developer: bool = True,
+        keeps_reasoning: bool = True,
     ) -> None:
-        """Take the fates of parameters, new names of some, and whether `developer` is a role."""
+        """Take the fates of parameters, new names of some, and what messages may hold.
+
+        `has_developer`: that is a role. `keeps_reasoning`: thoughts of earlier turns are read.
+        """
+        self._keeps_reasoning = keeps_reasoning
         self._renamed = dict(renamed or {})
         self._has_developer = has_developer
         known = ledger or Ledger()
@@ -70,6 +76,9 @@ class OpenAiChat(ChatDialect):
         """
         del spec
         kept, dropped = self.ledger.judge(request)
+
+        if ANTHROPIC in request:
+            dropped += without_extensions(kept, keeps_reasoning=self._keeps_reasoning)
 
         for old, new in self._renamed.items():
             if old in kept:

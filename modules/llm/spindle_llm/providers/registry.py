@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spindle_llm.providers.anthropic import AnthropicAdapter
 from spindle_llm.providers.mock import MockAdapter
 from spindle_llm.providers.openai import OpenAiAdapter, OpenAiCompatibleAdapter
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 ADAPTERS: tuple[type[Adapter], ...] = (
     OpenAiAdapter,
     OpenAiCompatibleAdapter,
+    AnthropicAdapter,
     MockAdapter,
 )
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from spindle_llm.relay.reasoning import DETAILS, merge_details
+
 if TYPE_CHECKING:
     from spindle_spi.types import Json, JsonObject
 
+_OF_THE_END = ("native_finish_reason", "stop_reason")
+"""Members of a choice that say more of its end."""
 _APART = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation"})
 
 
@@ -65,6 +69,7 @@ class _FoldedChoice:
         self._calls: dict[int, JsonObject] = {}
         self._logprobs: JsonObject = {}
         self._finish: Json = None
+        self._end: JsonObject = {}
 
     def add(self, entry: JsonObject) -> None:
         delta = entry.get("delta")
@@ -73,6 +78,8 @@ class _FoldedChoice:
             if name == "tool_calls":
                 for call in _objects(value):
                     self._add_call(call)
+            elif name == DETAILS:
+                merge_details(self._message, value)
             else:
                 _merge(self._message, name, value)
 
@@ -82,6 +89,10 @@ class _FoldedChoice:
             _merge(self._logprobs, name, value)
 
         self._finish = entry.get("finish_reason") or self._finish
+
+        for name in _OF_THE_END:
+            if entry.get(name) is not None:
+                self._end[name] = entry[name]
 
     def folded(self, index: int) -> JsonObject:
         message = dict(self._message)
@@ -96,6 +107,7 @@ class _FoldedChoice:
             "message": message,
             "logprobs": self._logprobs or None,
             "finish_reason": self._finish,
+            **self._end,
         }
 
     def _add_call(self, delta: JsonObject) -> None:

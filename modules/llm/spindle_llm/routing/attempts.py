@@ -156,7 +156,7 @@ async def _open(
     opened = Opened(response, upstream, record, dialect, len(encoded.body))
 
     try:
-        journal.headers = _shown(response.headers)
+        journal.headers = _shown(response.headers, upstream.adapter.shown_headers(response.headers))
         journal.dropped = encoded.dropped
 
         if 200 <= response.status < 300:
@@ -185,8 +185,8 @@ async def _error_body(response: UpstreamResponse) -> bytes:
     return said[:_ERROR_BODY_LIMIT]
 
 
-def _shown(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Return the upstream's headers that a client may see."""
+def _shown(headers: Mapping[str, str], own: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Return the upstream's headers that a client may see, with those its adapter adds."""
     shown: list[tuple[bytes, bytes]] = []
 
     for name, value in headers.items():
@@ -195,6 +195,9 @@ def _shown(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
         if lower in _FORWARDED or lower.startswith(_RATE_LIMITS):
             shown.append((lower.encode("latin-1"), value.encode("latin-1", "replace")))
 
+    shown += [
+        (name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in own.items()
+    ]
     return shown
 
 
