@@ -51,6 +51,10 @@ test: $(STAMP) ## run the whole test suite: make test ARGS="tests/core -x"
 test-postgresql: $(STAMP) ## the core's tests over PostgreSQL (127.0.0.1:5432, user postgres) in place of SQLite
 	@SPINDLE_TEST_ENGINE=postgresql $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(ON_POSTGRESQL) $(ARGS)
 
+.PHONY: sdk
+sdk: $(STAMP) ## the SDKs people use, each in an environment of its own, against a gateway
+	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup tests/sdk $(ARGS)
+
 .PHONY: check
 check: $(STAMP) ## everything CI asks of a change, with the seconds of each leg
 	@sh scripts/legs.sh $(CHECKS)

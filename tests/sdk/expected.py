@@ -39,6 +39,56 @@ _RETRIES = (
     "retries.honour_retry_after_ms",
 )
 
+_LANGCHAIN = (
+    "chat.unary",
+    "chat.async",
+    "chat.stream",
+    "chat.tools_unary",
+    "chat.tools_stream",
+    "chat.structured",
+    "chat.structured_by_tool",
+    "chat.structured_stream",
+    "chat.refusal",
+    "chat.choices",
+    "chat.hard_name",
+    "chat.batch",
+    "errors.by_class",
+    "errors.in_stream",
+    "retries.none_when_told_not_to",
+    "retries.on_5xx",
+    "retries.honour_retry_after_ms",
+)
+_PYDANTIC_AI = (
+    "chat.unary",
+    "chat.stream",
+    "chat.tools_unary",
+    "chat.tools_stream",
+    "chat.structured_native",
+    "chat.structured_by_tool",
+    "chat.structured_by_prompt",
+    "chat.reasoning",
+    "chat.history",
+    "chat.hard_name",
+    "errors.by_status",
+    "errors.in_stream",
+    "retries.none_when_told_not_to",
+    "retries.honour_retry_after_ms",
+)
+_VERCEL_CHAT = ("unary", "stream", "tools_unary", "tools_stream", "structured", "hard_name")
+_VERCEL_AI = (
+    *(f"{provider}.{name}" for provider in ("compatible", "openai") for name in _VERCEL_CHAT),
+    "compatible.reasoning",
+    "errors.by_status",
+    "errors.in_stream",
+    "retries.on_5xx",
+    "retries.none_on_the_callers_fault",
+    "retries.honour_retry_after_ms",
+)
+
 CHECKS: dict[str, tuple[str, ...]] = {
     "openai_python": (*_OPENAI_CHAT, "chat.async", *_ERRORS, "errors.async", *_RETRIES),
+    "openai_node": (*_OPENAI_CHAT, "chat.tools_runner", *_ERRORS, *_RETRIES),
+    "langchain": _LANGCHAIN,
+    "pydantic_ai": _PYDANTIC_AI,
+    "vercel_ai": _VERCEL_AI,
 }

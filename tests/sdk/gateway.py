@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from tests.sdk.environments import ROOT
-from tests.sdk.upstream import HARD_NAME
+from tests.sdk.upstream import FAILING_ONCE, HARD_NAME
 from tests.support.spindle_process import SpindleProcess, clean_environment, running_spindle
 from tests.support.upstream_process import running_upstream
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MODELS = (
     *("plain", "echo", "tools", "parallel-tools", "reasoning", "length", "choices", "cut", "html"),
     *("in-stream-error", "error-400", "error-401", "error-429", "error-500", "error-503"),
-    *("refusal", "structured", "fussy", "limited", "broken", HARD_NAME),
+    *("refusal", "structured", "fussy", *FAILING_ONCE, HARD_NAME),
 )
 _CAPABILITIES: list[Json] = ["chat", "streaming", "function_calling"]
 
@@ -52,7 +52,6 @@ async def running_gateway(home: Path) -> AsyncGenerator[dict[str, str]]:
         yield {
             **clean_environment(),
             "PYTHONPATH": str(ROOT),
-            "PYTHONWARNINGS": "default",
             "SPINDLE_URL": process.url,
             "SPINDLE_TOKEN": await _token(
                 process, {"name": "dev", "role": "developer", "teams": ["red"]}

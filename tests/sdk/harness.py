@@ -130,22 +130,25 @@ def get(path: str) -> Any:
 
 def run() -> None:
     """Run every check, or those named on the command line, and print what was found."""
-    wanted = sys.argv[1:] or list(_checks)
+    # One loop for all: a client whose loop is gone cannot close what it holds.
+    with asyncio.Runner() as runner:
+        for name in sys.argv[1:] or list(_checks):
+            detail = _finding(name, runner)
+            sys.stdout.write(json.dumps({"name": name, "ok": not detail, "detail": detail}) + "\n")
+            sys.stdout.flush()
 
-    for name in wanted:
-        detail = ""
 
-        # The edge of this process: whatever a check raises is its finding.
-        try:
-            result = _checks[name]()
+def _finding(name: str, runner: asyncio.Runner) -> str:
+    # The edge of this process: whatever a check raises is its finding.
+    try:
+        result = _checks[name]()
 
-            if inspect.isawaitable(result):
-                asyncio.run(_finished(result))
-        except Exception as exc:  # noqa: BLE001
-            detail = "".join(traceback.format_exception(exc))[-4000:]
+        if inspect.isawaitable(result):
+            runner.run(_finished(result))
+    except Exception as exc:  # noqa: BLE001
+        return "".join(traceback.format_exception(exc))[-4000:]
 
-        sys.stdout.write(json.dumps({"name": name, "ok": not detail, "detail": detail}) + "\n")
-        sys.stdout.flush()
+    return ""
 
 
 async def _finished(result: Awaitable[None]) -> None:

@@ -6,7 +6,7 @@ Each SDK's script runs once; each of its checks is a test here.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 import anyio.to_thread
@@ -24,60 +24,85 @@ _RUN_SECONDS = 120.0
 class Report:
     """What one script found."""
 
-    found: dict[str, JsonObject]
+    found: dict[str, JsonObject] = field(default_factory=dict[str, JsonObject])
     """The findings by the names of the checks."""
-    rest: str
+    rest: str = ""
     """What else it said."""
+    unavailable: str = ""
+    """Why it could not run here."""
 
 
-@pytest.fixture(scope="module")
-async def report(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Report:
-    sdk: str = request.param
+@dataclass(slots=True)
+class Reports:
+    """The reports of this process: a script runs when its report is asked for first."""
 
-    try:
-        arguments, folder = await anyio.to_thread.run_sync(command, sdk)
-    except EnvironmentUnavailable as exc:
-        pytest.skip(f"NO ENVIRONMENT FOR {sdk}: not tested. {exc}")
+    folder: pytest.TempPathFactory
+    _made: dict[str, Report] = field(default_factory=dict[str, Report])
 
-    async with running_gateway(tmp_path_factory.mktemp(sdk)) as environment:
-        with anyio.fail_after(_RUN_SECONDS):
-            finished = await anyio.run_process(arguments, env=environment, cwd=folder, check=False)
+    async def of(self, sdk: str) -> Report:
+        """Return the report of an SDK's script."""
+        if sdk not in self._made:
+            self._made[sdk] = await self._run(sdk)
 
-    rest = finished.stderr.decode(errors="replace")[-4000:]
-    found: dict[str, JsonObject] = {}
+        return self._made[sdk]
 
-    for line in finished.stdout.decode().splitlines():
-        entry: JsonObject = json.loads(line)
-        found[str(entry["name"])] = entry
+    async def _run(self, sdk: str) -> Report:
+        try:
+            arguments, folder = await anyio.to_thread.run_sync(command, sdk)
+        except EnvironmentUnavailable as exc:
+            return Report(unavailable=f"NO ENVIRONMENT FOR {sdk}: not tested. {exc}")
 
-    return Report(found=found, rest=f"exit code {finished.returncode}\n{rest}")
+        async with running_gateway(self.folder.mktemp(sdk)) as environment:
+            with anyio.fail_after(_RUN_SECONDS):
+                finished = await anyio.run_process(
+                    arguments, env=environment, cwd=folder, check=False
+                )
+
+        rest = finished.stderr.decode(errors="replace")[-4000:]
+        entries = [json.loads(line) for line in finished.stdout.decode().splitlines()]
+        return Report(
+            found={str(entry["name"]): entry for entry in entries},
+            rest=f"exit code {finished.returncode}\n{rest}",
+        )
+
+
+@pytest.fixture(scope="session")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
+    return Reports(tmp_path_factory)
 
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
-    ("report", "name"),
+    ("sdk", "name"),
     [
-        pytest.param(sdk, name, id=f"{sdk}-{name}")
+        pytest.param(sdk, name, id=f"{sdk}-{name}", marks=pytest.mark.xdist_group(sdk))
         for sdk, names in CHECKS.items()
         for name in names
     ],
-    indirect=["report"],
-    scope="module",
 )
-async def test_the_gateway_is_what_the_sdk_expects(report: Report, name: str) -> None:
+async def test_the_gateway_is_what_the_sdk_expects(reports: Reports, sdk: str, name: str) -> None:
     """The check of this name holds."""
+    report = await reports.of(sdk)
+
+    if report.unavailable:
+        pytest.skip(report.unavailable)
+
     entry = report.found.get(name)
     assert entry is not None, f"the check did not run: {report.rest}"
     assert entry["ok"], entry["detail"]
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("report", list(CHECKS), indirect=True, scope="module")
-async def test_no_check_is_left_out(report: Report, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(
+    "sdk", [pytest.param(sdk, marks=pytest.mark.xdist_group(sdk)) for sdk in CHECKS]
+)
+async def test_no_check_is_left_out(reports: Reports, sdk: str) -> None:
     """Each script ran what is listed here and nothing else."""
-    sdk: str = request.node.callspec.params["report"]
+    report = await reports.of(sdk)
+
+    if report.unavailable:
+        pytest.skip(report.unavailable)
+
     assert sorted(report.found) == sorted(CHECKS[sdk]), report.rest
 
 

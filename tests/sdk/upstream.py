@@ -5,7 +5,7 @@
 - `refusal` refuses in the message's own field; `structured` fills the schema that it is asked for;
   `fussy` says that the request is wrong;
 - `limited` answers 429 to the first request of a text and 200 to the next, `broken` the same with
-  500; both say when to come again;
+  500, `limited-long` for SDKs that wait longer by themselves; all say when to come again;
 - `org/plain:7b` is the kit's `plain` under a name that is hard to put into an address.
 """
 
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 
 REFUSAL = "I shall not help with that."
 STRUCTURED: JsonObject = {"city": "Zürich", "days": 2}
-RETRY_AFTER_MS = "1300"
-"""Longer than an SDK waits by itself before its first retry, which is half a second at most."""
+FAILING_ONCE = {"limited": (429, "1300"), "broken": (500, "1300"), "limited-long": (429, "2400")}
+"""Their status, and the milliseconds they ask for: more than the SDKs wait by themselves.
+
+That is half a second at most before the first retry, and two seconds for one of them.
+"""
 HARD_NAME = "org/plain:7b"
 _MAX_TEXTS = 1000
 
@@ -63,10 +66,10 @@ class Answers:
         if model == "fussy":
             return _error(400, "invalid_request_error", "invalid_value")
 
-        if model in ("limited", "broken") and self._is_first(model, body):
-            return _later(429 if model == "limited" else 500)
+        if model in FAILING_ONCE and self._is_first(model, body):
+            return _later(*FAILING_ONCE[model])
 
-        if model in ("limited", "broken", HARD_NAME):
+        if model in FAILING_ONCE or model == HARD_NAME:
             return _as(request, body, "plain")
 
         return openai.answer(request)
@@ -118,8 +121,8 @@ def _refused(body: JsonObject) -> Play:
     return Play(body=text, streamed=True, content_type="text/event-stream")
 
 
-def _later(status: int) -> Play:
-    headers = (("retry-after", "2"), ("retry-after-ms", RETRY_AFTER_MS))
+def _later(status: int, milliseconds: str) -> Play:
+    headers = (("retry-after", "3"), ("retry-after-ms", milliseconds))
     return replace(_error(status, "server_error", "later"), headers=headers)
 
 
