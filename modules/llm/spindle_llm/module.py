@@ -16,6 +16,7 @@ from spindle_llm.settings import SCHEMA, LlmSettings
 from spindle_llm.surfaces.chat_completions import ChatCompletions
 from spindle_llm.surfaces.documentation.lookup import documented
 from spindle_llm.surfaces.models import Models
+from spindle_llm.surfaces.responses.routes import Responses
 from spindle_spi.descriptor import ModuleDescriptor, PluginParity
 from spindle_spi.ingress import IngressPrefix, IngressRoute
 from spindle_spi.module import Health, HealthState, Module, ModuleContext, Started
@@ -46,6 +47,7 @@ _DESCRIPTOR = ModuleDescriptor(
     },
     plugin_parity={
         "chat_completions": PluginParity.FULL,
+        "responses": PluginParity.FULL,
         "llmchat": PluginParity.FULL,
         "llmchat_tools": PluginParity.DELEGATE,
     },
@@ -87,7 +89,10 @@ class LlmModule(Module):
         services = context.services
         upstreams = Upstreams(services, adapters())
         runtime = Runtime(
-            services=services, settings=LlmSettings.of(context.config), upstreams=upstreams
+            services=services,
+            settings=LlmSettings.of(context.config),
+            upstreams=upstreams,
+            spawn=context.spawn,
         )
         watch = ProviderWatch(services, upstreams)
         await watch.publish_built_in()
@@ -155,4 +160,4 @@ class LlmModule(Module):
                 ),
             ]
 
-        return (*openai, *chat_routes(self._state))
+        return (*openai, *Responses(self._state).routes(), *chat_routes(self._state))

@@ -26,6 +26,7 @@ from spindle_llm.routing.upstreams import Upstreams
 from spindle_llm.settings import LlmSettings
 from spindle_spi.admission import Attempt, Permit, TokenUsage
 from spindle_spi.errors import Unavailable, UpstreamError
+from spindle_spi.module import Spawn
 from spindle_spi.services import Services
 from spindle_spi.types import JsonObject
 
@@ -46,6 +47,8 @@ class Runtime:
     settings: LlmSettings
     upstreams: Upstreams
     """Transport, adapter and key of every provider, by its record."""
+    spawn: Spawn
+    """Starts work that outlives the call it came from."""
 
 
 class State:

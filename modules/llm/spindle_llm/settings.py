@@ -46,6 +46,12 @@ SCHEMA: Mapping[str, Json] = {
             "minimum": 1024,
             "description": "Largest answer, and largest event of a stream, taken from an upstream.",
         },
+        "responses_ttl_seconds": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": 31_536_000,
+            "description": "How long responses of `/v1/responses` are kept for their owners.",
+        },
         "chat": CHAT_SCHEMA,
     },
 }
@@ -61,6 +67,7 @@ class LlmSettings:
     max_tokens: int | None = None
     keep_alive_seconds: float = 15.0
     answer_limit_bytes: int = 64 * 1024 * 1024
+    responses_ttl_seconds: float = 30 * 24 * 3600.0
     chat: JsonObject = field(default_factory=dict[str, Json])
 
     @property
@@ -79,6 +86,7 @@ class LlmSettings:
             max_tokens=_whole(section, "max_tokens"),
             keep_alive_seconds=_number(section, "keep_alive_seconds") or 15.0,
             answer_limit_bytes=_whole(section, "answer_limit_bytes") or 64 * 1024 * 1024,
+            responses_ttl_seconds=_number(section, "responses_ttl_seconds") or 30 * 24 * 3600.0,
             chat=chat if isinstance(chat, dict) else {},
         )
 

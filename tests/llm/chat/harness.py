@@ -13,7 +13,7 @@ from spindle.ingress.app import Ingress, IngressSettings
 from spindle.ingress.routes import RouteSource, RouteTable
 from spindle_conformance.fakes import FakeHost
 from spindle_llm.chat.routes import chat_routes
-from spindle_llm.providers.openai import OpenAiAdapter
+from spindle_llm.providers.registry import adapters
 from spindle_llm.routing.upstreams import Upstreams
 from spindle_llm.runtime import Runtime, State
 from spindle_llm.settings import LlmSettings
@@ -21,7 +21,7 @@ from spindle_spi.policy import permitted
 from tests.llm.chat.records import Tools
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
     from spindle_spi.context import AuthenticatedContext, Subject, TraceContext
     from spindle_spi.records import CatalogRecord
@@ -136,11 +136,12 @@ async def chats(
     host, tools = FakeHost(records, callers=contexts), Tools()
     host.owners["mcp"] = tools
     services = host.services_for("llm")
-    upstreams = Upstreams(services, {"openai": OpenAiAdapter()})
+    upstreams = Upstreams(services, adapters())
     runtime = Runtime(
         services=services,
         settings=LlmSettings.of({**(section or {}), "chat": settings or {}}),
         upstreams=upstreams,
+        spawn=_no_spawn,
     )
     state = State()
     state.set(runtime)
@@ -156,3 +157,8 @@ async def chats(
         yield World(host=host, tools=tools, runtime=runtime, ingress=ingress)
     finally:
         await upstreams.close()
+
+
+def _no_spawn(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    del work
+    raise AssertionError(f"{name} was started, and nothing of a chat outlives its call")

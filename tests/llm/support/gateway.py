@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -158,12 +159,19 @@ class Gateway:
         client: Client | None = None,
         context: AuthenticatedContext = CONTEXT,
         headers: dict[str, str] | None = None,
+        query: str = "",
     ) -> Client:
         """Carry out one exchange."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         client = Client(data) if client is None else client
         pairs = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
-        scope = {"type": "http", "method": method, "path": path, "headers": pairs}
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "query_string": query.encode(),
+            "headers": pairs,
+        }
         handler = self._handler(method, path)
         await handler(scope, client.receive, client.send, Call(context))
         return client
@@ -207,10 +215,10 @@ class Gateway:
 
     def _handler(self, method: str, path: str) -> Callable[..., Awaitable[None]]:
         for route in self.module.routes:
-            prefix = route.path.partition("{")[0]
-            matches = path.startswith(prefix) if "{" in route.path else path == route.path
+            pattern = re.sub(r"\{\w+:path\}", ".+", route.path)
+            pattern = re.sub(r"\{\w+\}", "[^/]+", pattern)
 
-            if route.method == method and matches:
+            if route.method == method and re.fullmatch(pattern, path):
                 return route.handler
 
         raise AssertionError(f"no route {method} {path}")

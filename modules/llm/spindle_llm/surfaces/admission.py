@@ -16,8 +16,17 @@ if TYPE_CHECKING:
     from spindle_spi.ingress import Call
 
 
-async def admitted(runtime: Runtime, call: Call, model: str | None, estimate: Estimate) -> Permit:
+async def admitted(
+    runtime: Runtime,
+    call: Call,
+    model: str | None,
+    estimate: Estimate,
+    *,
+    lease_id: str | None = None,
+) -> Permit:
     """Have the core decide a call on what a client calls a model.
+
+    The permit belongs to `lease_id`, by default to the lease of the request.
 
     Raises:
         InvalidArgument: The request names no model, and there is no default.
@@ -36,7 +45,11 @@ async def admitted(runtime: Runtime, call: Call, model: str | None, estimate: Es
     for candidate in model_names(name, settings):
         try:
             return await runtime.services.catalog.admit(
-                call.context, Target(kind=Kind.MODEL, name=candidate), Action.EXECUTE, estimate
+                call.context,
+                Target(kind=Kind.MODEL, name=candidate),
+                Action.EXECUTE,
+                estimate,
+                lease_id=lease_id,
             )
         except NotFound:
             continue

@@ -14,6 +14,8 @@ from spindle_spi.errors import GatewayError, Internal, NotFound, PluginDenied
 from spindle_spi.observability import Level
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from spindle_llm.relay.journal import Journal
     from spindle_llm.runtime import Runtime
     from spindle_llm.surfaces.errors import Header
@@ -41,6 +43,7 @@ class Exchange:
         "call",
         "form",
         "journal",
+        "on_settled",
         "permit",
         "request",
         "runtime",
@@ -71,6 +74,8 @@ class Exchange:
         )
         self._send = send
         self._is_settled = False
+        self.on_settled: Callable[[], Awaitable[None]] | None = None
+        """Awaited once the core has taken the answer, before its end goes out."""
 
     async def answer(self, body: bytes) -> None:
         """Settle, then send a whole answer: the core may still refuse it."""
@@ -144,6 +149,9 @@ class Exchange:
             )
         except NotFound as exc:
             raise Internal("The core no longer knows this call.", code="llm.call.lost") from exc
+
+        if self.on_settled is not None:
+            await self.on_settled()
 
     async def _settle_quietly(self, status: Status) -> None:
         """Settle a call that has failed already: a second failure is for the log alone."""

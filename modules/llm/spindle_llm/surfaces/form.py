@@ -70,6 +70,8 @@ class ChatForm(ABC):
 
     shape: ErrorShape
     """Its error table."""
+    dropped: tuple[str, ...] = ()
+    """Parameters of the request that the surface itself left out."""
 
     @abstractmethod
     def answer(self, answer: JsonObject) -> bytes:
