@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spindle_conformance.upstreams.server import Ending, Play
+from spindle_conformance.upstreams.plays import play_for
+from spindle_conformance.upstreams.server import Ending, Play, Seen
 from tests.llm.support.gateway import Client, gateway, play_of, until
 from tests.llm.support.records import CONTEXT
 
@@ -66,7 +67,12 @@ async def test_a_response_is_answered_and_kept() -> None:
 @pytest.mark.parametrize("model", ["plain", "reasoning", "parallel-tools", "length", "usage-less"])
 async def test_a_stream_tells_what_unary_answers(model: str) -> None:
     """Event by event, in the order of the grammar; its last event holds the whole."""
-    async with gateway(lambda seen: play_of(model, stream=seen.json["stream"] is True)) as up:  # type: ignore[index,call-overload]
+
+    def play(seen: Seen) -> Play:
+        assert isinstance(seen.json, dict)
+        return play_for({**seen.json, "model": model})
+
+    async with gateway(play) as up:
         whole = (await ask(up, store=False)).json
         events = events_of(await ask(up, store=False, stream=True))
 
