@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from spindle_conformance.upstreams.faults import Fault
 from spindle_conformance.upstreams.framing import split_text
-from spindle_spi.types import JsonObject
+from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +112,7 @@ class Call:
     def parsed(self) -> JsonObject | None:
         """Return the arguments as an object, none at all as an empty one; None if they are none."""
         try:
-            value = json.loads(self.arguments or "{}")
+            value: Json = json.loads(self.arguments or "{}")
         except ValueError:
             return None
 

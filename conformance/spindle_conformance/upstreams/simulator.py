@@ -89,6 +89,9 @@ class Simulator(ABC):
             if method == seen.method:
                 return route(request)
 
+            if (method, seen.method) == ("GET", "HEAD"):
+                return replace(route(request), body=b"")
+
         return self.wrong_method(request) if found else self.refuse(Failure.NO_ROUTE)
 
     def wrong_method(self, request: Request) -> Play:

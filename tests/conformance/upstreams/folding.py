@@ -59,7 +59,7 @@ def said(dialect: Dialect, answer: Answer) -> Any:
 
 def _openai_said(choice: dict[str, Any]) -> dict[str, Any]:
     message = {name: value for name, value in choice["message"].items() if value}
-    probable = choice["logprobs"]["content"] if choice["logprobs"] else []
+    probable: list[Any] = choice["logprobs"]["content"] if choice["logprobs"] else []
     details = message.pop("reasoning_details", [])
     return {
         "message": message,
@@ -116,12 +116,14 @@ def _add_calls(calls: list[dict[str, Any]], deltas: list[dict[str, Any]]) -> Non
 
 
 def _add_details(details: list[tuple[str, str | None, str | None]], detail: dict[str, Any]) -> None:
-    if detail["index"] == len(details):
+    index: int = detail["index"]
+
+    if index == len(details):
         details.append((detail["type"], detail.get("text", ""), detail.get("signature")))
     else:
-        kind, text, signature = details[detail["index"]]
+        kind, text, signature = details[index]
         text = (text or "") + detail.get("text", "")
-        details[detail["index"]] = (kind, text, detail.get("signature", signature))
+        details[index] = (kind, text, detail.get("signature", signature))
 
     if details[-1][0] == "reasoning.encrypted":
         details[-1] = ("reasoning.encrypted", None, None)
@@ -133,23 +135,25 @@ def _anthropic_told(events: list[dict[str, Any]]) -> Any:
     end: dict[str, Any] = {}
 
     for event in events:
+        index: int = event.get("index", 0)
+
         match event["type"]:
             case "content_block_start":
-                assert event["index"] == len(blocks)
+                assert index == len(blocks)
                 blocks.append(event["content_block"])
                 pieces.append("")
             case "content_block_delta":
-                delta, block = event["delta"], blocks[event["index"]]
+                delta, block = event["delta"], blocks[index]
 
                 if delta["type"] == "citations_delta":
                     block["citations"].append(delta["citation"])
                 elif delta["type"] == "input_json_delta":
-                    pieces[event["index"]] += delta["partial_json"]
+                    pieces[index] += delta["partial_json"]
                 else:
                     name = delta["type"].removesuffix("_delta")
                     block[name] += delta[name]
-            case "content_block_stop" if pieces[event["index"]]:
-                blocks[event["index"]]["input"] = json.loads(pieces[event["index"]])
+            case "content_block_stop" if pieces[index]:
+                blocks[index]["input"] = json.loads(pieces[index])
             case "message_delta":
                 end = event
             case _:

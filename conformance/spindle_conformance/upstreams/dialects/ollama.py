@@ -81,7 +81,9 @@ class OllamaDialect(Dialect):
 
         if answer.logprobs:
             tokens = [piece for part in choice.of(Text) for piece in part.pieces]
-            line["logprobs"] = [token_logprob(*entry[::-1]) for entry in enumerate(tokens)]
+            line["logprobs"] = [
+                token_logprob(token, position) for position, token in enumerate(tokens)
+            ]
 
         return {**line, **_done(answer)}
 

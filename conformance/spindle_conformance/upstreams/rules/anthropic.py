@@ -37,6 +37,7 @@ _NEEDED = {
     "document": ("source",),
 }
 _NO_TAG = "Input tag found using 'type' does not match any of the expected tags"
+_LEAST_BUDGET = 1024
 _TOOL_CHOICES = frozenset({"auto", "any", "tool", "none"})
 
 
@@ -62,6 +63,7 @@ def _faults(body: JsonObject, *, counting: bool) -> Iterator[str]:
         yield "max_tokens: Input should be greater than or equal to 1"
 
     yield from _in_numbers(body)
+    yield from _in_thinking(body)
     yield from _in_system(body.get("system"))
     yield from _in_tools(body)
     yield from _in_messages(body.get("messages"))
@@ -78,6 +80,27 @@ def _in_numbers(body: JsonObject) -> Iterator[str]:
 
     if not isinstance(stops, list) or not all(isinstance(stop, str) for stop in stops):
         yield "stop_sequences: Input should be a valid list"
+
+
+def _in_thinking(body: JsonObject) -> Iterator[str]:
+    thinking, most = body.get("thinking"), body.get("max_tokens")
+    choice = body.get("tool_choice")
+
+    if not isinstance(thinking, dict) or thinking.get("type") != "enabled":
+        return
+
+    budget = thinking.get("budget_tokens")
+
+    if not isinstance(budget, int) or budget < _LEAST_BUDGET:
+        yield f"thinking.enabled.budget_tokens: Input should be at least {_LEAST_BUDGET}"
+    elif isinstance(most, int) and most <= budget:
+        yield "`max_tokens` must be greater than `thinking.budget_tokens`."
+
+    if body.get("temperature", 1) != 1:
+        yield "`temperature` may only be set to 1 when thinking is enabled."
+
+    if isinstance(choice, dict) and choice.get("type") in ("any", "tool"):
+        yield "Thinking may not be enabled when tool_choice forces tool use."
 
 
 def _in_system(system: Json) -> Iterator[str]:

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 _ROLES = frozenset({"system", "user", "assistant", "tool"})
 _KINDS = {
-    "model": (str, "string"),
-    "messages": (list, "[]api.Message"),
-    "tools": (list, "api.Tools"),
-    "options": (dict, "map[string]interface {}"),
-    "stream": (bool, "bool"),
+    "model": ("string", "string"),
+    "messages": ("array", "[]api.Message"),
+    "tools": ("array", "api.Tools"),
+    "options": ("object", "map[string]interface {}"),
+    "stream": ("bool", "bool"),
 }
 _THINK = (True, False, "low", "medium", "high", "max")
 
@@ -29,7 +29,7 @@ def fault_in(body: JsonObject) -> str | None:
 
 def _faults(body: JsonObject) -> Iterator[str]:
     for name, (kind, called) in _KINDS.items():
-        if not isinstance(body.get(name, kind()), kind):
+        if name in body and _kind(body[name]) not in (kind, "null"):
             yield _cannot(body[name], f"ChatRequest.{name}", called)
 
     if not body.get("model"):
@@ -77,6 +77,20 @@ def _in_message(message: JsonObject) -> Iterator[str]:
 
 
 def _cannot(value: Json, where: str, called: str) -> str:
-    kinds = {str: "string", list: "array", dict: "object", bool: "bool"}
-    kind = kinds.get(type(value), "number")
-    return f"json: cannot unmarshal {kind} into Go struct field {where} of type {called}"
+    return f"json: cannot unmarshal {_kind(value)} into Go struct field {where} of type {called}"
+
+
+def _kind(value: Json) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "bool"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case dict():
+            return "object"
+        case _:
+            return "number"
