@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, JsonValue, ValidationError
+from pydantic.fields import FieldInfo
 
 from spindle.config.catalog import Capability, Owned, Price, Tokens
 from spindle.config.checks import address_faults, owner_faults, transport_faults
@@ -37,6 +38,12 @@ def _named(rule: NameRule) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _spelt(rule: NameRule) -> FieldInfo:
+    """Return the rule as JSON Schema says it, for whoever reads the schema of a body."""
+    said: FieldInfo = Field(json_schema_extra={"pattern": f"^{rule.pattern.pattern}$"})
+    return said
 
 
 def _check_alias(value: str) -> str:
@@ -78,7 +85,7 @@ class Governance(Owned):
 class ProviderBody(Governance):
     """A model provider."""
 
-    name: Annotated[str, _named(NAME)]
+    name: Annotated[str, _named(NAME), _spelt(NAME)]
     provider_type: Text = "openai"
     api_format: Literal["openai"] = "openai"
     urls: Annotated[tuple[Url, ...], Few] = ()
@@ -141,7 +148,7 @@ class ModelBody(Governance):
 class GatewayBody(Governance):
     """An upstream MCP server. Programs are not started for anybody: there is no `stdio` here."""
 
-    name: Annotated[str, _named(NAME)]
+    name: Annotated[str, _named(NAME), _spelt(NAME)]
     transport: Literal["streamable_http", "sse", "builtin"] = "streamable_http"
     url: Url | None = None
     era: Literal["auto", "modern", "legacy"] = "auto"
@@ -156,7 +163,7 @@ class GatewayBody(Governance):
 class ServerBody(Governance):
     """A virtual server, served at `/servers/{name}/mcp`."""
 
-    name: Annotated[str, _named(SLUG)]
+    name: Annotated[str, _named(SLUG), _spelt(SLUG)]
     gateways: Many = ()
     tools: Many = ()
     models: Many = ()
@@ -171,14 +178,14 @@ class ServerBody(Governance):
 class ToolBody(Governance):
     """A model as a tool; upstreams' tools are published, not made."""
 
-    name: Annotated[str, _named(TOOL)]
+    name: Annotated[str, _named(TOOL), _spelt(TOOL)]
     model: Text
 
 
 class ToolsetBody(Governance):
     """A named selection of tools."""
 
-    name: Annotated[str, _named(NAME)]
+    name: Annotated[str, _named(NAME), _spelt(NAME)]
     tools: Many = ()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from spindle.core import Core
 
 _PATH = "/admin/api/v1/budgets"
-_FILTERS = ("scope", "name", "period")
+SCOPES: Final = ("global", "token", "user", "team")
+PERIODS: Final = ("day", "week", "month", "total")
+_FILTERS: Final = ("scope", "name", "period")
 
 
 class NewBudget(Body):
@@ -56,6 +58,8 @@ class BudgetChange(Body):
 async def list_all(core: Core, request: Request) -> Response:
     """GET: those the caller may know of, with what is spent."""
     request.check_query(*_FILTERS, *PAGE_KEYS)
+    request.choice("scope", SCOPES)
+    request.choice("period", PERIODS)
     query = request.query
     rows = [
         row
@@ -71,6 +75,7 @@ async def list_all(core: Core, request: Request) -> Response:
 
 async def create(core: Core, request: Request) -> Response:
     """POST."""
+    request.check_query()
     body = await request.json(NewBudget)
     wanted = BudgetRow(
         scope=body.scope,
@@ -91,6 +96,7 @@ async def create(core: Core, request: Request) -> Response:
 
 async def fetch(core: Core, request: Request) -> Response:
     """GET one."""
+    request.check_query()
     row = await _seen(core, request)
     totals = await totals_of(core.store, [row])
     return ok(show_budget(row, totals), etag=etag_of(row.epoch))
@@ -98,6 +104,7 @@ async def fetch(core: Core, request: Request) -> Response:
 
 async def change(core: Core, request: Request) -> Response:
     """PATCH."""
+    request.check_query()
     row = await _seen(core, request)
     need(request.context, "budgets.update")
     request.check_match(etag_of(row.epoch))
@@ -134,6 +141,7 @@ async def change(core: Core, request: Request) -> Response:
 
 async def remove(core: Core, request: Request) -> Response:
     """DELETE."""
+    request.check_query()
     row = await _seen(core, request)
     need(request.context, "budgets.delete")
     request.check_match(etag_of(row.epoch))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from spindle.core import Core
 
 _PATH = "/admin/api/v1/limits"
-_FILTERS = ("scope", "name")
+SCOPES: Final = ("token", "user", "team", "role")
+_FILTERS: Final = ("scope", "name")
 
 
 class NewLimit(Body):
@@ -46,6 +47,7 @@ class LimitChange(Body):
 async def list_all(core: Core, request: Request) -> Response:
     """GET: those the caller may know of."""
     request.check_query(*_FILTERS, *PAGE_KEYS)
+    request.choice("scope", SCOPES)
     query = request.query
     rows = [
         row
@@ -58,6 +60,7 @@ async def list_all(core: Core, request: Request) -> Response:
 
 async def create(core: Core, request: Request) -> Response:
     """POST."""
+    request.check_query()
     body = await request.json(NewLimit)
     wanted = RateLimitRow(
         scope=body.scope,
@@ -76,12 +79,14 @@ async def create(core: Core, request: Request) -> Response:
 
 async def fetch(core: Core, request: Request) -> Response:
     """GET one."""
+    request.check_query()
     row = await _seen(core, request)
     return ok(show_limit(row), etag=etag_of(row.epoch))
 
 
 async def change(core: Core, request: Request) -> Response:
     """PATCH."""
+    request.check_query()
     row = await _seen(core, request)
     need(request.context, "limits.update")
     request.check_match(etag_of(row.epoch))
@@ -108,6 +113,7 @@ async def change(core: Core, request: Request) -> Response:
 
 async def remove(core: Core, request: Request) -> Response:
     """DELETE."""
+    request.check_query()
     row = await _seen(core, request)
     need(request.context, "limits.delete")
     request.check_match(etag_of(row.epoch))

@@ -13,7 +13,7 @@ from spindle.ingress.requests import client_ip_of
 from spindle_spi.errors import FailedPrecondition, InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.ingress import Call
@@ -98,6 +98,19 @@ class Request:
                 raise InvalidArgument(
                     f"There is no query parameter {name!r} here; known: {', '.join(sorted(known))}."
                 )
+
+    def choice(self, name: str, words: Sequence[str]) -> str | None:
+        """Return a parameter that is one of some words, if it is there.
+
+        Raises:
+            InvalidArgument: It is another one: a filter nothing passes is a typing error.
+        """
+        said = self.query.get(name)
+
+        if said is not None and said not in words:
+            raise InvalidArgument(f"{name}: expected one of {', '.join(words)}.")
+
+        return said
 
     async def body(self) -> bytes:
         """Return the whole body; the ingress bounds it.

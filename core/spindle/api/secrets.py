@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, get_args
 
 from pydantic import Field, SecretStr
 
@@ -13,7 +13,7 @@ from spindle.api.request import Body, etag_of
 from spindle.api.response import Response, created, no_content, ok
 from spindle.api.routing import ApiRoute
 from spindle.audit import AuditEntry
-from spindle.secret_inventory import SecretInfo, SecretInventory, check_deletable
+from spindle.secret_inventory import SecretInfo, SecretInventory, State, check_deletable
 from spindle_spi.errors import NotFound, shortened
 from spindle_spi.policy import visible
 from spindle_spi.secret import Secret
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _PATH = "/admin/api/v1/secrets"
 _BODY_LIMIT = 262_144
+STATES: Final[tuple[str, ...]] = get_args(State)
 
 
 class SecretValue(Body):
@@ -36,7 +37,7 @@ class SecretValue(Body):
 async def list_secrets(core: Core, request: Request) -> Response:
     """List the secrets this caller may know of."""
     request.check_query(*PAGE_KEYS, "state")
-    state = request.query.get("state")
+    state = request.choice("state", STATES)
     shown = [info for info in await _shown(core, request) if state in (None, info.state)]
     return ok(paged(request, shown, key=lambda info: info.name, show=show))
 

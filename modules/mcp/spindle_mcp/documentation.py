@@ -68,7 +68,8 @@ _HEADERS: Final = (
     ),
 )
 _REFUSED: Final = ResponseDoc(description="It was refused.", content={JSON_CONTENT: _FAILURE})
-_REFUSALS: Final = dict.fromkeys(("400", "403", "404", "405", "406", "409", "415", "421"), _REFUSED)
+_REFUSALS: Final = dict.fromkeys(("400", "403", "404", "406", "409", "415", "421"), _REFUSED)
+_NO_SESSIONS: Final = ResponseDoc(description="The revision that is spoken has no sessions.")
 _TAG: Final = "mcp"
 
 _SAID: Final[dict[str, OperationDoc]] = {
@@ -80,7 +81,7 @@ _SAID: Final[dict[str, OperationDoc]] = {
         request={JSON_CONTENT: _POSTED},
         responses={
             "200": ResponseDoc(
-                description="The answer.", content={JSON_CONTENT: _ANSWER, _EVENTS: _TEXT}
+                description="The answer.", content={JSON_CONTENT: _ANSWER, _EVENTS: {}}
             ),
             "202": ResponseDoc(description="Taken: a message that asks for no answer."),
             **_REFUSALS,
@@ -92,7 +93,8 @@ _SAID: Final[dict[str, OperationDoc]] = {
         tag=_TAG,
         parameters=_HEADERS,
         responses={
-            "200": ResponseDoc(description="Messages as they come.", content={_EVENTS: _TEXT}),
+            "200": ResponseDoc(description="Messages as they come.", content={_EVENTS: {}}),
+            "405": _NO_SESSIONS,
             **_REFUSALS,
         },
         stream=True,
@@ -104,6 +106,7 @@ _SAID: Final[dict[str, OperationDoc]] = {
         responses={
             "200": ResponseDoc(description="It has ended."),
             "204": ResponseDoc(description="It has ended."),
+            "405": _NO_SESSIONS,
             **_REFUSALS,
         },
     ),

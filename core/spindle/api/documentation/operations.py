@@ -32,7 +32,7 @@ from spindle.api.documentation.shapes import (
     write,
 )
 from spindle.api.plugins import InstalledTrial, NewPlugin, PluginChanges, Trial
-from spindle.api.secrets import SecretValue
+from spindle.api.secrets import STATES, SecretValue
 from spindle.bundles.document import PUBLISHED, PUBLISHED_SECTIONS, READ_ONLY, SECTIONS, VERSION
 from spindle_spi.module import HealthState
 from spindle_spi.operation import JSON_CONTENT, OperationDoc, ResponseDoc, json_response
@@ -95,7 +95,7 @@ VERDICT: Final = record(
 SECRET: Final = record(
     "ShownSecret",
     name=TEXT,
-    state=TEXT,
+    state=one_of(*STATES),
     found_in=MAYBE_TEXT,
     places=many(record("SecretPlace", kind=TEXT, where=TEXT, has_value=FLAG)),
     used_by=many(record("SecretUser", kind=TEXT, name=TEXT)),
@@ -221,7 +221,7 @@ def _secrets() -> dict[str, OperationDoc]:
         f"GET {path}": read(
             "List the secrets one may know of, never their values",
             page_of(SECRET),
-            query=(*filters("state"), *PAGE),
+            query=(choice("state", *STATES), *PAGE),
         ),
         f"GET {one}": read("Show where a secret is found and used", SECRET),
         f"PUT {one}": put,

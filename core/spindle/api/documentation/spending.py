@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from spindle.api.budgets import BudgetChange, NewBudget
+from spindle.api.budgets import PERIODS, BudgetChange, NewBudget
+from spindle.api.budgets import SCOPES as BUDGET_SCOPES
 from spindle.api.documentation.shapes import (
     FLAG,
     IF_MATCH,
@@ -28,6 +29,7 @@ from spindle.api.documentation.shapes import (
     removal,
     write,
 )
+from spindle.api.limits import SCOPES as LIMIT_SCOPES
 from spindle.api.limits import LimitChange, NewLimit
 from spindle.store.usage_reports import DIMENSIONS
 from spindle_spi.operation import JSON_CONTENT, OperationDoc, ParameterDoc, ResponseDoc
@@ -42,9 +44,9 @@ _CSV: Final = "text/csv"
 BUDGET: Final = record(
     "Budget",
     id=TEXT,
-    scope=one_of("global", "token", "user", "team"),
+    scope=one_of(*BUDGET_SCOPES),
     name=MAYBE_TEXT,
-    period=one_of("day", "week", "month", "total"),
+    period=one_of(*PERIODS),
     limit_usd=MAYBE_NUMBER,
     limit_tokens=MAYBE_WHOLE,
     mode=one_of("hard", "soft"),
@@ -67,7 +69,7 @@ BUDGET: Final = record(
 LIMIT: Final = record(
     "Limit",
     id=TEXT,
-    scope=one_of("token", "user", "team", "role"),
+    scope=one_of(*LIMIT_SCOPES),
     name=TEXT,
     requests_per_minute=MAYBE_WHOLE,
     tokens_per_minute=MAYBE_WHOLE,
@@ -130,9 +132,9 @@ def spending() -> dict[str, OperationDoc]:
 def _budgets() -> dict[str, OperationDoc]:
     one = f"{_BUDGETS}/{{id}}"
     query = (
-        choice("scope", "global", "token", "user", "team"),
+        choice("scope", *BUDGET_SCOPES),
         *filters("name"),
-        choice("period", "day", "week", "month", "total"),
+        choice("period", *PERIODS),
         *PAGE,
     )
     return {
@@ -150,7 +152,7 @@ def _budgets() -> dict[str, OperationDoc]:
 
 def _limits() -> dict[str, OperationDoc]:
     one = f"{_LIMITS}/{{id}}"
-    query = (choice("scope", "token", "user", "team", "role"), *filters("name"), *PAGE)
+    query = (choice("scope", *LIMIT_SCOPES), *filters("name"), *PAGE)
     return {
         f"GET {_LIMITS}": read("List the limits one may know of", page_of(LIMIT), query=query),
         f"POST {_LIMITS}": write("Make a limit", LIMIT, body_of(NewLimit), status=201),

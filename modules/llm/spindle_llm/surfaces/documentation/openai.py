@@ -98,7 +98,7 @@ def chat_completions() -> OperationDoc:
         responses={
             "200": ResponseDoc(
                 description="The completion, whole or in chunks.",
-                content={JSON_CONTENT: CHAT_ANSWER, EVENTS: TEXT},
+                content={JSON_CONTENT: CHAT_ANSWER, EVENTS: {}},
             )
         },
         refusals=UPSTREAM,

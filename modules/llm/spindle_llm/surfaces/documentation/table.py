@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from spindle_llm.surfaces.documentation import openai, session_chats
+from spindle_llm.surfaces.documentation import embeddings, openai, session_chats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _SAID: Final[dict[str, tuple[str, Callable[[], OperationDoc]]]] = {
     "POST /chat/completions": ("openai", openai.chat_completions),
+    "POST /embeddings": ("openai", embeddings.create),
     "GET /models": ("openai", openai.list_models),
     "GET /models/{id:path}": ("openai", openai.get_model),
     "POST /llmchat/connect": ("session chats", session_chats.connect),
