@@ -68,6 +68,20 @@ def lift_chat_request(body: JsonObject) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
+def lift_embeddings_request(body: JsonObject) -> tuple[Segment, ...]:
+    """Lift a request for embeddings in OpenAI's form: its texts; lists of tokens are opaque."""
+    value = body.get("input")
+
+    if not isinstance(value, list) or (value and _is_number(value[0])):
+        return tuple(_input(value, "/input"))
+
+    return tuple(
+        segment
+        for index, entry in enumerate(value)
+        for segment in _input(entry, f"/input/{index}")
+    )
+
+
 def lift_chat_answer(body: JsonObject) -> tuple[Segment, ...]:
     """Lift a chat answer in OpenAI's form; its `logprobs` repeat the text, so they are opaque."""
     segments: list[Segment] = []
@@ -193,6 +207,13 @@ def _message(message: JsonObject, base: str) -> Iterator[Segment]:
     yield from _arguments(message.get("function_call"), "arguments", f"{base}/function_call")
 
 
+def _input(value: Json, pointer: str) -> Iterator[Segment]:
+    if isinstance(value, str):
+        yield Segment(pointer=pointer, kind=SegmentKind.TEXT, role="user", text=value)
+    else:
+        yield Segment(pointer=pointer, kind=SegmentKind.OPAQUE, role="user")
+
+
 def _arguments(call: Json, name: str, base: str) -> Iterator[Segment]:
     arguments = call.get(name) if isinstance(call, dict) else None
 
@@ -257,9 +278,12 @@ def _leaves(value: Json, pointer: str, kind: SegmentKind) -> Iterator[Segment]:
             yield Segment(pointer=place, kind=kind, text=str(entry))
 
 
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _is_long_number(value: Json) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and len(str(value)) >= _MIN_NUMBER_DIGITS
+    return _is_number(value) and len(str(value)) >= _MIN_NUMBER_DIGITS
 
 
 def _objects(value: Json) -> Iterator[tuple[int, JsonObject]]:

@@ -15,6 +15,7 @@ from spindle_llm.runtime import Runtime, State
 from spindle_llm.settings import SCHEMA, LlmSettings
 from spindle_llm.surfaces.chat_completions import ChatCompletions
 from spindle_llm.surfaces.documentation.lookup import documented
+from spindle_llm.surfaces.embeddings import Embeddings
 from spindle_llm.surfaces.models import Models
 from spindle_llm.surfaces.responses.routes import Responses
 from spindle_spi.descriptor import ModuleDescriptor, PluginParity
@@ -133,6 +134,7 @@ class LlmModule(Module):
     def _make_routes(self) -> tuple[IngressRoute, ...]:
         chat = ChatCompletions(self._state)
         models = Models(self._state)
+        embeddings = Embeddings(self._state)
         openai: list[IngressRoute] = []
 
         for prefix in ("/v1", ""):
@@ -142,6 +144,13 @@ class LlmModule(Module):
                     path=f"{prefix}/chat/completions",
                     permission="llm.invoke",
                     handler=chat,
+                    errors=OPENAI,
+                ),
+                IngressRoute(
+                    method="POST",
+                    path=f"{prefix}/embeddings",
+                    permission="llm.invoke",
+                    handler=embeddings,
                     errors=OPENAI,
                 ),
                 IngressRoute(
