@@ -136,6 +136,10 @@ class Attempt:
     target: str
     outcome: str
     milliseconds: float
+    status: int | None = None
+    """HTTP status of the answer, when there was one."""
+    waited_ms: float = 0.0
+    """Milliseconds waited before it, after the attempt that it repeats."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,6 +61,9 @@ class ProviderSpec:
     """Where the configuration takes the key from, for people to read; `api_key` is to be used."""
     default_model: str | None = None
     """Upstream name of the model that stands for the provider."""
+    fallbacks: tuple[str, ...] = ()
+    """Names of providers, in order: their model of the same upstream name is an alternative, after
+    those that the model itself names."""
     defaults: dict[str, Json] = field(default_factory=dict[str, Json])
     """Request parameters for all its models, where neither request nor model gives them."""
     options: dict[str, Json] = field(default_factory=dict[str, Json])
@@ -117,6 +120,8 @@ class ModelSpec:
     """Request parameters the operator wants set where a request gives none."""
     fallbacks: tuple[str, ...] = ()
     """Unified names of the permitted alternatives, in order."""
+    fallback_on: tuple[str, ...] = ("error", "rate_limit")
+    """What lets them answer. Of: error, rate_limit, context_length."""
     created: int = 0
     """Seconds since the epoch, as `/v1/models` shows it."""
     state: str = "unknown"

@@ -87,11 +87,11 @@ class LlmModule(Module):
 
     async def run(self, context: ModuleContext, started: Started) -> None:
         """Reach the providers until the host ends this task."""
-        services = context.services
-        upstreams = Upstreams(services, adapters())
+        services, settings = context.services, LlmSettings.of(context.config)
+        upstreams = Upstreams(services, adapters(), routing=settings.routing)
         runtime = Runtime(
             services=services,
-            settings=LlmSettings.of(context.config),
+            settings=settings,
             upstreams=upstreams,
             spawn=context.spawn,
         )

@@ -31,9 +31,11 @@ from spindle_spi.services import Services
 from spindle_spi.types import JsonObject
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
-    from spindle_llm.providers.dialect import ChatDialect, Encoded
+    from spindle_llm.providers.dialect import ChatDialect, Encoded, StreamDecoder
+    from spindle_llm.relay.invariants import Piece
+    from spindle_llm.routing.attempts import Opened
     from spindle_llm.routing.upstreams import Upstream
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.records import ModelSpec
@@ -107,23 +109,27 @@ async def complete(
         UpstreamError: The upstream failed.
     """
     journal = Journal() if journal is None else journal
-    ask = _ask(runtime, context, body, stream=False, deadline=deadline)
-    opened = await open_first(runtime.upstreams, permit, ask, journal)
+    limit = runtime.settings.answer_limit_bytes
+    answer: JsonObject = {}
+    size = 0
 
-    try:
-        data = await read_all(opened.response, runtime.settings.answer_limit_bytes)
+    async def receive(opened: Opened[ChatDialect]) -> None:
+        nonlocal answer, size
+        data = await read_all(opened.response, limit)
         journal.first_byte()
         answer = opened.dialect.decode(data)
-    finally:
-        await opened.aclose()
+        mend_answer(answer)
+        size = len(data)
 
-    mend_answer(answer)
+    ask = _ask(runtime, context, body, receive, stream=False, deadline=deadline)
+    opened = await open_first(runtime.upstreams, permit, ask, journal)
     answer["model"] = opened.record.name
     usage = told_usage(answer.get("usage")) or estimated_usage(
-        request_bytes=opened.sent_bytes, output_bytes=len(data)
+        request_bytes=opened.sent_bytes, output_bytes=size
     )
     journal.usage = usage
     journal.note_finish_reasons(answer)
+    await opened.aclose()
     return Completion(
         answer=answer, usage=usage, attempts=journal.attempts, served_by=journal.served_by
     )
@@ -149,38 +155,88 @@ async def stream(
         UpstreamError: The upstream failed, or cut its answer.
     """
     journal = Journal(stream=True) if journal is None else journal
-    ask = _ask(runtime, context, body, stream=True, deadline=deadline)
+    limit = runtime.settings.answer_limit_bytes
+    begun: _Begun | None = None
+
+    async def receive(opened: Opened[ChatDialect]) -> None:
+        nonlocal begun
+        decoder = opened.dialect.decoder(limit)
+        rules = StreamRules(
+            model=opened.record.name, fallback_id=f"chatcmpl-{context.trace.request_id}"
+        )
+        require_media_type(opened.response.headers, decoder.media_types)
+        begun = _Begun(rules, decoder, decoded(opened.response, decoder))
+        await begun.begin(journal)
+
+    ask = _ask(runtime, context, body, receive, stream=True, deadline=deadline)
     opened = await open_first(runtime.upstreams, permit, ask, journal)
-    rules = StreamRules(
-        model=opened.record.name, fallback_id=f"chatcmpl-{context.trace.request_id}"
-    )
-    decoder = opened.dialect.decoder(runtime.settings.answer_limit_bytes)
+    assert begun is not None
 
     try:
-        require_media_type(opened.response.headers, decoder.media_types)
+        async for chunk in begun.rest():
+            yield chunk
+    except UpstreamError as exc:
+        opened.broke(exc)
+        raise
+    finally:
+        if begun.rules.deltas:
+            note_stream(journal, begun.rules, opened.sent_bytes)
 
-        async for chunk in decoded(opened.response, decoder):
-            journal.first_byte()
+        await opened.aclose(patience=CLOSING_PATIENCE if begun.decoder.is_done else 0.0)
 
-            for piece in rules.take(chunk):
+
+class _Begun:
+    """A stream whose first chunks are here."""
+
+    __slots__ = ("_chunks", "_pieces", "decoder", "rules")
+
+    def __init__(
+        self, rules: StreamRules, decoder: StreamDecoder, chunks: AsyncGenerator[JsonObject]
+    ) -> None:
+        self.rules = rules
+        self.decoder = decoder
+        self._chunks = chunks
+        self._pieces: list[Piece] = []
+
+    async def begin(self, journal: Journal) -> None:
+        """Wait for the first chunk that may go out."""
+        try:
+            async for chunk in self._chunks:
+                journal.first_byte()
+                self._pieces = self.rules.take(chunk)
+
+                if self._pieces:
+                    return
+
+            self._check_end()
+        except BaseException:
+            await self._chunks.aclose()
+            raise
+
+    async def rest(self) -> AsyncGenerator[JsonObject]:
+        """Yield every chunk, the first ones too."""
+        for piece in self._pieces:
+            yield piece.chunk
+
+        async for chunk in self._chunks:
+            for piece in self.rules.take(chunk):
                 yield piece.chunk
 
-        if not decoder.is_done and not rules.is_whole:
-            raise UpstreamError("The upstream cut its answer.", code="upstream_cut")
+        self._check_end()
 
-        for piece in rules.finish(with_usage=True):
+        for piece in self.rules.finish(with_usage=True):
             yield piece.chunk
-    finally:
-        if rules.deltas:
-            note_stream(journal, rules, opened.sent_bytes)
 
-        await opened.aclose(patience=CLOSING_PATIENCE if decoder.is_done else 0.0)
+    def _check_end(self) -> None:
+        if not self.decoder.is_done and not self.rules.is_whole:
+            raise UpstreamError("The upstream cut its answer.", code="upstream_cut")
 
 
 def _ask(
     runtime: Runtime,
     context: AuthenticatedContext,
     body: JsonObject,
+    receive: Callable[[Opened[ChatDialect]], Awaitable[None]],
     *,
     stream: bool,
     deadline: float | None,
@@ -196,4 +252,11 @@ def _ask(
 
     traceparent = context.trace.traceparent
     headers = {} if traceparent is None else {"traceparent": traceparent}
-    return Ask(choose=choose, encode=encode, stream=stream, headers=headers, deadline=deadline)
+    return Ask(
+        choose=choose,
+        encode=encode,
+        receive=receive,
+        stream=stream,
+        headers=headers,
+        deadline=deadline,
+    )

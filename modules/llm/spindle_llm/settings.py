@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spindle_llm.chat.settings import CHAT_SCHEMA
+from spindle_llm.routing.settings import ROUTING_SCHEMA, RoutingSettings
 from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ SCHEMA: Mapping[str, Json] = {
             "maximum": 31_536_000,
             "description": "How long responses of `/v1/responses` are kept for their owners.",
         },
+        "routing": ROUTING_SCHEMA,
         "chat": CHAT_SCHEMA,
     },
 }
@@ -68,6 +70,7 @@ class LlmSettings:
     keep_alive_seconds: float = 15.0
     answer_limit_bytes: int = 64 * 1024 * 1024
     responses_ttl_seconds: float = 30 * 24 * 3600.0
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
     chat: JsonObject = field(default_factory=dict[str, Json])
 
     @property
@@ -78,7 +81,7 @@ class LlmSettings:
     @classmethod
     def of(cls, section: JsonObject) -> LlmSettings:
         """Return the settings of a section that holds to `SCHEMA`."""
-        chat = section.get("chat")
+        chat, routing = section.get("chat"), section.get("routing")
         return cls(
             default_service=_text(section, "default_service"),
             default_model=_text(section, "default_model"),
@@ -87,6 +90,7 @@ class LlmSettings:
             keep_alive_seconds=_number(section, "keep_alive_seconds") or 15.0,
             answer_limit_bytes=_whole(section, "answer_limit_bytes") or 64 * 1024 * 1024,
             responses_ttl_seconds=_number(section, "responses_ttl_seconds") or 30 * 24 * 3600.0,
+            routing=RoutingSettings.of(routing if isinstance(routing, dict) else {}),
             chat=chat if isinstance(chat, dict) else {},
         )
 

@@ -6,12 +6,23 @@ One journal per admitted call. Whoever relays writes into it, whoever settles re
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from spindle_spi.admission import Attempt, Outcome, Status, TokenUsage
 
 if TYPE_CHECKING:
+    from spindle_spi.records import CatalogRecord
     from spindle_spi.types import JsonObject
+
+
+class Exclusion(NamedTuple):
+    """A candidate that was not asked."""
+
+    record: CatalogRecord
+    reason: str
+    wait: float | None = None
+    """Seconds after which it would have been."""
 
 
 class Journal:
@@ -21,12 +32,16 @@ class Journal:
         "attempts",
         "dropped",
         "error_code",
+        "exclusions",
         "finish_reasons",
         "first_byte_at",
         "headers",
+        "route_id",
         "served_by",
         "started",
+        "status",
         "stream",
+        "upstream_status",
         "usage",
     )
 
@@ -35,6 +50,13 @@ class Journal:
         self.stream = stream
         self.first_byte_at: float | None = None
         self.attempts: tuple[Attempt, ...] = ()
+        self.exclusions: tuple[Exclusion, ...] = ()
+        self.upstream_status: int | None = None
+        """HTTP status of the last attempt's answer; None when there was none."""
+        self.status: Status | None = None
+        """How the call ended; None while it runs."""
+        self.route_id: str | None = None
+        """Under which the record of its route is kept."""
         self.dropped: tuple[str, ...] = ()
         """Parameters that the upstream's dialect has no word for, and that were left out."""
         self.usage: TokenUsage | None = None
@@ -60,6 +82,16 @@ class Journal:
         ]
         self.finish_reasons = tuple(reason for reason in reasons if isinstance(reason, str))
 
+    def exclude(self, exclusion: Exclusion) -> None:
+        """Note a candidate that is not asked."""
+        self.exclusions += (exclusion,)
+
+    def last_attempt_broke(self, code: str) -> None:
+        """Note that the last attempt, which began well, failed after all."""
+        if self.attempts:
+            *before, last = self.attempts
+            self.attempts = (*before, replace(last, outcome=code))
+
     def elapsed_ms(self) -> float:
         """Return the milliseconds since the call began."""
         return (time.perf_counter() - self.started) * 1000
@@ -67,6 +99,7 @@ class Journal:
     def outcome(self, status: Status) -> Outcome:
         """Return what became of the call, for `CatalogService.settle`."""
         first = self.first_byte_at
+        self.status = status
         return Outcome(
             status=status,
             usage=self.usage,

@@ -7,12 +7,21 @@ leased, so that is seen when the lease ends. Connections live until the calls on
 from __future__ import annotations
 
 import time
-from itertools import count
+from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
 from spindle_llm.relay.aiohttp_transport import AiohttpTransport, TransportLimits
-from spindle_spi.errors import FailedPrecondition, NotFound, Origin, Unavailable
+from spindle_llm.routing.addresses import Addresses
+from spindle_llm.routing.settings import RoutingSettings
+from spindle_llm.routing.standing import Standing
+from spindle_spi.errors import (
+    FailedPrecondition,
+    NotFound,
+    Origin,
+    Unavailable,
+    UpstreamError,
+)
 from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, ProviderSpec
 
@@ -26,6 +35,8 @@ if TYPE_CHECKING:
     from spindle_spi.services import Services
     from spindle_spi.types import Json
 
+UNREACHABLE = "upstream_unreachable"
+"""Code of a failure to connect, after which another address may be tried at once."""
 _MAX_URLS = 4096
 """Addresses kept for one provider, by dialect and model."""
 
@@ -60,7 +71,7 @@ class Upstream:
     """One provider as its record says now."""
 
     __slots__ = (
-        "_turn",
+        "_addresses",
         "_urls",
         "adapter",
         "bases",
@@ -71,6 +82,7 @@ class Upstream:
         "name",
         "record",
         "spec",
+        "standing",
     )
 
     def __init__(
@@ -80,12 +92,15 @@ class Upstream:
         adapter: Adapter,
         line: Line,
         lease: SecretLease | None,
+        standing: Standing,
     ) -> None:
         self.record = record
         self.name = record.name
         self.spec = spec
         self.adapter = adapter
         self.line = line
+        self.standing = standing
+        """How the provider has been doing, whatever its record said meanwhile."""
         self.key = None if lease is None else lease.secret
         self.expires_at = inf if lease is None else lease.expires_at
         """When its key has to be asked for again."""
@@ -97,7 +112,7 @@ class Upstream:
         """By whether the answer is to be a stream."""
         self.bases = spec.urls or ((adapter.default_base,) if adapter.default_base else ())
         self._urls: dict[tuple[Dialect, str], tuple[str, ...]] = {}
-        self._turn = count()
+        self._addresses = Addresses(len(self.bases))
 
     def is_for(self, record: CatalogRecord) -> bool:
         """Tell whether it was made of this state of its record."""
@@ -118,18 +133,22 @@ class Upstream:
         """Tell whether another record could go on using the same connections."""
         return self.line.limits == limits and self.adapter is adapter
 
+    def urls(self, dialect: Dialect, model: str) -> tuple[str, ...]:
+        """Return where calls of a dialect may go: one URL for each base.
+
+        Raises:
+            FailedPrecondition: The provider has no address.
+        """
+        return self._urls.get((dialect, model)) or self._learn(dialect, model)
+
     def url(self, dialect: Dialect, model: str) -> str:
         """Return where the next call of a dialect goes; several base URLs take turns.
 
         Raises:
             FailedPrecondition: The provider has no address.
         """
-        urls = self._urls.get((dialect, model))
-
-        if urls is None:
-            urls = self._learn(dialect, model)
-
-        return urls[0] if len(urls) == 1 else urls[next(self._turn) % len(urls)]
+        urls = self.urls(dialect, model)
+        return urls[0] if len(urls) == 1 else urls[self._addresses.next(time.monotonic())]
 
     def _learn(self, dialect: Dialect, model: str) -> tuple[str, ...]:
         if not self.bases:
@@ -159,14 +178,49 @@ class Upstream:
             await self.line.release()
             raise
 
+    async def open_any(self, urls: tuple[str, ...], request: UpstreamRequest) -> UpstreamResponse:
+        """Send a request to the address whose turn it is; one that is not reached has passed it.
+
+        Raises:
+            UpstreamTimeout: No connection or no answer in time.
+            UpstreamError: No connection to any of them, or it broke.
+        """
+        for left in range(len(urls) - 1, -1, -1):
+            place = self._addresses.next(time.monotonic())
+
+            try:
+                response = await self.open(replace(request, url=urls[place]))
+            except UpstreamError as exc:
+                if exc.code != UNREACHABLE:
+                    raise
+
+                self._addresses.failed(place, time.monotonic())
+
+                if not left:
+                    raise
+            else:
+                self._addresses.reached(place)
+                return response
+
+        raise AssertionError("A provider with several addresses has none.")
+
 
 class Upstreams:
     """Makes and keeps upstreams by provider record."""
 
-    def __init__(self, services: Services, adapters: Mapping[str, Adapter]) -> None:
+    def __init__(
+        self,
+        services: Services,
+        adapters: Mapping[str, Adapter],
+        *,
+        routing: RoutingSettings | None = None,
+    ) -> None:
+        """Reach providers; `routing` says how one that fails is met."""
         self._services = services
         self._adapters = adapters
+        self.routing = routing or RoutingSettings()
         self._upstreams: dict[str, Upstream] = {}
+        self._standings: dict[str, Standing] = {}
 
     async def get(self, record: CatalogRecord) -> Upstream:
         """Return the upstream of a provider's record.
@@ -181,6 +235,10 @@ class Upstreams:
             return known
 
         return await self._make(record)
+
+    def standing(self, provider_id: str) -> Standing | None:
+        """Return how a provider has been doing; None when nobody has asked it yet."""
+        return self._standings.get(provider_id)
 
     def adapter(self, spec: ProviderSpec) -> Adapter:
         """Return the adapter of a provider.
@@ -209,6 +267,7 @@ class Upstreams:
     async def forget(self, record_id: str) -> None:
         """Let go of a provider that is gone."""
         upstream = self._upstreams.pop(record_id, None)
+        self._standings.pop(record_id, None)
 
         if upstream is not None:
             await upstream.line.retire()
@@ -235,7 +294,14 @@ class Upstreams:
 
         limits = _limits(spec)
         line = old.line if old is not None and old.is_like(limits, adapter) else None
-        upstream = Upstream(record, spec, adapter, line or _line(spec, adapter, limits), lease)
+        standing = self._standings.get(record.id)
+
+        if standing is None:
+            standing = self._standings[record.id] = Standing(self.routing.breaker)
+
+        standing.configure(spec)
+        line_now = line or _line(spec, adapter, limits)
+        upstream = Upstream(record, spec, adapter, line_now, lease, standing)
         self._upstreams[record.id] = upstream
 
         if old is not None and line is None:

@@ -89,20 +89,38 @@ class StreamEgress:
 
         return out[0] if len(out) == 1 else b"".join(out)
 
+    def check(self) -> None:
+        """Raise the upstream's failure, if it told of one.
+
+        Raises:
+            UpstreamError: It did.
+        """
+        if self.failure is not None:
+            raise self.failure
+
     def finish(self) -> bytes:
         """Return the end of the stream, once the upstream has come to its own.
 
         Raises:
             UpstreamError: It stopped in the middle of its answer.
         """
+        out = self.close()
+        out += [self._written(piece) for piece in self.rules.finish(with_usage=self._wants_usage)]
+        out.append(DONE)
+        return b"".join(out)
+
+    def close(self) -> list[bytes]:
+        """Return what the end of the body completes; asked again, nothing more.
+
+        Raises:
+            UpstreamError: As `finish`.
+        """
         out = [] if self.is_done else [self._event(event) for event in self._parser.close()]
 
         if not self.is_done and not self.rules.is_whole:
             raise UpstreamError("The upstream cut its answer.", code="upstream_cut")
 
-        out += [self._written(piece) for piece in self.rules.finish(with_usage=self._wants_usage)]
-        out.append(DONE)
-        return b"".join(out)
+        return out
 
     def _event(self, event: SseEvent) -> bytes:
         name, data = event
