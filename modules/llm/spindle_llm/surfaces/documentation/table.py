@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from spindle_llm.surfaces.documentation import embeddings, openai, session_chats
+from spindle_llm.surfaces.documentation import embeddings, openai, responses, session_chats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +17,11 @@ _SAID: Final[dict[str, tuple[str, Callable[[], OperationDoc]]]] = {
     "POST /embeddings": ("openai", embeddings.create),
     "GET /models": ("openai", openai.list_models),
     "GET /models/{id:path}": ("openai", openai.get_model),
+    "POST /responses": ("openai", responses.create),
+    "GET /responses/{id}": ("openai", responses.retrieve),
+    "DELETE /responses/{id}": ("openai", responses.delete),
+    "POST /responses/{id}/cancel": ("openai", responses.cancel),
+    "GET /responses/{id}/input_items": ("openai", responses.input_items),
     "POST /llmchat/connect": ("session chats", session_chats.connect),
     "POST /llmchat/chat": ("session chats", session_chats.chat),
     "POST /llmchat/disconnect": ("session chats", session_chats.disconnect),

@@ -1,0 +1,166 @@
+"""Schemathesis over one operation: cases that hold to the document, and cases that break it.
+
+Nothing is left out: neither an operation nor a check. The one thing no case does is to name the
+token it comes with, which would end the run and prove nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+from schemathesis.checks import load_all_checks, not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi import checks
+
+from tests.openapi.gateway import SECONDS
+
+if TYPE_CHECKING:
+    from typing import Any, TypeAlias
+
+    from schemathesis import BaseSchema, Case
+    from schemathesis.schemas import APIOperation
+
+    from tests.openapi.gateway import Fuzzed
+
+    AnyCase: TypeAlias = Case[Any]
+    Operation: TypeAlias = APIOperation[Any, Any, Any, Any]
+
+VALID, THERE, INVALID = 10, 10, 10
+"""Cases an operation: valid ones, valid ones of what is there, and ones that break the document."""
+LEAST: Final = 20
+EVENTS: Final = 50
+"""What is read of a stream that does not end."""
+
+CHECKS: Final = [
+    not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_headers_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+]
+REFUSED: Final = (
+    "400",
+    "401",
+    "403",
+    "404",
+    "405",
+    "406",
+    "409",
+    "412",
+    "413",
+    "415",
+    "422",
+    "429",
+)
+"""Any of these refuses. Another record's state, or its absence, may be found out first."""
+
+
+@dataclass(slots=True)
+class Run:
+    """What became of the cases of one operation."""
+
+    statuses: Counter[int] = field(default_factory=Counter[int])
+    failures: dict[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def cases(self) -> int:
+        return sum(self.statuses.values())
+
+    def row(self) -> str:
+        """The cases, and how they were answered."""
+        answered = ", ".join(f"{status}: {n}" for status, n in sorted(self.statuses.items()))
+        return f"{self.cases:4}  {answered}"
+
+
+def load(gateway: Fuzzed) -> BaseSchema:
+    """Return the gateway's document as Schemathesis reads it."""
+    load_all_checks()
+    schema: BaseSchema = schemathesis.openapi.from_dict(gateway.document)
+    schema.config.generation.update(with_security_parameters=False, deterministic=True)
+    schema.config.checks.negative_data_rejection.expected_statuses = [*REFUSED]
+    schema.config.max_stream_events = EVENTS
+    return schema
+
+
+def fuzz(gateway: Fuzzed, schema: BaseSchema, label: str) -> Run:
+    """Ask one operation again and again, and collect everything that is wrong."""
+    operation = schema.find_operation_by_label(label)
+    assert operation is not None, label
+    run = Run()
+    _try(gateway, operation, run, GenerationMode.POSITIVE, VALID)
+    there = gateway.existing(operation.path)
+
+    if there is not None:
+        _try(gateway, operation, run, GenerationMode.POSITIVE, THERE, there)
+
+    _try(gateway, operation, run, GenerationMode.NEGATIVE, INVALID, there)
+
+    if run.cases < LEAST:
+        # It takes nothing, or nothing that could be wrong.
+        _repeat(gateway, operation, run, LEAST - run.cases)
+
+    return run
+
+
+def _try(
+    gateway: Fuzzed,
+    operation: Operation,
+    run: Run,
+    mode: GenerationMode,
+    most: int,
+    there: dict[str, str] | None = None,
+) -> None:
+    @settings(
+        max_examples=most,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(generation_mode=mode, path_parameters=there))
+    def ask(case: AnyCase) -> None:
+        _ask(gateway, case, run)
+
+    try:
+        ask()
+    except Unsatisfiable:
+        assert mode is GenerationMode.NEGATIVE, operation.label
+
+
+def _repeat(
+    gateway: Fuzzed,
+    operation: Operation,
+    run: Run,
+    times: int,
+) -> None:
+    for number in range(times):
+        there = gateway.existing(operation.path) or {
+            parameter.name: f"unknown-{number}" for parameter in operation.path_parameters
+        }
+        _ask(gateway, operation.Case(path_parameters=there), run)
+
+
+def _ask(gateway: Fuzzed, case: AnyCase, run: Run) -> None:
+    accept = "application/json, text/event-stream" if case.path.endswith("/mcp") else "*/*"
+    response = case.call(
+        base_url=gateway.url,
+        session=gateway.session,
+        headers={"accept": accept},
+        timeout=SECONDS,
+    )
+    run.statuses[response.status_code] += 1
+
+    try:
+        case.validate_response(response, checks=CHECKS)
+    except FailureGroup as group:
+        # One of each kind is enough to read.
+        kind = "; ".join(sorted({failure.title for failure in group.exceptions}))
+        run.failures.setdefault(f"{kind} ({response.status_code})", str(group))

@@ -1,0 +1,42 @@
+"""Cases for every operation of the area surfaces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.openapi.areas import labels
+from tests.openapi.fuzzing import LEAST, fuzz, load
+from tests.openapi.gateway import Fuzzed, running
+from tests.plugins.openapi_cases import PROPERTY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from schemathesis import BaseSchema
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Generator[Fuzzed]:
+    with running(tmp_path_factory.mktemp("home")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def schema(gateway: Fuzzed) -> BaseSchema:
+    return load(gateway)
+
+
+@pytest.mark.parametrize("label", labels("surfaces"))
+def test_an_operation_holds_to_the_document(
+    gateway: Fuzzed,
+    schema: BaseSchema,
+    label: str,
+    record_property: Callable[[str, object], None],
+) -> None:
+    """No 5xx, every answer as the document says, nothing accepted that the document forbids."""
+    run = fuzz(gateway, schema, label)
+    record_property(PROPERTY, f"{label:62}  {run.row()}")
+    assert run.failures == {}, "\n\n".join(run.failures.values())
+    assert run.cases >= LEAST
