@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from spindle_llm.providers.ledger import Ledger
 from spindle_llm.relay.sse import SseParser
+from spindle_spi.errors import UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -94,6 +95,57 @@ class EventDecoder(StreamDecoder):
         for event in self._parser.close():
             if not self.is_done:
                 yield from self.take(event)
+
+
+class LineDecoder(StreamDecoder):
+    """A decoder of lines of JSON; a dialect says what one line stands for."""
+
+    media_types: ClassVar[tuple[str, ...]] = ("application/x-ndjson", "application/json")
+
+    def __init__(self, limit: int = EVENT_LIMIT) -> None:
+        self._limit = limit
+        self._begun: list[bytes] = []
+        """Pieces of a line whose end has not come."""
+        self._size = 0
+
+    @abstractmethod
+    def take(self, line: bytes) -> Iterable[JsonObject]:
+        """Return the chunks a line stands for, possibly none.
+
+        Raises:
+            UpstreamError: The line tells of an error, or is none of the dialect.
+        """
+
+    def feed(self, data: bytes) -> Iterator[JsonObject]:
+        """Yield the chunks of the lines that end in this read."""
+        *ended, rest = data.split(b"\n")
+
+        for line in ended:
+            yield from self._whole(line)
+
+        self._keep(rest)
+
+    def close(self) -> Iterator[JsonObject]:
+        """Yield the chunks of a last line that has no end."""
+        yield from self._whole(b"")
+
+    def _whole(self, last: bytes) -> Iterator[JsonObject]:
+        self._keep(last)
+        line = b"".join(self._begun).strip()
+        self._begun.clear()
+        self._size = 0
+
+        if line and not self.is_done:
+            yield from self.take(line)
+
+    def _keep(self, piece: bytes) -> None:
+        self._size += len(piece)
+
+        if self._size > self._limit:
+            raise UpstreamError("The upstream sent a line that is too large.")
+
+        if piece:
+            self._begun.append(piece)
 
 
 class Dialect(ABC):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from spindle_llm.providers.anthropic import AnthropicAdapter
 from spindle_llm.providers.mock import MockAdapter
+from spindle_llm.providers.ollama import OllamaAdapter
 from spindle_llm.providers.openai import OpenAiAdapter, OpenAiCompatibleAdapter
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ ADAPTERS: tuple[type[Adapter], ...] = (
     OpenAiAdapter,
     OpenAiCompatibleAdapter,
     AnthropicAdapter,
+    OllamaAdapter,
     MockAdapter,
 )
 

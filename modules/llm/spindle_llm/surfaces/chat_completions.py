@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from spindle_llm.providers.dialect import Form
 from spindle_llm.routing.attempts import candidates
+from spindle_llm.routing.defaults import defaults_for
 from spindle_llm.surfaces.body import parse_chat
 from spindle_llm.surfaces.chat_parsed import carry_answer, carry_stream
 from spindle_llm.surfaces.chat_raw import relay_answer, relay_stream
@@ -82,8 +83,13 @@ def _passes_through(exchange: Exchange, request: ChatRequest) -> bool:
             return False
 
         dialect = upstreams.adapter(provider).chat(provider, spec, request.members)
+        defaults = defaults_for(spec, provider, exchange.runtime.settings)
+        # What the operator sets is written into the bytes, and has to be taken as well.
+        members = {**dict.fromkeys(defaults, (0, 0)), **request.members} if defaults else None
 
-        if dialect.form is not Form.OPENAI or not dialect.takes(request.members, request.body):
+        if dialect.form is not Form.OPENAI or not dialect.takes(
+            members or request.members, request.body
+        ):
             return False
 
     return True
