@@ -262,3 +262,18 @@ def test_usage_stands_where_the_manner_puts_it() -> None:
     assert [bool(chunk["usage"]) for chunk in filled] == [False] * (len(filled) - 1) + [True]
     assert all(chunk["usage"] for chunk in every)
     assert not any("usage" in chunk for chunk in never)
+
+
+@pytest.mark.parametrize("dialect", [ANTHROPIC, OLLAMA])
+def test_what_a_dialect_has_no_form_for_is_an_error(dialect: Dialect) -> None:
+    """Rather than a stream that lacks something."""
+    with pytest.raises(ValueError, match="Refusal"):
+        dialect.stream(_answer("refusal"))
+
+
+def test_a_whole_answer_may_be_an_error_under_a_good_status() -> None:
+    """Where a stream would have begun before it failed."""
+    failed = replace(_answer("plain"), fault=Fault(how=How.ERROR, after=2))
+    play = OPENAI.play(failed, stream=False)
+
+    assert (play.status, play.body) == (200, OPENAI.refusal(Problem(message=OWN_WORDS)))

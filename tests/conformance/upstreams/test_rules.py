@@ -178,3 +178,16 @@ GPT_WRONG: list[tuple[dict[str, Any], str]] = [
 def test_gpt4all_refuses_the_rest(more: JsonObject, words: str) -> None:
     """What it does not know, and everything it knows it cannot do."""
     assert words in (gpt4all.fault_in({**LLAMA, **more}) or "")
+
+
+def test_a_request_may_be_wrong_in_many_ways() -> None:
+    """The vendor tells of the first; the rest is known as well."""
+    blocks: list[Any] = [{"type": "video"}, {"type": "text", "text": ""}]
+    wrong: dict[str, Any] = {"n": 1, "messages": [{"role": "user", "content": blocks}]}
+    unknown: dict[str, Any] = {**CLAUDE, "messages": [{"role": "narrator", "content": "x"}]}
+
+    assert len(list(anthropic.faults(wrong))) == 6
+    assert len(list(anthropic.faults(unknown))) == 1
+    assert len(list(gpt4all.faults({"n": 1, "seed": 1, "messages": []}))) == 3
+    assert len(list(gpt4all.faults({"model": "m", "messages": ["x", "y"]}))) == 2
+    assert len(list(ollama.faults({"stream": 0, "options": [], "messages": None}))) == 3

@@ -215,3 +215,19 @@ def test_content_in_parts_is_read() -> None:
     request: JsonObject = {"model": "echo", "messages": [{"role": "user", "content": parts}]}
 
     assert script_for(request).content == "ab"
+
+
+@pytest.mark.parametrize("model", ["refusal", "usage-cached", "cut", "sloppy", "nonsense"])
+def test_not_every_model_has_a_script(model: str) -> None:
+    """A script says reasoning, content and calls, and its usage follows from them."""
+    with pytest.raises(KeyError, match=model):
+        script_for(_request(model))
+
+
+def test_a_script_knows_its_id_and_its_usage() -> None:
+    """They are those of its answer."""
+    script = script_for(_request("plain"))
+    answer = script.answer()
+
+    assert (script.id, script.usage) == (answer["id"], answer["usage"])
+    assert json.loads(script.unary_bytes()) == answer

@@ -462,3 +462,27 @@ def test_one_model_is_found_by_its_path(dialect: str) -> None:
 
     assert _told(_ask(dialect, f"{path}/{odd}", None, Quirk.ODD_NAMES))["id"] == ODD_NAMES[0]
     assert _ask(dialect, f"{path}/nonsense").status in (400, 404)
+
+
+def test_openai_wants_a_model_and_messages() -> None:
+    """What is missing is named."""
+    bodies: list[tuple[JsonObject, bytes]] = [
+        ({"messages": SAID}, b"'model'"),
+        ({"model": "plain"}, b"'messages'"),
+    ]
+
+    for body, name in bodies:
+        play = _ask("openai", "/v1/chat/completions", body)
+
+        assert play.status == 400
+        assert name in play.body
+
+
+def test_what_a_dialect_cannot_say_it_does_not_list() -> None:
+    """Ollama neither lists a refusal nor plays it; Anthropic counts no tokens for an error."""
+    listed = _ask("ollama", "/api/tags").body
+    body: JsonObject = {"model": "error-529", "messages": SAID}
+
+    assert b'"refusal"' not in listed
+    assert _chat("ollama", "refusal").status == 404
+    assert _ask("anthropic", "/v1/messages/count_tokens", body).status == 529

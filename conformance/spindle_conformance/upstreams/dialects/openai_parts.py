@@ -82,7 +82,7 @@ def deltas_of(form: Form, choice: Choice) -> list[Delta]:
             case Call():
                 deltas += [Delta(said=said) for said in _call_deltas(form, part, calls)]
                 calls += 1
-            case Thought() | Redacted():
+            case _:
                 deltas += [Delta(said=said) for said in _thought_deltas(form, part, details)]
                 details += 1
 
@@ -130,9 +130,7 @@ def _detail(part: Thought | Redacted, index: int) -> JsonObject:
 
 def _thought_deltas(form: Form, part: Thought | Redacted, index: int) -> Iterator[JsonObject]:
     if isinstance(part, Redacted):
-        if form.reasoning_details:
-            yield {"reasoning_details": [_detail(part, index)]}
-
+        yield {"reasoning_details": [_detail(part, index)]}
         return
 
     for piece in part.pieces:

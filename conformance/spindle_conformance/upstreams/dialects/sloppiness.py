@@ -27,11 +27,11 @@ def miscount_calls(chunks: list[JsonObject], calls: Sequence[Call]) -> None:
     """Count tool calls from one, and repeat their id, type and name in every delta."""
     for entry in _call_entries(chunks):
         index, function = entry["index"], entry["function"]
-
-        if isinstance(index, int) and isinstance(function, dict):
-            call = calls[index]
-            entry.update(index=index + 1, id=call.id, type="function")
-            function["name"] = call.name
+        assert isinstance(index, int)
+        assert isinstance(function, dict)
+        call = calls[index]
+        entry.update(index=index + 1, id=call.id, type="function")
+        function["name"] = call.name
 
 
 def _call_entries(chunks: list[JsonObject]) -> Iterator[JsonObject]:

@@ -43,10 +43,11 @@ _TOOL_CHOICES = frozenset({"auto", "any", "tool", "none"})
 
 def fault_in(body: JsonObject, *, counting: bool = False) -> str | None:
     """Return what is wrong with a request, in the vendor's words; None if nothing is."""
-    return next(_faults(body, counting=counting), None)
+    return next(faults(body, counting=counting), None)
 
 
-def _faults(body: JsonObject, *, counting: bool) -> Iterator[str]:
+def faults(body: JsonObject, *, counting: bool = False) -> Iterator[str]:
+    """Return everything that is wrong, the first of which the vendor tells."""
     known = _KNOWN - {"max_tokens", "stream"} if counting else _KNOWN
 
     for name in body:

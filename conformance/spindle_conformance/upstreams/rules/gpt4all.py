@@ -31,10 +31,11 @@ _ROLES = ("system", "user", "assistant")
 
 def fault_in(body: JsonObject) -> str | None:
     """Return what is wrong with a chat, in the vendor's words; None if nothing is."""
-    return next(_faults(body), None)
+    return next(faults(body), None)
 
 
-def _faults(body: JsonObject) -> Iterator[str]:
+def faults(body: JsonObject) -> Iterator[str]:
+    """Return everything that is wrong, the first of which the vendor tells."""
     for name, value in body.items():
         if name in _UNSUPPORTED:
             if value is not None and value != _UNSUPPORTED[name]:

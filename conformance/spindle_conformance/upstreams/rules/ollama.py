@@ -24,10 +24,11 @@ _THINK = (True, False, "low", "medium", "high", "max")
 
 def fault_in(body: JsonObject) -> str | None:
     """Return what is wrong with a chat, in the vendor's words; None if nothing is."""
-    return next(_faults(body), None)
+    return next(faults(body), None)
 
 
-def _faults(body: JsonObject) -> Iterator[str]:
+def faults(body: JsonObject) -> Iterator[str]:
+    """Return everything that is wrong, the first of which the vendor tells."""
     for name, (kind, called) in _KINDS.items():
         if name in body and _kind(body[name]) not in (kind, "null"):
             yield _cannot(body[name], f"ChatRequest.{name}", called)
