@@ -39,6 +39,42 @@ _RETRIES = (
     "retries.honour_retry_after_ms",
 )
 
+_EMBEDDINGS = (
+    "embeddings.default_is_base64",
+    "embeddings.float",
+    "embeddings.of_an_upstream_without_base64",
+    "embeddings.order",
+    "embeddings.dimensions",
+    "embeddings.errors",
+)
+_RESPONSES = (
+    "responses.create",
+    "responses.stream_events",
+    "responses.stream_helper",
+    "responses.tools",
+    "responses.tools_stream",
+    "responses.structured_parse",
+    "responses.reasoning",
+    "responses.refusal",
+    "responses.incomplete",
+    "responses.retrieve",
+    "responses.delete",
+    "responses.input_items",
+    "responses.previous_response_id",
+    "responses.errors",
+    "responses.errors_in_stream",
+    "responses.retries",
+)
+_OPENAI = (*_OPENAI_CHAT, *_ERRORS, *_RETRIES, *_EMBEDDINGS, *_RESPONSES)
+_PYTHON_ONLY = (
+    "chat.async",
+    "errors.async",
+    "embeddings.tokens",
+    "responses.parallel_tools",
+    "responses.not_stored",
+    "responses.background",
+    "responses.cancel",
+)
 _LANGCHAIN = (
     "chat.unary",
     "chat.async",
@@ -86,8 +122,8 @@ _VERCEL_AI = (
 )
 
 CHECKS: dict[str, tuple[str, ...]] = {
-    "openai_python": (*_OPENAI_CHAT, "chat.async", *_ERRORS, "errors.async", *_RETRIES),
-    "openai_node": (*_OPENAI_CHAT, "chat.tools_runner", *_ERRORS, *_RETRIES),
+    "openai_python": (*_OPENAI, *_PYTHON_ONLY),
+    "openai_node": (*_OPENAI, "chat.tools_runner"),
     "langchain": _LANGCHAIN,
     "pydantic_ai": _PYDANTIC_AI,
     "vercel_ai": _VERCEL_AI,

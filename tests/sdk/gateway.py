@@ -17,21 +17,50 @@ if TYPE_CHECKING:
     from spindle_spi.types import Json, JsonObject
 
 MODELS = (
-    *("plain", "echo", "tools", "parallel-tools", "reasoning", "length", "choices", "cut", "html"),
+    *(
+        "plain",
+        "echo",
+        "tools",
+        "parallel-tools",
+        "reasoning",
+        "length",
+        "cut",
+        "hang",
+        "html",
+        "refusal",
+    ),
     *("in-stream-error", "error-400", "error-401", "error-429", "error-500", "error-503"),
-    *("refusal", "structured", "fussy", *FAILING_ONCE, HARD_NAME),
+    *("structured", "fussy", *FAILING_ONCE, HARD_NAME),
 )
+OPENAI_MODELS = (*MODELS, "choices", "logprobs")
+ANTHROPIC_MODELS = (*MODELS, "signed-reasoning", "signed-tools", "text-and-tools", "stop-sequence")
+EMBEDDING_MODELS = ("embed", "embed-float")
 _CAPABILITIES: list[Json] = ["chat", "streaming", "function_calling"]
 
 
 def configuration(upstream: str) -> JsonObject:
     """Return the gateway's configuration over an upstream."""
-    models: list[Json] = [{"name": name, "supports": _CAPABILITIES} for name in MODELS]
     services: JsonObject = {
-        "up": {"provider_type": "openai", "urls": [f"{upstream}/v1"], "models": models},
+        "up": {
+            "provider_type": "openai",
+            "urls": [f"{upstream}/v1"],
+            "models": [
+                *_declared(OPENAI_MODELS, _CAPABILITIES),
+                *_declared(EMBEDDING_MODELS, ["embedding"]),
+            ],
+        },
+        "claude": {
+            "provider_type": "anthropic",
+            "urls": [f"{upstream}/v1"],
+            "models": _declared(ANTHROPIC_MODELS, _CAPABILITIES),
+        },
         "mock": {"provider_type": "mock"},
     }
     return {"llm": {"services": services}}
+
+
+def _declared(names: tuple[str, ...], supports: list[Json]) -> list[Json]:
+    return [{"name": name, "supports": supports} for name in names]
 
 
 @asynccontextmanager

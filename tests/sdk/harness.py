@@ -24,7 +24,7 @@ Body = Callable[[], Awaitable[None] | None]
 PLAIN = "Grüße! The quick brown fox (狐) jumps over the lazy dog 🦊 and says “hello”."
 """What the model `plain` says."""
 REASONING = "First I think, then I answer."
-REFUSAL = "I shall not help with that."
+REFUSAL = "I cannot help with that."
 RETRY_SECONDS = 1.3
 """What the models that fail once ask for; an SDK waits half a second at most by itself."""
 _SECRET = "sk-upstream"

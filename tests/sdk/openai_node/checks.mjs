@@ -6,6 +6,8 @@ import { zodResponseFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
 
 import { PLAIN, REASONING, REFUSAL, RETRY_MS, Requests, check, gateway, raises, run, same } from '../harness.mjs';
+import './embeddings.mjs';
+import './responses.mjs';
 
 const ASK = [{ role: 'user', content: 'say it' }];
 const ARGUMENTS = { city: 'Zürich', days: 2 };

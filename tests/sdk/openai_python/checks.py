@@ -12,6 +12,8 @@ from typing import Any
 import openai
 from pydantic import BaseModel
 
+import tests.sdk.openai_python.embeddings
+import tests.sdk.openai_python.responses  # noqa: F401 - registers its checks
 from tests.sdk.harness import (
     PLAIN,
     REASONING,
