@@ -140,7 +140,7 @@ async def test_the_tools_model_calls_and_then_quotes(stream: bool) -> None:
         ("hang", False, 504, "upstream_timeout"),
         ("hang", True, 504, "upstream_timeout"),
         ("rate-limit", True, 429, "rate_limit_exceeded"),
-        ("m", False, 502, "upstream_model_missing"),
+        ("m", False, 404, "upstream_model_missing"),
     ],
 )
 async def test_what_models_do_wrong(name: str, stream: bool, status: int, code: str) -> None:

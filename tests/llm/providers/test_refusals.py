@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spindle_conformance.upstreams.scripts import dump
-from spindle_llm.providers.refusals import refusal_of, retry_after
-from spindle_spi.errors import Origin
+from spindle_llm.providers.refusals import refusal_of, retry_after, told_in_stream
+from spindle_spi.errors import Category, Origin
 from spindle_spi.secret import Secret
 
 if TYPE_CHECKING:
@@ -29,14 +29,21 @@ def _body(**error: Json) -> bytes:
         (301, 502, "upstream_refused", False),
         (400, 400, "bad_thing", False),
         (401, 502, "upstream_auth", False),
-        (402, 502, "upstream_refused", False),
+        (402, 429, "insufficient_quota", False),
         (403, 502, "upstream_auth", False),
         (404, 502, "upstream_model_missing", False),
         (413, 400, "bad_thing", False),
         (422, 400, "bad_thing", False),
         (429, 429, "rate_limit_exceeded", True),
+        (407, 502, "upstream_auth", False),
+        (408, 504, "upstream_timeout", True),
+        (418, 502, "upstream_refused", False),
+        (499, 502, "upstream_error", True),
         (500, 502, "upstream_error", True),
-        (529, 502, "upstream_error", True),
+        (502, 503, "upstream_unreachable", True),
+        (503, 503, "upstream_overloaded", True),
+        (504, 504, "upstream_timeout", True),
+        (529, 503, "upstream_overloaded", True),
     ],
 )
 def test_each_status_has_its_meaning(status: int, told: int, code: str, retryable: bool) -> None:
@@ -56,7 +63,7 @@ def test_what_a_vendor_says_of_the_clients_input_is_passed_on() -> None:
     )
     assert (error.message, error.code, error.param) == (
         "Too long: 9 > 8 tokens",
-        "context_length_exceeded",
+        "llm.context_length",
         "messages",
     )
 
@@ -81,10 +88,10 @@ def test_credentials_are_scrubbed_from_it(secret: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"<html>no</html>", b"[]", b'{"error":"no"}', b'{"detail":"no"}', b"\xff", b"[" * 9999],
+    [b"", b"<html>no</html>", b"[]", b"no", b'"no"', b'{"no":"no"}', b"\xff", b"[" * 9999],
 )
 def test_other_words_of_an_upstream_stay_with_us(body: bytes) -> None:
-    """Only a well-formed error object is passed on."""
+    """Only what vendors write is passed on; what comes from a proxy between is not."""
     error = refusal_of(400, {}, body, None)
     assert error.message == "The upstream says that the request is wrong."
     assert error.code == "upstream_refused"
@@ -127,3 +134,101 @@ def test_a_wait_until_a_date_is_a_number_of_seconds() -> None:
     seconds = retry_after({"retry-after": at})
     assert seconds is not None
     assert 50 < seconds <= 60
+
+
+_TOO_LONG = "the request exceeds the available context size"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        dump({"error": {"message": "m", "code": "context_length_exceeded"}}),
+        dump({"error": {"message": "m", "type": "exceed_context_size_error", "code": 400}}),
+        dump({"error": {"message": "This model's maximum context length is 8 tokens.", "code": 1}}),
+        dump({"error": _TOO_LONG}),
+        dump({"message": _TOO_LONG}),
+        dump({"detail": "prompt is too long: 9 tokens > 8"}),
+        dump([{"error": {"message": _TOO_LONG, "code": 400}}]),
+        dump(_TOO_LONG),
+        _TOO_LONG.encode(),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 413, 422, 500])
+def test_a_context_that_is_too_long_is_told_in_every_form(status: int, body: bytes) -> None:
+    """By a code or by words: a bigger model may take it, so it has to be known."""
+    error = refusal_of(status, {}, body, None)
+    assert (error.code, error.http_status, error.retryable) == ("llm.context_length", 400, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (402, b""),
+        (402, b"<html>pay</html>"),
+        (429, dump({"error": {"message": "m", "code": "insufficient_quota"}})),
+        (429, dump({"error": {"message": "m", "type": "insufficient_quota", "code": 1113}})),
+        (429, dump({"error": "you have reached your weekly usage limit"})),
+        (403, dump({"error": {"message": "Insufficient credits.", "code": 403}})),
+        (429, b"Insufficient balance"),
+    ],
+)
+def test_a_spent_quota_is_told_in_every_form(status: int, body: bytes) -> None:
+    """Another provider may do; waiting does not help."""
+    error = refusal_of(status, {"retry-after": "1"}, body, None)
+    assert (error.code, error.http_status, error.retryable) == ("insufficient_quota", 429, False)
+    assert error.message == "The upstream's quota is exhausted."
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (404, dump({"error": {"message": "m", "code": "model_not_found"}})),
+        (404, dump({"error": {"code": "DeploymentNotFound", "message": "m"}})),
+        (404, dump({"error": "model 'x' not found"})),
+        (404, b"No running session found for model 'x'"),
+        (400, dump({"message": "Cannot find model: x"})),
+        (400, dump({"message": "Model has not been loaded, please load model"})),
+        (400, dump({"error": {"message": "x is not a valid model ID", "code": 400}})),
+    ],
+)
+def test_a_missing_model_is_told_in_every_form(status: int, body: bytes) -> None:
+    """It is no fault of the gateway's."""
+    error = refusal_of(status, {}, body, None)
+    assert (error.category, error.http_status) == (Category.NOT_FOUND, 404)
+    assert (error.code, error.retryable) == ("upstream_model_missing", False)
+    assert error.message == "The upstream does not have this model."
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"busy", b"<html>busy</html>", dump({"error": "busy"}), dump({"error": {"code": 1305}})],
+)
+def test_an_overload_says_when_to_come_again(body: bytes) -> None:
+    """In no words of the upstream's."""
+    error = refusal_of(503, {"retry-after": "7"}, body, None)
+    assert (error.category, error.retry_after) == (Category.UNAVAILABLE, 7.0)
+    assert error.message == "The upstream is overloaded."
+
+
+@pytest.mark.parametrize(
+    ("told", "code", "status"),
+    [
+        ({"code": 429, "message": "secret"}, "rate_limit_exceeded", 429),
+        ({"type": "overloaded_error", "message": "secret"}, "upstream_overloaded", 503),
+        ({"code": "insufficient_quota"}, "insufficient_quota", 429),
+        ({"code": 402}, "insufficient_quota", 429),
+        ({"code": 504}, "upstream_timeout", 504),
+        ({"message": "maximum context length is 8 (secret)"}, "llm.context_length", 400),
+        ({"code": 1302, "message": "secret"}, "upstream_error", 502),
+        ({"code": "server_error", "message": "secret"}, "upstream_error", 502),
+        ({"code": 401, "message": "secret"}, "upstream_error", 502),
+        ("secret", "upstream_error", 502),
+        (7, "upstream_error", 502),
+        (True, "upstream_error", 502),
+    ],
+)
+def test_an_error_inside_a_stream_has_its_meaning_too(told: Json, code: str, status: int) -> None:
+    """A vendor's own numbers beyond HTTP's mean nothing to anybody else."""
+    error = told_in_stream(told)
+    assert (error.code, error.http_status) == (code, status)
+    assert "secret" not in error.message

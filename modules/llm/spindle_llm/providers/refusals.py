@@ -2,6 +2,21 @@
 
 What a vendor says of the client's own input is passed on, scrubbed of credentials. Everything else
 may be about the operator's account, and stays with us.
+
+| the upstream says | category | status | code | again |
+|---|---|---|---|---|
+| 400, 413, 422 | INVALID_ARGUMENT | 400 | the vendor's, or `upstream_refused` | no |
+| the context is too long (by code or words) | INVALID_ARGUMENT | 400 | `llm.context_length` | no |
+| 401, 403, 407 | UPSTREAM_ERROR | 502 | `upstream_auth` | no |
+| 402, or a spent quota | RATE_LIMITED | 429 | `insufficient_quota` | no |
+| the model is missing | NOT_FOUND | 404 | `upstream_model_missing` | no |
+| another 404 | UPSTREAM_ERROR | 502 | `upstream_model_missing` | no |
+| 408, 504 | UPSTREAM_ERROR | 504 | `upstream_timeout` | yes |
+| 429 | RATE_LIMITED | 429 | `rate_limit_exceeded` | yes |
+| 502 | UNAVAILABLE | 503 | `upstream_unreachable` | yes |
+| 503, 529 | UNAVAILABLE | 503 | `upstream_overloaded` | yes |
+| 499 and other 5xx | UPSTREAM_ERROR | 502 | `upstream_error` | yes |
+| anything else | UPSTREAM_ERROR | 502 | `upstream_refused` | no |
 """
 
 from __future__ import annotations
@@ -9,12 +24,19 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from spindle_llm.relay.wire_json import UNREADABLE
-from spindle_spi.errors import GatewayError, InvalidArgument, Origin, RateLimited, UpstreamError
+from spindle_llm.providers.refusal_words import Subject, Told, told_as, told_in
+from spindle_spi.errors import (
+    GatewayError,
+    InvalidArgument,
+    NotFound,
+    Origin,
+    RateLimited,
+    Unavailable,
+    UpstreamError,
+    UpstreamTimeout,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,57 +49,91 @@ _CODE = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 _CREDENTIAL = re.compile(
     r"(?i)\b(?:bearer\s+\S+|(?:sk|pk|rk|org|proj|key|spn)[-_][a-z0-9_*.-]{6,}|[a-z0-9+/_-]{40,}=*)"
 )
-_OUT_OF_MONEY = frozenset({"insufficient_quota", "billing_hard_limit_reached", "budget_exceeded"})
-_CLIENT_MISTAKES = frozenset({400, 413, 422})
+_CLIENT_MISTAKES: Final = frozenset({400, 413, 422})
+_CONTEXT_STATUSES: Final = frozenset({*_CLIENT_MISTAKES, 500})
+"""Engines behind a server fail when the context is full, and the server says that it failed."""
+_QUOTA_STATUSES: Final = frozenset({402, 403, 429})
+_STATUS_OF: Final = {Subject.RATE: 429, Subject.OVERLOAD: 503, Subject.QUOTA: 402}
+_MODEL_STATUSES: Final = frozenset({400, 404, 422})
 
 
 def refusal_of(
     status: int, headers: Mapping[str, str], body: bytes, key: Secret | None
 ) -> GatewayError:
-    """Return the error for an OpenAI-form refusal."""
-    error = _error_object(body)
-    code = error.get("code")
+    """Return the error for a refusal, whatever form its body has."""
+    return classified(status, told_in(body), retry_after(headers), key)
 
-    if status in _CLIENT_MISTAKES:
-        return _client_mistake(error, key)
 
-    if status == 429:
-        wait = retry_after(headers)
+def told_in_stream(error: Json) -> GatewayError:
+    """Return the error that an upstream told inside a stream; its words stay with us."""
+    told = told_as(error)
+    subject = told.subject
+    status = told.status if subject is None else _STATUS_OF.get(subject, told.status)
 
-        if code in _OUT_OF_MONEY:
-            return RateLimited(
-                "The upstream's quota is exhausted.",
-                code="insufficient_quota",
-                origin=Origin.UPSTREAM,
-                retryable=False,
-            )
+    if subject is Subject.CONTEXT:
+        return _context_too_long(500, told, None)
 
-        return RateLimited(
-            "The upstream's rate limit is reached.", origin=Origin.UPSTREAM, retry_after=wait
-        )
+    if status in (402, 408, 429, 503, 504, 529):
+        return classified(status or 500, Told(code=told.code), None, None)
 
-    if status in (401, 403):
-        return UpstreamError(
-            "The upstream does not accept the gateway's credential.",
-            code="upstream_auth",
-            retryable=False,
-        )
+    return UpstreamError("The upstream failed while it answered.")
 
-    if status == 404:
-        return UpstreamError(
+
+def classified(status: int, told: Told, wait: float | None, key: Secret | None) -> GatewayError:
+    """Return the error of a status and what was told with it."""
+    subject = told.subject
+
+    if subject is Subject.CONTEXT and status in _CONTEXT_STATUSES:
+        return _context_too_long(status, told, key)
+
+    if status == 402 or (subject is Subject.QUOTA and status in _QUOTA_STATUSES):
+        return _quota_spent()
+
+    if subject is Subject.MODEL and status in _MODEL_STATUSES:
+        return NotFound(
             "The upstream does not have this model.",
             code="upstream_model_missing",
-            retryable=False,
+            origin=Origin.UPSTREAM,
         )
 
-    if status >= 500:
-        return UpstreamError("The upstream failed.", retry_after=retry_after(headers))
+    if status in _CLIENT_MISTAKES:
+        return _client_mistake(told, key)
 
-    return UpstreamError(
-        f"The upstream refused the request with status {status}.",
-        code="upstream_refused",
-        retryable=False,
-    )
+    return _by_status(status, wait)
+
+
+def _by_status(status: int, wait: float | None) -> GatewayError:
+    match status:
+        case 401 | 403 | 407:
+            return UpstreamError(
+                "The upstream does not accept the gateway's credential.",
+                code="upstream_auth",
+                retryable=False,
+            )
+        case 404:
+            return UpstreamError(
+                "The upstream does not have this model.",
+                code="upstream_model_missing",
+                retryable=False,
+            )
+        case 408 | 504:
+            return UpstreamTimeout("The upstream did not answer in time.", retry_after=wait)
+        case 429:
+            return RateLimited(
+                "The upstream's rate limit is reached.", origin=Origin.UPSTREAM, retry_after=wait
+            )
+        case 502:
+            return _unavailable("The upstream is not there.", "upstream_unreachable", wait)
+        case 503 | 529:
+            return _unavailable("The upstream is overloaded.", "upstream_overloaded", wait)
+        case _ if status >= 500 or status == 499:
+            return UpstreamError("The upstream failed.", retry_after=wait)
+        case _:
+            return UpstreamError(
+                f"The upstream refused the request with status {status}.",
+                code="upstream_refused",
+                retryable=False,
+            )
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -107,10 +163,33 @@ def _aware(at: datetime) -> datetime:
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
 
 
-def _client_mistake(error: Mapping[str, Json], key: Secret | None) -> GatewayError:
-    message, code, param = error.get("message"), error.get("code"), error.get("param")
+def _unavailable(message: str, code: str, wait: float | None) -> Unavailable:
+    return Unavailable(message, code=code, origin=Origin.UPSTREAM, retry_after=wait)
 
-    if not isinstance(message, str):
+
+def _quota_spent() -> RateLimited:
+    return RateLimited(
+        "The upstream's quota is exhausted.",
+        code="insufficient_quota",
+        origin=Origin.UPSTREAM,
+        retryable=False,
+    )
+
+
+def _context_too_long(status: int, told: Told, key: Secret | None) -> InvalidArgument:
+    is_shown = told.is_object and status in _CLIENT_MISTAKES
+    return InvalidArgument(
+        _scrubbed(told.message, key)
+        if is_shown
+        else "The request is longer than the context of the model.",
+        code="llm.context_length",
+        origin=Origin.UPSTREAM,
+        param=_shown_param(told, key) or "messages",
+    )
+
+
+def _client_mistake(told: Told, key: Secret | None) -> InvalidArgument:
+    if not told.is_object:
         return InvalidArgument(
             "The upstream says that the request is wrong.",
             code="upstream_refused",
@@ -118,11 +197,15 @@ def _client_mistake(error: Mapping[str, Json], key: Secret | None) -> GatewayErr
         )
 
     return InvalidArgument(
-        _scrubbed(message, key),
-        code=code if isinstance(code, str) and _CODE.fullmatch(code) else "upstream_refused",
+        _scrubbed(told.message, key),
+        code=told.code if _CODE.fullmatch(told.code) else "upstream_refused",
         origin=Origin.UPSTREAM,
-        param=_scrubbed(param, key) if isinstance(param, str) else None,
+        param=_shown_param(told, key),
     )
+
+
+def _shown_param(told: Told, key: Secret | None) -> str | None:
+    return None if told.param is None else _scrubbed(told.param, key)
 
 
 def _scrubbed(text: str, key: Secret | None) -> str:
@@ -130,13 +213,3 @@ def _scrubbed(text: str, key: Secret | None) -> str:
         text = text.replace(key.reveal(), "***")
 
     return _CREDENTIAL.sub("***", text[: 2 * _MAX_MESSAGE])[:_MAX_MESSAGE]
-
-
-def _error_object(body: bytes) -> dict[str, Json]:
-    try:
-        value: Json = msgspec.json.decode(body)
-    except UNREADABLE:
-        return {}
-
-    error = value.get("error") if isinstance(value, dict) else None
-    return error if isinstance(error, dict) else {}

@@ -11,11 +11,13 @@ import json
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from spindle_llm.providers.refusals import told_in_stream
 from spindle_llm.relay.answers import finish_reason
 from spindle_llm.relay.tool_deltas import ToolDeltas
 from spindle_spi.errors import UpstreamError
 
 if TYPE_CHECKING:
+    from spindle_spi.errors import GatewayError
     from spindle_spi.types import Json, JsonObject
 
 CHUNK = "chat.completion.chunk"
@@ -267,10 +269,9 @@ class _Choice:
         return reason != said
 
 
-def told_error(error: Json) -> UpstreamError:
+def told_error(error: Json) -> GatewayError:
     """Return the error an upstream sent inside a stream; its words stay with us."""
-    del error
-    return UpstreamError("The upstream failed while it answered.", code="upstream_error")
+    return told_in_stream(error)
 
 
 def _says_something(entry: JsonObject) -> bool:

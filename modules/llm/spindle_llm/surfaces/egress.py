@@ -14,7 +14,7 @@ from spindle_llm.relay.invariants import StreamRules, told_error
 from spindle_llm.relay.sse import SseParser
 from spindle_llm.relay.wire_json import encode, read_object
 from spindle_llm.surfaces.renaming import is_text, rename_model
-from spindle_spi.errors import UpstreamError
+from spindle_spi.errors import GatewayError, UpstreamError
 
 if TYPE_CHECKING:
     from spindle_llm.relay.invariants import Piece
@@ -61,7 +61,7 @@ class StreamEgress:
         """The same as the client sees it."""
         self._tail = b""
         self._padded = False
-        self.failure: UpstreamError | None = None
+        self.failure: GatewayError | None = None
         """The upstream told of an error, or sent what is no chat stream; nothing follows."""
         self.is_done = False
         """The upstream said `[DONE]`; what follows does not matter."""
@@ -81,7 +81,7 @@ class StreamEgress:
                 if not self.is_done:
                     # A comprehension would lose what came before a failure.
                     out.append(self._event(event))  # noqa: PERF401
-        except UpstreamError as exc:
+        except GatewayError as exc:
             self.failure = exc
 
         if not out and parser.comments > comments and self.rules.deltas:
