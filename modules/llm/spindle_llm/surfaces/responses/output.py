@@ -34,7 +34,8 @@ class Output:
         for channel, kind in (("content", "output_text"), ("refusal", "refusal")):
             text = delta.get(channel)
 
-            if isinstance(text, str) and text:
+            # A token may stand for no text, and has its log probability all the same.
+            if isinstance(text, str) and (text or (logprobs and kind == "output_text")):
                 item = self._known("message", MessageItem, events)
                 events += item.text(kind, text, logprobs)
 
