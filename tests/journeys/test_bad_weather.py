@@ -46,7 +46,7 @@ FAILURES = {
     "hangs": ("brief~hang", 504),
     "is not there": ("gone~plain", 502),
     "sends a web page": ("up~html", 502),
-    "fails with a web page": ("up~html-502", 502),
+    "fails with a web page": ("up~html-502", 503),
     "fails": ("up~error-500", 502),
     "cuts before the first byte": ("up~cut-before", 502),
     "cuts after the head": ("up~cut-head", 502),
