@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
-from spindle.config.catalog import Capability, Owned, Price, Tokens
+from spindle.config.catalog import Capability, Owned, Price, Tokens, Trigger
 from spindle.config.checks import address_faults, owner_faults, transport_faults
 from spindle.config.faults import Fault, model_fault, render_fault
 from spindle.config.names import NAME, SLUG, TOOL, NameRule
@@ -103,6 +103,7 @@ class ProviderBody(Governance):
     verify_cert: bool = True
     enable_discovery: bool = False
     default_model: Line | None = None
+    fallbacks: Annotated[tuple[Text, ...], Few] = ()
     defaults: dict[str, JsonValue] = {}
     options: Options = {}
 
@@ -141,6 +142,7 @@ class ModelBody(Governance):
     cache_write_price: Price | None = None
     defaults: dict[str, JsonValue] = {}
     fallbacks: Annotated[tuple[Text, ...], Few] = ()
+    fallback_on: tuple[Trigger, ...] = ("error", "rate_limit")
     deprecated: bool = False
     facts: FactsBody = FactsBody()
 

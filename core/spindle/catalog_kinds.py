@@ -82,6 +82,7 @@ def _provider(body: Governance) -> tuple[str, RecordSpec]:
         verify_cert=body.verify_cert,
         enable_discovery=body.enable_discovery,
         default_model=body.default_model,
+        fallbacks=body.fallbacks,
         defaults=dict(body.defaults),
         options=dict(body.options),
     )
@@ -104,6 +105,7 @@ def _model(body: Governance) -> tuple[str, RecordSpec]:
         cache_write_price=body.cache_write_price,
         defaults=dict(body.defaults),
         fallbacks=body.fallbacks,
+        fallback_on=body.fallback_on,
         deprecated=body.deprecated,
         facts=ModelFacts(**body.facts.model_dump()),
     )

@@ -10,6 +10,7 @@ from spindle_spi.records import (
     CatalogRecord,
     Kind,
     ModelSpec,
+    ProviderSpec,
     RecordSpec,
     ServerSpec,
     ToolsetSpec,
@@ -79,6 +80,9 @@ def check_shape(record: CatalogRecord) -> None:
     if isinstance(spec, ModelSpec) and record.name in spec.fallbacks:
         raise InvalidArgument("fallbacks: the model itself; expected another model.")
 
+    if isinstance(spec, ProviderSpec) and record.name in spec.fallbacks:
+        raise InvalidArgument("fallbacks: the provider itself; expected another provider.")
+
     if isinstance(spec, ServerSpec) and spec.prefix_free and len(spec.gateways) != 1:
         raise InvalidArgument(
             f"prefix_free: needs names of one upstream, this server has {len(spec.gateways)} "
@@ -147,6 +151,8 @@ def _named_by(spec: RecordSpec) -> Iterator[tuple[Kind, str]]:
         yield backend
 
     match spec:
+        case ProviderSpec():
+            yield from ((Kind.PROVIDER, name) for name in spec.fallbacks)
         case ModelSpec():
             yield from ((Kind.MODEL, name) for name in spec.fallbacks)
         case ToolSpec(model=str(model)):

@@ -12,14 +12,20 @@ from typing import TYPE_CHECKING, TypeAlias
 from spindle.accounting import team_of
 from spindle_spi.admission import Limits, limits_of
 from spindle_spi.context import Subject, VisibilityScope
-from spindle_spi.policy import absent, allow, permission_for, usable_backend
-from spindle_spi.records import CatalogRecord, Kind, ModelSpec, Target, secret_of
+from spindle_spi.policy import (
+    Action,
+    absent,
+    allow,
+    permission_for,
+    permitted,
+    usable_backend,
+)
+from spindle_spi.records import CatalogRecord, Kind, Target, fallbacks_of, secret_of
 from spindle_spi.secret import SecretRef
 
 if TYPE_CHECKING:
     from spindle.snapshot import Snapshot
     from spindle_spi.context import AuthenticatedContext
-    from spindle_spi.policy import Action
 
 _MOST_KNOWN = 4096
 """Decisions kept; beyond it they are made again."""
@@ -167,18 +173,20 @@ def alternatives(
     snapshot: Snapshot, context: AuthenticatedContext, record: CatalogRecord
 ) -> tuple[Records, Records]:
     """Return what may answer in a record's place for this caller, and the backend of each."""
-    spec = record.spec
+    own = snapshot.backend_of(record)
+    names = fallbacks_of(record.spec, None if own is None else own.spec)
 
-    if not isinstance(spec, ModelSpec) or not spec.fallbacks:
+    if not names:
         return (), ()
 
     found: dict[str, tuple[CatalogRecord, CatalogRecord]] = {}
+    permission = permission_for(Kind.MODEL, Action.EXECUTE)
 
-    for name in spec.fallbacks:
-        # A fallback the caller may not see is not in the permit at all.
+    for name in names:
+        # A fallback the caller may not see, or not use, is not in the permit at all.
         other = snapshot.see(context, Target(kind=Kind.MODEL, name=name))
 
-        if other is None or other.id == record.id:
+        if other is None or other.id == record.id or not permitted(context, permission, other):
             continue
 
         backend = snapshot.backend_of(other)

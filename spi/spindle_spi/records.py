@@ -281,6 +281,22 @@ def other_names(spec: RecordSpec) -> tuple[str, ...]:
             return ()
 
 
+def fallbacks_of(spec: RecordSpec, backend: RecordSpec | None) -> tuple[str, ...]:
+    """Return the names of what may answer in a model's place, in order.
+
+    First those it names itself, then its provider's chain: at each of those providers the model
+    of the same upstream name. Who may see and use them is for the policy to say.
+    """
+    if not isinstance(spec, ModelSpec):
+        return ()
+
+    if not isinstance(backend, ProviderSpec) or not backend.fallbacks:
+        return spec.fallbacks
+
+    chain = tuple(f"{provider}~{spec.upstream_name}" for provider in backend.fallbacks)
+    return spec.fallbacks + chain
+
+
 def secret_of(spec: RecordSpec) -> SecretRef | None:
     """Return the secret a record refers to: a provider's key, a gateway's credential."""
     match spec:

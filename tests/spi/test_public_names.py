@@ -69,7 +69,7 @@ NAMES = {
     "records": (
         "CatalogRecord ExtensionSpec GatewaySpec Kind ModelFacts ModelSpec PromptSpec "
         "ProviderSpec PublishedRecord RecordSpec ResourceSpec ResourceTemplateSpec SPEC_OF "
-        "ServerSpec Target ToolSpec ToolsetSpec Visibility backend_name is_shown_by "
+        "ServerSpec Target ToolSpec ToolsetSpec Visibility backend_name fallbacks_of is_shown_by "
         "other_names secret_of"
     ),
     "secret": "Secret SecretLease SecretRef",

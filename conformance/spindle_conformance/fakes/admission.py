@@ -20,8 +20,15 @@ from spindle_spi.admission import (
 )
 from spindle_spi.errors import ContractViolation, NotFound
 from spindle_spi.plugin import HookPhase
-from spindle_spi.policy import Action, allow, is_same_caller, permission_for, usable_backend
-from spindle_spi.records import CatalogRecord, Kind, ModelSpec, Target, secret_of
+from spindle_spi.policy import (
+    Action,
+    allow,
+    is_same_caller,
+    permission_for,
+    permitted,
+    usable_backend,
+)
+from spindle_spi.records import CatalogRecord, Kind, Target, fallbacks_of, secret_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -147,16 +154,16 @@ class FakeAdmission:
     def _alternatives(
         self, context: AuthenticatedContext, record: CatalogRecord
     ) -> list[tuple[CatalogRecord, CatalogRecord]]:
-        if not isinstance(record.spec, ModelSpec):
-            return []
-
+        own = self._records.backend_of(record)
+        names = fallbacks_of(record.spec, None if own is None else own.spec)
+        permission = permission_for(Kind.MODEL, Action.EXECUTE)
         found: dict[str, tuple[CatalogRecord, CatalogRecord]] = {}
 
-        for name in record.spec.fallbacks:
-            # A fallback the caller may not see is not in the permit at all.
+        for name in names:
+            # A fallback the caller may not see, or not use, is not in the permit at all.
             other = self._records.see(context, Target(kind=Kind.MODEL, name=name))
 
-            if other is None or other.id == record.id:
+            if other is None or other.id == record.id or not permitted(context, permission, other):
                 continue
 
             backend = self._records.backend_of(other)

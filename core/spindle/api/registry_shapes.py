@@ -14,6 +14,7 @@ from pydantic import Field, JsonValue
 from spindle.api.request import Body
 from spindle.catalog_bodies import FactsBody
 from spindle.catalog_shown import author_shown
+from spindle.config.catalog import Trigger
 from spindle.store.catalog import Authorship
 from spindle_spi.records import CatalogRecord, ModelSpec, ProviderSpec, Visibility, secret_of
 
@@ -33,6 +34,7 @@ _CONFIG = {
     "options": "options",
 }
 """Keys of `config`, and what the catalog calls them."""
+_SAME_OF_PROVIDERS = ("provider_type", "api_version", "api_key", "default_model", "fallbacks")
 _DEFAULTS = {"default_temperature": "temperature", "default_max_tokens": "max_tokens"}
 _GOVERNED = ("description", "owner", "team", "visibility", "enabled", "tags")
 
@@ -76,6 +78,7 @@ class ProviderChanges(Governed):
     default_model: str | None = None
     default_temperature: Number | None = None
     default_max_tokens: Annotated[int, Field(ge=1)] | None = None
+    fallbacks: tuple[str, ...] | None = None
 
 
 class NewProvider(ProviderChanges):
@@ -103,6 +106,7 @@ class ModelChanges(Governed):
     cache_read_price: Number | None = None
     cache_write_price: Number | None = None
     fallbacks: tuple[str, ...] | None = None
+    fallback_on: tuple[Trigger, ...] | None = None
     deprecated: bool | None = None
     facts: FactsBody | None = None
 
@@ -120,9 +124,7 @@ def provider_data(body: ProviderChanges) -> JsonObject:
     """Return what a body gives, in the catalog's words; what it leaves out is left out."""
     given = _given(body)
     data: JsonObject = {
-        key: given[key]
-        for key in ("name", *_GOVERNED, "provider_type", "api_version", "api_key", "default_model")
-        if key in given
+        key: given[key] for key in ("name", *_GOVERNED, *_SAME_OF_PROVIDERS) if key in given
     }
 
     if "api_base" in given:
@@ -147,11 +149,12 @@ def provider_data(body: ProviderChanges) -> JsonObject:
 def model_data(body: ModelChanges, before: ModelSpec | None = None) -> JsonObject:
     """Return what a body gives, in the catalog's words; `before` says what it could until now."""
     given = _given(body)
+    chain = ("fallbacks", "fallback_on")
     prices = ("input_price", "output_price", "cache_read_price", "cache_write_price")
     same = ("context_window", "max_output_tokens", "dimensions", *prices)
     data: JsonObject = {
         key: given[key]
-        for key in (*_GOVERNED, *same, "aliases", "fallbacks", "deprecated", "facts")
+        for key in (*_GOVERNED, *same, "aliases", *chain, "deprecated", "facts")
         if key in given
     }
 
@@ -193,6 +196,7 @@ def provider_shown(record: CatalogRecord, beside: Beside, *, whole: bool) -> Jso
     assert isinstance(spec, ProviderSpec)
     ref = secret_of(spec)
     urls: list[Json] = [*spec.urls]
+    fallbacks: list[Json] = [*spec.fallbacks]
     config: JsonObject = {
         "timeout": spec.timeout,
         "inactivity_timeout": spec.long_timeout,
@@ -222,6 +226,7 @@ def provider_shown(record: CatalogRecord, beside: Beside, *, whole: bool) -> Jso
         "default_model": spec.default_model,
         "default_temperature": spec.defaults.get("temperature"),
         "default_max_tokens": spec.defaults.get("max_tokens"),
+        "fallbacks": fallbacks,
         "is_active": record.enabled,
         # Nobody keeps them yet.
         "health_status": None,
@@ -241,6 +246,7 @@ def model_shown(
     aliases: list[Json] = [*spec.aliases]
     supports: list[Json] = [*spec.supports]
     fallbacks: list[Json] = [*spec.fallbacks]
+    triggers: list[Json] = [*spec.fallback_on]
     return {
         "id": record.id,
         "name": record.name,
@@ -265,6 +271,7 @@ def model_shown(
             "cache_write": spec.cache_write_price,
         },
         "fallbacks": fallbacks,
+        "fallback_on": triggers,
         "deprecated": spec.deprecated,
         "is_available": is_available,
         "state": spec.state,

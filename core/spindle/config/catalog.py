@@ -12,6 +12,7 @@ from spindle_spi.records import Visibility
 Price = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Capability = Literal["chat", "streaming", "function_calling", "vision", "embedding"]
+Trigger = Literal["error", "rate_limit", "context_length"]
 
 
 class Owned(Section):
@@ -57,6 +58,7 @@ class ModelEntry(Declared):
     cache_write_price: Price | None = None
     defaults: dict[str, JsonValue] = {}
     fallbacks: tuple[Text, ...] = ()
+    fallback_on: tuple[Trigger, ...] = ("error", "rate_limit")
 
 
 class ServiceEntry(Declared):
@@ -77,6 +79,8 @@ class ServiceEntry(Declared):
     tokens_per_minute: Count | None = None
     api_version: Text | None = None
     default_model: Text | None = None
+    fallbacks: tuple[Text, ...] = ()
+    """Services whose model of the same name answers instead, in order."""
     models: tuple[ModelEntry, ...] = ()
     options: dict[str, JsonValue] = {}
 

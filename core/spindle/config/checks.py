@@ -117,7 +117,18 @@ def _service_faults(document: Document, known: _Known) -> Iterator[Fault]:
 
         yield from address_faults(path, provider_type_of(name, service), service.urls)
 
+        yield from _chain_faults(path, name, service, known)
         yield from _model_faults(path, name, service, known)
+
+
+def _chain_faults(path: Path, name: str, service: ServiceEntry, known: _Known) -> Iterator[Fault]:
+    for number, other in enumerate(service.fallbacks):
+        inner = (*path, "fallbacks", number)
+
+        if other == name:
+            yield Fault(path=inner, problem="the service itself", expected="another service")
+        elif other not in known.services:
+            yield _unknown(inner, "service", other, known.services)
 
 
 def _model_faults(

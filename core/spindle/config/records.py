@@ -245,6 +245,7 @@ def _provider_spec(name: str, service: ServiceEntry) -> ProviderSpec:
         tokens_per_minute=service.tokens_per_minute,
         api_version=service.api_version,
         default_model=service.default_model,
+        fallbacks=service.fallbacks,
         api_key_env_var=service.api_key_env_var,
         options=dict(service.options),
     )
@@ -266,6 +267,7 @@ def _model_spec(provider: str, model: ModelEntry) -> ModelSpec:
         cache_write_price=model.cache_write_price,
         defaults=dict(model.defaults),
         fallbacks=model.fallbacks,
+        fallback_on=model.fallback_on,
     )
 
 

@@ -141,7 +141,8 @@ async def test_an_export_leaves_out_what_is_empty_and_nothing_that_was_said(tmp_
     assert isinstance(b, dict)
     assert isinstance(c, dict)
     assert (b["supports"], b["facts"]) == ([], {"modified_at": 0})
-    assert c.keys() == {"model_type", "supports", "deprecated", "visibility", "enabled"}
+    said = {"model_type", "supports", "fallback_on", "deprecated", "visibility", "enabled"}
+    assert c.keys() == said
     assert changes(second) == []
 
 

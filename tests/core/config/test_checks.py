@@ -29,6 +29,13 @@ MODELS = "llm: {services: {a: {urls: ['http://x'], models: ["
             ["llm.services.a.models[0].fallbacks[0]: the model itself; expected another model"],
         ),
         (
+            "llm: {services: {a: {urls: [http://x], fallbacks: [a, b]}}}",
+            [
+                "llm.services.a.fallbacks[0]: the service itself; expected another service",
+                "llm.services.a.fallbacks[1]: unknown service 'b'; expected one of a",
+            ],
+        ),
+        (
             MODELS + "{name: m, fallbacks: [b~m, other]}]}}}",
             [
                 "llm.services.a.models[0].fallbacks[0]: unknown provider 'b'; expected one of a",
