@@ -6,9 +6,10 @@ admit nothing, run no hooks and settle nothing: the caller holds the permit and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from spindle_llm.embeddings.cache import EmbeddingsCache
 from spindle_llm.relay.answers import mend_answer
 from spindle_llm.relay.invariants import StreamRules
 from spindle_llm.relay.journal import Journal
@@ -51,6 +52,8 @@ class Runtime:
     """Transport, adapter and key of every provider, by its record."""
     spawn: Spawn
     """Starts work that outlives the call it came from."""
+    embeddings: EmbeddingsCache = field(default_factory=EmbeddingsCache)
+    """Vectors that were made before, or are being made."""
 
 
 class State:

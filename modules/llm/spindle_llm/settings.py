@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from spindle_llm.chat.settings import CHAT_SCHEMA
+from spindle_llm.embeddings.settings import CACHE_SCHEMA, CacheSettings
 from spindle_llm.routing.settings import ROUTING_SCHEMA, RoutingSettings
 from spindle_spi.types import Json, JsonObject
 
@@ -55,6 +56,7 @@ SCHEMA: Mapping[str, Json] = {
         },
         "routing": ROUTING_SCHEMA,
         "chat": CHAT_SCHEMA,
+        "embeddings_cache": CACHE_SCHEMA,
     },
 }
 
@@ -72,6 +74,7 @@ class LlmSettings:
     responses_ttl_seconds: float = 30 * 24 * 3600.0
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     chat: JsonObject = field(default_factory=dict[str, Json])
+    embeddings_cache: CacheSettings = field(default_factory=CacheSettings)
 
     @property
     def has_defaults(self) -> bool:
@@ -82,6 +85,7 @@ class LlmSettings:
     def of(cls, section: JsonObject) -> LlmSettings:
         """Return the settings of a section that holds to `SCHEMA`."""
         chat, routing = section.get("chat"), section.get("routing")
+        cache = section.get("embeddings_cache")
         return cls(
             default_service=_text(section, "default_service"),
             default_model=_text(section, "default_model"),
@@ -92,6 +96,7 @@ class LlmSettings:
             responses_ttl_seconds=_number(section, "responses_ttl_seconds") or 30 * 24 * 3600.0,
             routing=RoutingSettings.of(routing if isinstance(routing, dict) else {}),
             chat=chat if isinstance(chat, dict) else {},
+            embeddings_cache=CacheSettings.of(cache if isinstance(cache, dict) else {}),
         )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from spindle_llm.embeddings.query import size_of
 from spindle_llm.embeddings.vectors import Vector
 from spindle_llm.relay.journal import Journal
 from spindle_llm.relay.reading import read_all
@@ -21,10 +22,11 @@ from spindle_spi.records import ModelSpec, ProviderSpec
 from spindle_spi.types import JsonObject
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from spindle_llm.embeddings.query import Input, Query
     from spindle_llm.providers.dialect import EmbeddingsDialect, Encoded
+    from spindle_llm.routing.attempts import Opened
     from spindle_llm.routing.upstreams import Upstream
     from spindle_spi.records import CatalogRecord, RecordSpec
     from spindle_spi.types import Json
@@ -62,7 +64,7 @@ class Asker:
         """
         batches = [inputs[at : at + self.batch] for at in range(0, len(inputs), self.batch)]
 
-        if len(batches) == 1:
+        if len(batches) == 1 and journal.usage is None:
             vectors = await self._ask_one(batches[0], journal)
         else:
             vectors = await self._ask_all(batches, journal)
@@ -101,42 +103,50 @@ class Asker:
         return [vector for number in range(len(batches)) for vector in vectors[number]]
 
     async def _ask_one(self, inputs: Sequence[Input], journal: Journal) -> list[Vector]:
-        runtime = self.runtime
-        opened = await open_first(runtime.upstreams, self.permit, self._question(inputs), journal)
+        vectors: list[Vector] = []
 
-        try:
-            data = await read_all(opened.response, runtime.settings.answer_limit_bytes)
+        async def receive(opened: Opened[EmbeddingsDialect]) -> None:
+            nonlocal vectors
+            data = await read_all(opened.response, self.runtime.settings.answer_limit_bytes)
             journal.first_byte()
-        finally:
-            await opened.aclose()
+            embedded = opened.dialect.decode(data)
+            tokens = embedded.input_tokens
+            # Even where the vectors are refused, the upstream has made them.
+            journal.usage = (
+                estimated_usage(request_bytes=size_of(inputs))
+                if tokens is None
+                else TokenUsage(input_tokens=tokens)
+            )
+            vectors = self._checked(embedded.vectors, len(inputs))
 
-        embedded = opened.dialect.decode(data)
-        tokens = embedded.input_tokens
-        # Even where the vectors are refused, the upstream has made them.
-        journal.usage = (
-            estimated_usage(request_bytes=_size_of(inputs))
-            if tokens is None
-            else TokenUsage(input_tokens=tokens)
-        )
+        ask = self._question(inputs, receive)
+        opened = await open_first(self.runtime.upstreams, self.permit, ask, journal)
+        await opened.aclose()
+        return vectors
 
-        if len(embedded.vectors) != len(inputs):
+    def _checked(self, vectors: Sequence[Sequence[float]], count: int) -> list[Vector]:
+        if len(vectors) != count:
             raise UpstreamError(
-                f"The upstream sent {len(embedded.vectors)} embeddings for {len(inputs)} inputs.",
+                f"The upstream sent {len(vectors)} embeddings for {count} inputs.",
                 code="upstream_garbage",
             )
 
-        return [self._checked(numbers) for numbers in embedded.vectors]
+        wanted = self.dimensions or len(vectors[0])
 
-    def _checked(self, numbers: Sequence[float]) -> Vector:
-        if self.dimensions is not None and len(numbers) != self.dimensions:
-            raise UpstreamError(
-                f"The upstream sent a vector of {len(numbers)} dimensions, not {self.dimensions}.",
-                code="upstream_dimensions",
-            )
+        for numbers in vectors:
+            if len(numbers) != wanted:
+                raise UpstreamError(
+                    f"The upstream sent a vector of {len(numbers)} dimensions, not {wanted}.",
+                    code="upstream_dimensions",
+                )
 
-        return Vector.of(numbers)
+        return [Vector.of(numbers) for numbers in vectors]
 
-    def _question(self, inputs: Sequence[Input]) -> Ask[EmbeddingsDialect]:
+    def _question(
+        self,
+        inputs: Sequence[Input],
+        receive: Callable[[Opened[EmbeddingsDialect]], Awaitable[None]],
+    ) -> Ask[EmbeddingsDialect]:
         said: list[Json] = [entry if isinstance(entry, str) else [*entry] for entry in inputs]
 
         def choose(spec: ModelSpec, upstream: Upstream) -> EmbeddingsDialect:
@@ -149,7 +159,13 @@ class Asker:
 
         traceparent = self.context.trace.traceparent
         headers = {} if traceparent is None else {"traceparent": traceparent}
-        return Ask(choose=choose, encode=encode, headers=headers, deadline=self.deadline)
+        return Ask(
+            choose=choose,
+            encode=encode,
+            receive=receive,
+            headers=headers,
+            deadline=self.deadline,
+        )
 
 
 def asker_for(
@@ -237,21 +253,17 @@ def _dialect(dialect: EmbeddingsDialect | None, spec: ModelSpec) -> EmbeddingsDi
     return dialect
 
 
-def _size_of(inputs: Sequence[Input]) -> int:
-    """Return how many bytes inputs have, a token counting as the four it stands for."""
-    return sum(
-        len(entry.encode()) if isinstance(entry, str) else 4 * len(entry) for entry in inputs
-    )
-
-
 def _add(journal: Journal, parts: Sequence[Journal]) -> None:
-    """Write into a request's journal what its batches came to, in their order."""
-    usages = [part.usage for part in parts if part.usage is not None]
-    firsts = [part.first_byte_at for part in parts if part.first_byte_at is not None]
-    journal.attempts = tuple(attempt for part in parts for attempt in part.attempts)
-    journal.dropped = tuple(dict.fromkeys(name for part in parts for name in part.dropped))
+    """Add to a request's journal what its batches came to, in their order."""
+    usages = [part.usage for part in (journal, *parts) if part.usage is not None]
+    firsts = [part.first_byte_at for part in (journal, *parts) if part.first_byte_at is not None]
+    dropped = (name for part in (journal, *parts) for name in part.dropped)
+    journal.exclusions += tuple(entry for part in parts for entry in part.exclusions)
+    journal.upstream_status = parts[-1].upstream_status
+    journal.attempts += tuple(attempt for part in parts for attempt in part.attempts)
+    journal.dropped = tuple(dict.fromkeys(dropped))
     journal.headers = parts[0].headers
-    journal.served_by = next((part.served_by for part in parts if part.served_by), None)
+    journal.served_by = next((part.served_by for part in (journal, *parts) if part.served_by), None)
     journal.first_byte_at = min(firsts, default=None)
 
     if usages:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from spindle_spi.errors import InvalidArgument
 from spindle_spi.types import Json, JsonObject
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Input: TypeAlias = str | list[int]
 """A text, or the tokens of one."""
@@ -57,6 +60,13 @@ def inputs_of(value: Json) -> tuple[Input, ...]:
         )
 
     return tuple(_input(entry, entries[0]) for entry in entries)
+
+
+def size_of(inputs: Sequence[Input]) -> int:
+    """Return how many bytes inputs have, a token counting as the four it stands for."""
+    return sum(
+        len(entry.encode()) if isinstance(entry, str) else 4 * len(entry) for entry in inputs
+    )
 
 
 def _input(entry: Json, first: Json) -> Input:

@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from spindle_spi.admission import Attempt, Outcome, Status, TokenUsage
+from spindle_spi.admission import Attempt, Embedded, Outcome, Status, TokenUsage
 
 if TYPE_CHECKING:
     from spindle_spi.records import CatalogRecord
@@ -30,12 +30,15 @@ class Journal:
 
     __slots__ = (
         "attempts",
+        "cache_hit",
         "dropped",
+        "embedded",
         "error_code",
         "exclusions",
         "finish_reasons",
         "first_byte_at",
         "headers",
+        "idempotency_key",
         "route_id",
         "served_by",
         "started",
@@ -66,6 +69,12 @@ class Journal:
         self.error_code: str | None = None
         self.headers: list[tuple[bytes, bytes]] = []
         """Headers of the upstream's answer that a client may see."""
+        self.idempotency_key: str | None = None
+        """What makes an equal call this call."""
+        self.cache_hit = False
+        """Nothing was asked of an upstream."""
+        self.embedded: Embedded | None = None
+        """What a call for embeddings made."""
 
     def first_byte(self) -> None:
         """Note when the upstream began to answer; later calls change nothing."""
@@ -110,4 +119,7 @@ class Journal:
             served_by=self.served_by,
             finish_reasons=self.finish_reasons,
             error_code=self.error_code,
+            idempotency_key=self.idempotency_key,
+            cache_hit=self.cache_hit,
+            embedded=self.embedded,
         )

@@ -42,20 +42,20 @@ async def _respond(exchange: Exchange, request: EmbeddingsRequest) -> None:
     context, permit, journal = exchange.call.context, exchange.permit, exchange.journal
     query = query_of(await _hooked(exchange, request.data))
     asker = asker_for(exchange.runtime, context, permit, query, deadline=exchange.call.deadline)
-    vectors = await asker.ask(query.inputs, journal)
+    kept = await exchange.runtime.embeddings.vectors(asker, query.inputs, journal)
 
     if permit.hooks.answer:
         # There is no text in an answer of numbers: the phase is carried out on nothing.
         plugin = exchange.runtime.services.plugin
         await plugin.execute_hook(context, permit.id, HookPhase.POST_INVOKE, ())
 
-    usage = journal.usage
     await exchange.answer(
         write_embeddings(
-            vectors,
+            [entry.vector for entry in kept],
             model=permit.record.name,
             encoding=request.encoding,
-            tokens=0 if usage is None else usage.input_tokens,
+            # What the inputs have, whether or not they were asked for again.
+            tokens=sum(entry.tokens for entry in kept),
         )
     )
 
