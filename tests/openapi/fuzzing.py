@@ -73,10 +73,10 @@ class Run:
     def cases(self) -> int:
         return sum(self.statuses.values())
 
-    def row(self) -> str:
-        """The cases, and how they were answered."""
-        answered = ", ".join(f"{status}: {n}" for status, n in sorted(self.statuses.items()))
-        return f"{self.cases:4}  {answered}"
+    def row(self, label: str) -> tuple[str, int, str]:
+        """The operation, its cases, and how they were answered."""
+        answers = ", ".join(f"{status}: {n}" for status, n in sorted(self.statuses.items()))
+        return label, self.cases, answers
 
 
 def load(gateway: Fuzzed) -> BaseSchema:

@@ -12,19 +12,23 @@ PROPERTY = "openapi-cases"
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     rows = sorted(
-        str(value)
+        (str(label), int(cases), str(answers))
         for reports in terminalreporter.stats.values()
         for report in reports
-        for key, value in getattr(report, "user_properties", ())
-        if key == PROPERTY and getattr(report, "when", "") == "call"
+        if getattr(report, "when", "") == "call"
+        for key, value in report.user_properties
+        if key == PROPERTY
+        for label, cases, answers in [value]
     )
 
-    if rows:
-        terminalreporter.section("operations of the OpenAPI document, cases, answers")
+    if not rows:
+        return
 
-    for row in rows:
-        terminalreporter.write_line(row)
+    terminalreporter.section(
+        "operations of the OpenAPI document: cases, and how often which answer"
+    )
 
-    if rows:
-        cases = sum(int(row.split("  ")[1].split()[0]) for row in rows)
-        terminalreporter.write_line(f"{len(rows)} operations, {cases} cases")
+    for label, cases, answers in rows:
+        terminalreporter.write_line(f"{label:64} {cases:4}  {answers}")
+
+    terminalreporter.write_line(f"{len(rows)} operations, {sum(row[1] for row in rows)} cases")
