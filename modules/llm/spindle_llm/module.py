@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import anyio
 
 from spindle_llm.chat.routes import chat_routes
-from spindle_llm.embeddings.opening import open_cache
 from spindle_llm.invocation import serve
 from spindle_llm.providers.registry import adapters
 from spindle_llm.routing.discovery import MODULE, ProviderWatch
@@ -17,6 +16,7 @@ from spindle_llm.settings import SCHEMA, LlmSettings
 from spindle_llm.surfaces.chat_completions import ChatCompletions
 from spindle_llm.surfaces.documentation.lookup import documented
 from spindle_llm.surfaces.embeddings import Embeddings
+from spindle_llm.surfaces.messages.routes import message_routes
 from spindle_llm.surfaces.models import Models
 from spindle_llm.surfaces.responses.routes import Responses
 from spindle_spi.descriptor import ModuleDescriptor, PluginParity
@@ -95,7 +95,6 @@ class LlmModule(Module):
             settings=settings,
             upstreams=upstreams,
             spawn=context.spawn,
-            embeddings=open_cache(settings.embeddings_cache, services.observability),
         )
         watch = ProviderWatch(services, upstreams)
         await watch.publish_built_in()
@@ -108,7 +107,6 @@ class LlmModule(Module):
             self._state.set(None)
 
             with anyio.CancelScope(shield=True):
-                await runtime.embeddings.close()
                 await upstreams.close()
 
     async def drain(self, deadline: float) -> None:
@@ -172,4 +170,9 @@ class LlmModule(Module):
                 ),
             ]
 
-        return (*openai, *Responses(self._state).routes(), *chat_routes(self._state))
+        return (
+            *openai,
+            *message_routes(self._state),
+            *Responses(self._state).routes(),
+            *chat_routes(self._state),
+        )

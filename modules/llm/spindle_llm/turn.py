@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from spindle_llm.relay.journal import Journal
+from spindle_llm.relay.reasoning import without_stale_signatures
 from spindle_llm.relay.wire_json import answer_too_deep, request_too_deep
 from spindle_llm.runtime import Completion, Runtime, complete
 from spindle_spi.admission import Estimate, Permit, Status
@@ -100,7 +101,9 @@ async def complete_hooked(
     try:
         before = lift_chat_answer(answer)
         after = await plugin.execute_hook(context, permit.id, HookPhase.POST_INVOKE, before)
-        return replace(completion, answer=write_back(answer, before, after))
+        hooked = write_back(answer, before, after)
+        without_stale_signatures(_messages(answer), _messages(hooked))
+        return replace(completion, answer=hooked)
     except RecursionError as exc:
         raise answer_too_deep() from exc
 
@@ -121,7 +124,9 @@ async def hooked_request(
     try:
         before = lift_chat_request(body)
         after = await plugin.execute_hook(context, permit.id, HookPhase.PRE_INVOKE, before)
-        return write_back(body, before, after)
+        hooked = write_back(body, before, after)
+        without_stale_signatures(body.get("messages"), hooked.get("messages"))
+        return hooked
     except RecursionError as exc:
         raise request_too_deep() from exc
 
@@ -153,6 +158,16 @@ def error_code_of(exc: BaseException) -> str | None:
         return exc.code
 
     return None if status_of(exc) is Status.CANCELLED else Internal.default_code
+
+
+def _messages(answer: JsonObject) -> Json:
+    """Return the messages of an answer's choices."""
+    choices = answer.get("choices")
+    return [
+        choice.get("message")
+        for choice in (choices if isinstance(choices, list) else ())
+        if isinstance(choice, dict)
+    ]
 
 
 def _drop_logprobs(answer: JsonObject) -> None:

@@ -7,6 +7,7 @@ from base64 import b64decode
 from binascii import Error as Base64Error
 from typing import TYPE_CHECKING, Final
 
+from spindle_llm.providers.extensions import NATIVE_PARTS
 from spindle_spi.errors import InvalidArgument, Unsupported
 
 if TYPE_CHECKING:
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from spindle_spi.types import Json, JsonObject
 
 _DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)(?:;[\w=.+-]+)*;base64,", re.ASCII)
-_OWN: Final = frozenset({"document", "search_result", "container_upload"})
-"""Blocks of Anthropic's that the lingua franca has no part for; they go on as they are."""
 _EPHEMERAL: Final[JsonObject] = {"type": "ephemeral"}
 
 
@@ -76,7 +75,7 @@ def _blocks(part: Json, lost: set[str]) -> Iterator[JsonObject]:
             yield cached({"type": "image", "source": _image(part, lost)}, part)
         case "file":
             yield cached(_document(part), part)
-        case str() if kind in _OWN:
+        case str() if kind in NATIVE_PARTS:
             yield part
         case _:
             raise Unsupported(

@@ -36,7 +36,7 @@ class OpenAiAdapter(Adapter):
     default_base: ClassVar[str | None] = "https://api.openai.com/v1"
     capabilities: ClassVar[ServiceCapabilities] = ServiceCapabilities(embedding=True)
     chat_dialect: ClassVar[ChatDialect] = OpenAiChat(
-        Ledger(dropped=frozenset({"top_k"})), keeps_reasoning=False
+        Ledger(dropped=frozenset({"top_k"})), strict=True
     )
     embeddings_dialect: ClassVar[EmbeddingsDialect | None] = OpenAiEmbeddings()
 

@@ -40,13 +40,14 @@ class OpenAiChat(ChatDialect):
         *,
         renamed: Mapping[str, str] | None = None,
         has_developer: bool = True,
-        keeps_reasoning: bool = True,
+        strict: bool = False,
     ) -> None:
         """Take the fates of parameters, new names of some, and what messages may hold.
 
-        `has_developer`: that is a role. `keeps_reasoning`: thoughts of earlier turns are read.
+        `has_developer`: that is a role. `strict`: the upstream is OpenAI itself, which takes no
+        other words than its own, and only the newest.
         """
-        self._keeps_reasoning = keeps_reasoning
+        self._strict = strict
         self._renamed = dict(renamed or {})
         self._has_developer = has_developer
         known = ledger or Ledger()
@@ -78,7 +79,7 @@ class OpenAiChat(ChatDialect):
         kept, dropped = self.ledger.judge(request)
 
         if ANTHROPIC in request:
-            dropped += without_extensions(kept, keeps_reasoning=self._keeps_reasoning)
+            dropped += without_extensions(kept, strict=self._strict)
 
         for old, new in self._renamed.items():
             if old in kept:

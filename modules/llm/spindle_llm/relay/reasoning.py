@@ -53,26 +53,29 @@ def _entry(entries: list[Json], piece: JsonObject) -> JsonObject:
     return new
 
 
-def without_stale_signatures(before: JsonObject, after: JsonObject) -> None:
+def without_stale_signatures(before: Json, after: Json) -> None:
     """Take the signature off every thought whose text was changed: it no longer fits.
 
-    Both are messages, the second the first as plugins left it; that one is changed in place.
+    Both are lists of messages, the second as plugins left it; what changed there is a copy, and is
+    changed in place.
     """
-    old, new = before.get(DETAILS), after.get(DETAILS)
+    if after is before or not isinstance(before, list) or not isinstance(after, list):
+        return
+
+    for was, message in zip(before, after, strict=False):
+        if message is not was and isinstance(was, dict) and isinstance(message, dict):
+            _check_signatures(was.get(DETAILS), message)
+
+
+def _check_signatures(old: Json, message: JsonObject) -> None:
+    new = message.get(DETAILS)
 
     if old is new or not isinstance(old, list) or not isinstance(new, list):
         return
 
-    entries: list[Json] = []
-
-    for was, entry in zip(old, new, strict=True):
-        if (
-            isinstance(was, dict)
-            and isinstance(entry, dict)
-            and was.get("text") != entry.get("text")
-        ):
-            entry = {name: value for name, value in entry.items() if name != "signature"}
-
-        entries.append(entry)
-
-    after[DETAILS] = entries
+    message[DETAILS] = [
+        entry
+        if entry is was or not isinstance(entry, dict)
+        else {name: value for name, value in entry.items() if name != "signature"}
+        for was, entry in zip(old, new, strict=False)
+    ]

@@ -170,8 +170,10 @@ class Exchange:
     def _headers(self) -> list[Header]:
         headers = self.journal.headers
 
-        if self.journal.dropped:
-            dropped = ", ".join(self.journal.dropped)
+        lost = (*self.form.dropped, *self.journal.dropped)
+
+        if lost:
+            dropped = ", ".join(dict.fromkeys(lost))
             headers = [
                 *headers,
                 (b"x-spindle-dropped-params", dropped.encode("latin-1", "replace")),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from spindle_llm.relay.reasoning import DETAILS
 from spindle_llm.relay.wire_json import answer_too_deep
+from spindle_llm.surfaces.guarded_thoughts import GuardedThoughts
 from spindle_spi.payloads import lift_embedded_json, write_back
 from spindle_spi.plugin import Lane
 
@@ -66,11 +68,19 @@ class GuardedStream:
             entry["delta"] = {}
             return []
 
-        choice = self._choices.setdefault(index, _Choice())
+        choice = self._choices.get(index)
+
+        if choice is None:
+            choice = self._choices[index] = _Choice(GuardedThoughts(self._guard, index))
+
         # Log probabilities repeat the text token by token, and nobody has judged them.
         entry["logprobs"] = None
         choice.keep_calls(delta)
         await self._push(index, choice, delta)
+        details = await choice.thoughts.take(delta.pop(DETAILS, None))
+
+        if details:
+            delta[DETAILS] = details
 
         if entry.get("finish_reason") is None:
             return []
@@ -96,7 +106,7 @@ class GuardedStream:
 
     async def _close(self, index: int, choice: _Choice) -> list[JsonObject]:
         """Return the deltas that were held back until the end of a choice."""
-        deltas: list[JsonObject] = []
+        deltas: list[JsonObject] = [{DETAILS: [piece]} for piece in await choice.thoughts.close()]
 
         for channel in choice.channels:
             rest = await self._guard.close(Lane(choice=index, channel=channel))
@@ -141,9 +151,10 @@ class GuardedStream:
 class _Choice:
     """What one choice holds back."""
 
-    __slots__ = ("calls", "channels", "legacy")
+    __slots__ = ("calls", "channels", "legacy", "thoughts")
 
-    def __init__(self) -> None:
+    def __init__(self, thoughts: GuardedThoughts) -> None:
+        self.thoughts = thoughts
         self.channels: dict[str, None] = {}
         """Channels that were used, in order."""
         self.calls: dict[int, JsonObject] = {}
