@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from spindle_llm.chat.routes import chat_routes
+from spindle_llm.embeddings.opening import open_cache
 from spindle_llm.invocation import serve
 from spindle_llm.providers.registry import adapters
 from spindle_llm.routing.discovery import MODULE, ProviderWatch
@@ -95,6 +96,7 @@ class LlmModule(Module):
             settings=settings,
             upstreams=upstreams,
             spawn=context.spawn,
+            embeddings=open_cache(settings.embeddings_cache, services.observability),
         )
         watch = ProviderWatch(services, upstreams)
         await watch.publish_built_in()
@@ -107,6 +109,7 @@ class LlmModule(Module):
             self._state.set(None)
 
             with anyio.CancelScope(shield=True):
+                await runtime.embeddings.close()
                 await upstreams.close()
 
     async def drain(self, deadline: float) -> None:
