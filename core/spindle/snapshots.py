@@ -14,7 +14,7 @@ from spindle.people import NOBODY, compile_people
 from spindle.publications import Publications
 from spindle.snapshot import Snapshot, compile_snapshot
 from spindle_spi.catalog import ChangeKind, RecordChange
-from spindle_spi.errors import GatewayError
+from spindle_spi.errors import GatewayError, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -69,6 +69,22 @@ class Snapshots:
         # One at a time: who read first must not swap last.
         async with self._refreshing:
             (await self._read())()
+
+    async def catch_up(self) -> None:
+        """Compare the store's revision with the snapshot's, and read the store when it has moved.
+
+        Raises:
+            Unavailable: The store cannot be read.
+        """
+        try:
+            if await self._store.revision() != self.current.revision:
+                await self.refresh()
+        except (OSError, SQLAlchemyError) as exc:
+            raise Unavailable(
+                "The store cannot be reached; try again.",
+                code="core.store.unavailable",
+                retry_after=1.0,
+            ) from exc
 
     async def change(self, write: Callable[[], Awaitable[object]], put: Callable[[], None]) -> None:
         """Write to the store, then put something in force in one step with what was written.

@@ -75,6 +75,16 @@ class CatalogService(ABC):
     async def view_key(self, context: AuthenticatedContext, kind: Kind) -> str:
         """Return the key of this caller's list of a kind, without the list."""
 
+    async def catch_up(self) -> None:
+        """Wait until what is listed from here on holds every change that was made before.
+
+        Another process may have made it. Without this, such a change is seen within a second.
+
+        Raises:
+            Unavailable: Nobody can tell what the others have changed.
+        """
+        return
+
     @abstractmethod
     async def owned(self, module: str, kind: Kind) -> tuple[CatalogRecord, ...]:
         """Return every enabled record of a kind a module serves (what it must connect to)."""

@@ -46,6 +46,7 @@ ANSWERED: dict[str, object] = {
     "auth.validate_session_binding": Decision(allowed=False, reason="no host"),
     "catalog.list": RecordPage(records=()),
     "catalog.view_key": "",
+    "catalog.catch_up": None,
     "catalog.owned": (),
     "catalog.subscribe": [],
     "catalog.publish": None,

@@ -117,6 +117,7 @@ async def _create(core: Core, request: Request, kind: Kind, data: JsonObject) ->
 async def list_providers(core: Core, request: Request) -> Response:
     """Answer `GET /llm/providers`."""
     request.check_query(*FILTERS, *PAGE_KEYS)
+    await core.snapshots.catch_up()
     return _listed(core, request, Kind.PROVIDER, None)
 
 
@@ -148,6 +149,8 @@ async def update_provider(core: Core, request: Request) -> Response:
 async def list_models(core: Core, request: Request) -> Response:
     """Answer `GET /llm/models`."""
     request.check_query(*FILTERS, *PAGE_KEYS, "provider")
+    # What is listed here is what other processes have written by now, too.
+    await core.snapshots.catch_up()
     return _listed(core, request, Kind.MODEL, _READ_MODEL)
 
 

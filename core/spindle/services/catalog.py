@@ -102,6 +102,9 @@ class Catalog(CatalogService):
     async def view_key(self, context: AuthenticatedContext, kind: Kind) -> str:
         return self._identity.view_key(context, kind)
 
+    async def catch_up(self) -> None:
+        await self._snapshots.catch_up()
+
     async def owned(self, module: str, kind: Kind) -> tuple[CatalogRecord, ...]:
         if module != self._module_id:
             raise InvalidArgument(f"This is the module {self._module_id}, not {module}.")

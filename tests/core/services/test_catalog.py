@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from sqlalchemy import text
 
 from spindle.services import catalog as catalog_service
 from spindle_spi.catalog import CatalogService, ChangeKind
@@ -17,10 +18,20 @@ from spindle_spi.errors import (
     NotFound,
     PermissionDenied,
     RateLimited,
+    Unavailable,
 )
 from spindle_spi.invocation import Invocation, close_iterator
 from spindle_spi.policy import Action
-from spindle_spi.records import GatewaySpec, Kind, PublishedRecord, Target, ToolSpec
+from spindle_spi.records import (
+    CatalogRecord,
+    GatewaySpec,
+    Kind,
+    ModelSpec,
+    PublishedRecord,
+    Target,
+    ToolSpec,
+    Visibility,
+)
 from spindle_spi.secret import Secret, SecretRef
 from tests.core.heart import Heart, Owner, open_heart
 from tests.core.test_snapshot import tool
@@ -312,3 +323,31 @@ async def test_leases_over_the_contract(heart: Heart, services: Services) -> Non
 
     with pytest.raises(NotFound):
         await catalog.renew_lease(lease.id, 60)
+
+
+async def test_who_catches_up_sees_what_others_wrote(heart: Heart, services: Services) -> None:
+    """At once, where others see it with the next poll."""
+    core, caller = heart.core, await heart.caller("red")
+    record = CatalogRecord(
+        id="model:late",
+        kind=Kind.MODEL,
+        name="up~late",
+        module="llm",
+        spec=ModelSpec(provider="up", upstream_name="late"),
+        visibility=Visibility.PUBLIC,
+    )
+    await core.store.catalog.upsert(record)
+    before = await services.catalog.list(caller, Kind.MODEL)
+    await services.catalog.catch_up()
+    after = await services.catalog.list(caller, Kind.MODEL)
+    assert record.name not in {found.name for found in before.records}
+    assert record.name in {found.name for found in after.records}
+
+
+async def test_without_a_store_nobody_can_catch_up(heart: Heart, services: Services) -> None:
+    """What is listed then may be old, and who asked for more is told."""
+    async with heart.core.store.database.writing() as connection:
+        await connection.execute(text("DROP TABLE revision"))
+
+    with pytest.raises(Unavailable):
+        await services.catalog.catch_up()
