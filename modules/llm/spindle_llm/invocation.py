@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from spindle_llm.relay.journal import Journal
 from spindle_llm.runtime import Runtime, complete, stream
 from spindle_llm.turn import take_turn
 from spindle_spi.errors import (
@@ -93,11 +94,15 @@ async def _relay(
     if not isinstance(messages, list) or not messages:
         raise InvalidArgument("messages must be a list that is not empty.", param="messages")
 
+    journal, deadline = Journal(stream=invocation.stream), invocation.deadline
+    runtime.routes.begin(context, permit, invocation.target.name)
+    runtime.routes.follow(permit, journal)
+
     if invocation.stream:
-        chunks = stream(runtime, context, permit, body, deadline=invocation.deadline)
+        chunks = stream(runtime, context, permit, body, deadline=deadline, journal=journal)
         return Streaming(_events(chunks))
 
-    completion = await complete(runtime, context, permit, body, deadline=invocation.deadline)
+    completion = await complete(runtime, context, permit, body, deadline=deadline, journal=journal)
     return Complete(payload=completion.answer, usage=completion.usage)
 
 

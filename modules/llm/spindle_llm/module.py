@@ -11,6 +11,8 @@ from spindle_llm.embeddings.opening import open_cache
 from spindle_llm.invocation import serve
 from spindle_llm.providers.registry import adapters
 from spindle_llm.routing.discovery import MODULE, ProviderWatch
+from spindle_llm.routing.health import HealthBoard
+from spindle_llm.routing.routes import RouteLog
 from spindle_llm.routing.upstreams import Upstreams
 from spindle_llm.runtime import Runtime, State
 from spindle_llm.settings import SCHEMA, LlmSettings
@@ -20,6 +22,7 @@ from spindle_llm.surfaces.embeddings import Embeddings
 from spindle_llm.surfaces.messages.routes import message_routes
 from spindle_llm.surfaces.models import Models
 from spindle_llm.surfaces.responses.routes import Responses
+from spindle_llm.surfaces.routes import route_records
 from spindle_spi.descriptor import ModuleDescriptor, PluginParity
 from spindle_spi.ingress import IngressPrefix, IngressRoute
 from spindle_spi.module import Health, HealthState, Module, ModuleContext, Started
@@ -95,7 +98,9 @@ class LlmModule(Module):
             services=services,
             settings=settings,
             upstreams=upstreams,
+            health=HealthBoard(upstreams, ttl=settings.routing.health_ttl_seconds),
             spawn=context.spawn,
+            routes=RouteLog(most=settings.routing.records, seconds=settings.routing.record_seconds),
             embeddings=open_cache(settings.embeddings_cache, services.observability),
         )
         watch = ProviderWatch(services, upstreams)
@@ -177,5 +182,6 @@ class LlmModule(Module):
             *openai,
             *message_routes(self._state),
             *Responses(self._state).routes(),
+            *route_records(self._state),
             *chat_routes(self._state),
         )

@@ -23,6 +23,8 @@ from spindle_llm.relay.reading import (
 from spindle_llm.relay.usage import estimated_usage, told_usage
 from spindle_llm.routing.attempts import Ask, open_first
 from spindle_llm.routing.defaults import defaults_for, missing_defaults
+from spindle_llm.routing.health import HealthBoard
+from spindle_llm.routing.routes import RouteLog
 from spindle_llm.routing.upstreams import Upstreams
 from spindle_llm.settings import LlmSettings
 from spindle_spi.admission import Attempt, Permit, TokenUsage
@@ -50,8 +52,12 @@ class Runtime:
     settings: LlmSettings
     upstreams: Upstreams
     """Transport, adapter and key of every provider, by its record."""
+    health: HealthBoard
+    """How providers are, as calls and probes left them."""
     spawn: Spawn
     """Starts work that outlives the call it came from."""
+    routes: RouteLog = field(default_factory=RouteLog)
+    """Why calls were answered by whom."""
     embeddings: EmbeddingsCache = field(default_factory=EmbeddingsCache)
     """Vectors that were made before, or are being made."""
 

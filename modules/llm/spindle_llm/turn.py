@@ -54,6 +54,8 @@ async def take_turn(
         context, target, Action.EXECUTE, estimate_of(body), lease_id=lease_id
     )
     journal = Journal()
+    runtime.routes.begin(context, permit, target.name)
+    runtime.routes.follow(permit, journal)
 
     try:
         completion = await complete_hooked(

@@ -14,6 +14,7 @@ from spindle.ingress.routes import RouteSource, RouteTable
 from spindle_conformance.fakes import FakeHost
 from spindle_llm.chat.routes import chat_routes
 from spindle_llm.providers.registry import adapters
+from spindle_llm.routing.health import HealthBoard
 from spindle_llm.routing.upstreams import Upstreams
 from spindle_llm.runtime import Runtime, State
 from spindle_llm.settings import LlmSettings
@@ -141,6 +142,7 @@ async def chats(
         services=services,
         settings=LlmSettings.of({**(section or {}), "chat": settings or {}}),
         upstreams=upstreams,
+        health=HealthBoard(upstreams),
         spawn=_no_spawn,
     )
     state = State()

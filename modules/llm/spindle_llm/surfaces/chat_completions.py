@@ -40,7 +40,9 @@ class ChatCompletions:
         async def respond(exchange: Exchange, request: ChatRequest) -> None:
             await _respond(exchange, request, scope)
 
-        await serve_chat(self._state, (receive, send), call, OPENAI, _parse, respond)
+        await serve_chat(
+            self._state, (receive, send), call, OPENAI, _parse, respond, scope["headers"]
+        )
 
 
 def _parse(body: bytes) -> tuple[ChatRequest, ChatForm]:

@@ -68,6 +68,7 @@ class Exchange:
         self.request = request
         self.form = form
         self.journal = journal
+        runtime.routes.follow(permit, journal)
         self.watch = ClientWatch(receive)
         self.sink = EventSink(
             send, keep_alive=runtime.settings.keep_alive_seconds, refused=self.watch.give_up
@@ -119,7 +120,7 @@ class Exchange:
                 self._send,
                 error,
                 self.call.request_id,
-                self.journal.headers,
+                [*self.journal.headers, self._route_header()],
                 shape=self.form.shape,
             )
 
@@ -167,8 +168,11 @@ class Exchange:
                 Level.WARNING, "llm.settle_failed", {"code": exc.code, "permit": self.permit.id}
             )
 
+    def _route_header(self) -> Header:
+        return b"x-spindle-route", self.permit.id.encode("latin-1", "replace")
+
     def _headers(self) -> list[Header]:
-        headers = self.journal.headers
+        headers = [*self.journal.headers, self._route_header()]
 
         lost = (*self.form.dropped, *self.journal.dropped)
 

@@ -14,7 +14,7 @@ from spindle_llm.surfaces.judging import ClientGone, read_body
 from spindle_spi.errors import GatewayError, Internal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from typing import TypeVar
 
     from spindle_llm.runtime import State
@@ -26,17 +26,19 @@ if TYPE_CHECKING:
     A = TypeVar("A", bound=Asked)
 
 
-async def serve_chat(
+async def serve_chat(  # noqa: PLR0913 - one request, and what its surface makes of it
     state: State,
     wire: tuple[Receive, Send],
     call: Call,
     shape: ErrorShape,
     parse: Callable[[bytes], tuple[A, ChatForm]],
     respond: Callable[[Exchange, A], Awaitable[None]],
+    headers: Iterable[tuple[bytes, bytes]] = (),
 ) -> None:
     """Judge a request, have it admitted, answer it; it is settled when this returns.
 
     `parse` judges the body and says how its client is spoken to; `respond` answers once admitted.
+    Of the request's `headers` those that concern routing are read.
     """
     receive, send = wire
     journal = Journal()
@@ -44,7 +46,7 @@ async def serve_chat(
     try:
         request, form = parse(await read_body(receive))
         runtime = state.runtime
-        permit = await admitted(runtime, call, request.model, request.estimate)
+        permit = await admitted(runtime, call, request.model, request.estimate, headers=headers)
     except ClientGone:
         return
     except GatewayError as exc:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from spindle_llm.surfaces.documentation import embeddings, openai, responses, session_chats
+from spindle_llm.surfaces.documentation import (
+    embeddings,
+    openai,
+    responses,
+    routing,
+    session_chats,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +28,9 @@ _SAID: Final[dict[str, tuple[str, Callable[[], OperationDoc]]]] = {
     "DELETE /responses/{id}": ("openai", responses.delete),
     "POST /responses/{id}/cancel": ("openai", responses.cancel),
     "GET /responses/{id}/input_items": ("openai", responses.input_items),
+    "GET /llm/routes/{id}": ("routing", routing.route_record),
+    "POST /messages": ("anthropic", messages.create),
+    "POST /messages/count_tokens": ("anthropic", messages.count_tokens),
     "POST /llmchat/connect": ("session chats", session_chats.connect),
     "POST /llmchat/chat": ("session chats", session_chats.chat),
     "POST /llmchat/disconnect": ("session chats", session_chats.disconnect),
