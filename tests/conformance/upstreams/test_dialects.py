@@ -277,3 +277,19 @@ def test_a_whole_answer_may_be_an_error_under_a_good_status() -> None:
     play = OPENAI.play(failed, stream=False)
 
     assert (play.status, play.body) == (200, OPENAI.refusal(Problem(message=OWN_WORDS)))
+
+
+def test_tokens_are_counted_as_the_vendor_counts_them() -> None:
+    """What was cached is part of OpenAI's prompt, and beside Anthropic's input."""
+    answer = _answer("usage-cached")
+    openai, anthropic = (json.loads(one.unary(answer))["usage"] for one in (OPENAI, ANTHROPIC))
+    details = {"cached_tokens": 700, "cache_write_tokens": 200}
+
+    assert (openai["prompt_tokens"], openai["prompt_tokens_details"]) == (1000, details)
+    assert openai["total_tokens"] == 1020
+    assert anthropic == {
+        "input_tokens": 100,
+        "cache_creation_input_tokens": 200,
+        "cache_read_input_tokens": 700,
+        "output_tokens": 20,
+    }
