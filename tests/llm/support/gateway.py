@@ -165,14 +165,15 @@ class Gateway:
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         client = Client(data) if client is None else client
         pairs = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
+        handler, parts = self._handler(method, path)
         scope = {
             "type": "http",
             "method": method,
             "path": path,
             "query_string": query.encode(),
             "headers": pairs,
+            "path_params": parts,
         }
-        handler = self._handler(method, path)
         await handler(scope, client.receive, client.send, Call(context))
         return client
 
@@ -213,13 +214,16 @@ class Gateway:
 
         self.group.start_soon(ask)
 
-    def _handler(self, method: str, path: str) -> Callable[..., Awaitable[None]]:
+    def _handler(
+        self, method: str, path: str
+    ) -> tuple[Callable[..., Awaitable[None]], dict[str, str]]:
         for route in self.module.routes:
-            pattern = re.sub(r"\{\w+:path\}", ".+", route.path)
-            pattern = re.sub(r"\{\w+\}", "[^/]+", pattern)
+            pattern = re.sub(r"\{(\w+):path\}", r"(?P<\1>.+)", route.path)
+            pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern)
+            match = re.fullmatch(pattern, path)
 
-            if route.method == method and re.fullmatch(pattern, path):
-                return route.handler
+            if route.method == method and match is not None:
+                return route.handler, match.groupdict()
 
         raise AssertionError(f"no route {method} {path}")
 

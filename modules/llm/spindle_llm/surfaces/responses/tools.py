@@ -68,7 +68,9 @@ def _chat_tool(tool: Json, place: str) -> JsonObject:
     if not isinstance(tool.get("name"), str):
         raise invalid(f"{place}.name", "must be a text")
 
-    inner = {name: value for name, value in tool.items() if name != "type" and value is not None}
+    inner: JsonObject = {
+        name: value for name, value in tool.items() if name != "type" and value is not None
+    }
     grammar = inner.get("format")
 
     if kind == "custom" and isinstance(grammar, dict) and grammar.get("type") == "grammar":
