@@ -21,8 +21,10 @@ from spindle_llm.surfaces.documentation.lookup import documented
 from spindle_llm.surfaces.embeddings import Embeddings
 from spindle_llm.surfaces.messages.routes import message_routes
 from spindle_llm.surfaces.models import Models
+from spindle_llm.surfaces.provider_health import ProviderHealths
 from spindle_llm.surfaces.responses.routes import Responses
 from spindle_llm.surfaces.routes import route_records
+from spindle_llm.surfaces.services import Services
 from spindle_spi.descriptor import ModuleDescriptor, PluginParity
 from spindle_spi.ingress import IngressPrefix, IngressRoute
 from spindle_spi.module import Health, HealthState, Module, ModuleContext, Started
@@ -181,6 +183,8 @@ class LlmModule(Module):
         return (
             *openai,
             *message_routes(self._state),
+            *Services(self._state).routes(),
+            *ProviderHealths(self._state).routes(),
             *Responses(self._state).routes(),
             *route_records(self._state),
             *chat_routes(self._state),
