@@ -11,7 +11,7 @@ from spindle_conformance.upstreams.openai import OpenAISimulator
 from spindle_spi.admission import Status
 from spindle_spi.records import ProviderSpec
 from tests.llm.support.gateway import Gateway, gateway
-from tests.llm.support.messages import TOOLS, events_of, folded, message
+from tests.llm.support.messages import TOOLS, folded, message
 from tests.llm.support.records import Word, model
 
 if TYPE_CHECKING:
