@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from spindle_llm.surfaces.documentation import (
     embeddings,
+    messages,
     openai,
     responses,
     routing,
