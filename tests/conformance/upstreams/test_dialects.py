@@ -208,6 +208,7 @@ def test_anthropic_names_its_events_and_pings() -> None:
 
     assert "[DONE]" not in text
     assert "event: ping" in text
+    assert b"event:ping\r\ndata:" in ANTHROPIC.stream(_answer("plain"), CRLF_FRAMING)
     assert all(
         name.removeprefix("event: ") == json.loads(data.removeprefix("data: "))["type"]
         for name, data in blocks
