@@ -10,7 +10,8 @@ import pytest
 from spindle_conformance.upstreams.scripts import dump
 from spindle_conformance.upstreams.server import Play, Seen
 from spindle_conformance.upstreams.simulator import Quirk
-from spindle_llm.providers.ollama import MAX_SHOWN, OllamaAdapter
+from spindle_llm.providers.local_models import MAX_ASKED
+from spindle_llm.providers.ollama import OllamaAdapter
 from spindle_llm.providers.ollama_chat import COMPATIBLE, OllamaChat, seconds_of
 from spindle_llm.providers.readings import object_in, objects_in
 from spindle_spi.errors import InvalidArgument, Unsupported, UpstreamError
@@ -395,7 +396,7 @@ async def test_an_older_server_is_asked_about_each() -> None:
     """A bounded number of them."""
     found = await listed(ADAPTER, "ollama", quirks=[Quirk.OLD, Quirk.ODD_NAMES])
     told = [spec_of(record) for record in found.values() if spec_of(record).context_window]
-    assert len(told) == min(MAX_SHOWN, len(found))
+    assert len(told) == min(MAX_ASKED, len(found))
     assert told[0].facts.parameters == 7_615_616_512
     assert spec_of(found["hf.co/Größe/模型🦊:Q8_0"]).facts.publisher == "Größe"
 

@@ -76,7 +76,9 @@ def test_listed_models_become_records() -> None:
     listing = b'{"data":[{"id":"a/b:c","created":7},{"id":"d"},{"id":""}],"object":"list"}'
     records = listed_models("up", listing)
     assert [record.name for record in records] == ["up~a/b:c", "up~d"]
-    assert records[0].spec == ModelSpec(provider="up", upstream_name="a/b:c", created=7)
+    assert isinstance(records[0].spec, ModelSpec)
+    assert (records[0].spec.upstream_name, records[0].spec.created) == ("a/b:c", 7)
+    assert records[0].spec.facts.publisher == "a"
 
 
 @pytest.mark.parametrize("listing", [b"", b"<html>", b"[]", b'{"data":1}', b'{"data":[{}]}'])

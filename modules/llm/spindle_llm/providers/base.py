@@ -88,6 +88,15 @@ class Adapter(ABC):
         del inquiry
         return ()
 
+    async def is_here(self, inquiry: Inquiry) -> bool:
+        """Tell whether it is a server of this type that answers at an address nobody declared.
+
+        Raises:
+            UpstreamError: Nobody answers.
+        """
+        del inquiry
+        return False
+
     def health_url(self, base: str) -> str | None:
         """Return the cheapest address that tells whether a provider is there; None when none."""
         del base

@@ -89,6 +89,11 @@ class Metadata:
     created: int | None = None
     modified_at: int | None = None
     state: str = "unknown"
+    input_price: float | None = None
+    """US dollars per million tokens, as the other prices."""
+    output_price: float | None = None
+    cache_read_price: float | None = None
+    cache_write_price: float | None = None
 
 
 def described(
@@ -109,6 +114,10 @@ def described(
             max_output_tokens=known.max_output_tokens,
             dimensions=known.dimensions,
             supports=supports,
+            input_price=known.input_price,
+            output_price=known.output_price,
+            cache_read_price=known.cache_read_price,
+            cache_write_price=known.cache_write_price,
             created=known.created or known.modified_at or 0,
             state=known.state,
             facts=facts_of(provider_type, name, kind, supports, known),

@@ -33,8 +33,14 @@ _NEUTRAL: dict[str, tuple[Json, ...]] = {
     "functions": ([],),
     "metadata": ({},),
     "stop": ([],),
+    "response_format": ({"type": "text"},),
+    "tool_choice": ("auto", "none"),
+    "function_call": ("auto", "none"),
+    "verbosity": ("medium",),
 }
-"""Values that ask for nothing; leaving them out changes nothing."""
+"""Values that ask for nothing; leaving them out changes nothing.
+
+A choice of tools is left out only where there are no tools."""
 
 
 class Fate(StrEnum):

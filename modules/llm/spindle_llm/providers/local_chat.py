@@ -11,6 +11,7 @@ from spindle_llm.providers.parameters import OF_OTHER_MODELS, OF_THE_ACCOUNT
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from spindle_llm.members import Members
     from spindle_llm.providers.dialect import Encoded
     from spindle_spi.records import ModelSpec
     from spindle_spi.types import Json, JsonObject
@@ -31,8 +32,12 @@ class LocalChat(OpenAiChat):
         dropped: frozenset[str] = frozenset(),
         rejected: frozenset[str] = frozenset(),
         fit: Callable[[JsonObject], None] | None = None,
+        always: Mapping[str, Json] | None = None,
     ) -> None:
-        """Take the fates of parameters, and what changes a request, in place, beforehand."""
+        """Take the fates of parameters, what changes a request, in place, beforehand, and more.
+
+        `always`: what every request says that does not say it itself.
+        """
         ledger = Ledger(
             passed=passed | COMMON,
             translated=translated or {},
@@ -41,11 +46,17 @@ class LocalChat(OpenAiChat):
         )
         super().__init__(ledger, renamed=MAX_TOKENS, has_developer=False)
         self._fit = fit
+        self._always = dict(always or {})
+
+    def takes(self, members: Members, body: bytes) -> bool:
+        """Tell whether a request can go on byte for byte."""
+        return self._always.keys() <= members.keys() and super().takes(members, body)
 
     def encode(self, request: JsonObject, *, stream: bool, spec: ModelSpec) -> Encoded:
         """Return the request as bytes."""
+        request = {**self._always, **request}
+
         if self._fit is not None:
-            request = dict(request)
             self._fit(request)
 
         return super().encode(request, stream=stream, spec=spec)
@@ -69,6 +80,35 @@ def without_tool_choice(request: JsonObject) -> None:
         raise unsupported("tool_choice")
 
 
+def named_tool_alone(request: JsonObject) -> None:
+    """Ask for the call of one tool by its name, in place, where a server knows only `required`.
+
+    Raises:
+        Unsupported: The choice is none that can be said so.
+    """
+    wanted = request.get("tool_choice")
+
+    if not isinstance(wanted, dict):
+        return
+
+    function = wanted.get("function")
+    name = function.get("name") if isinstance(function, dict) else None
+    tools = request.get("tools")
+    kept = [
+        tool
+        for tool in (tools if isinstance(tools, list) else [])
+        if isinstance(tool, dict)
+        and isinstance(described := tool.get("function"), dict)
+        and described.get("name") == name
+    ]
+
+    if wanted.get("type") != "function" or not kept:
+        raise unsupported("tool_choice")
+
+    request["tools"] = [*kept]
+    request["tool_choice"] = "required"
+
+
 def require_functions(tools: Json) -> None:
     """Refuse tools that are no functions.
 
@@ -82,6 +122,8 @@ def require_functions(tools: Json) -> None:
 
 TOOL_CHOICE: Final = "left out; `none` leaves out the tools, a call that is demanded is refused"
 """What `without_tool_choice` does, for a ledger."""
+NAMED_TOOL: Final = "tool_choice: a named function is `required` with that tool alone"
+"""What `named_tool_alone` does, for a ledger."""
 
 
 def flat_text(content: Json) -> str:

@@ -5,19 +5,18 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar
 
-import anyio
 import msgspec
 
 from spindle_llm.providers.capabilities import ServiceCapabilities
 from spindle_llm.providers.detection import Metadata, described
 from spindle_llm.providers.inquiry import require_success
+from spindle_llm.providers.local_models import each, told
 from spindle_llm.providers.ollama_chat import COMPATIBLE, OllamaChat, seconds_of
 from spindle_llm.providers.ollama_embeddings import OllamaEmbeddings
 from spindle_llm.providers.openai import MAX_LISTED_MODELS, OpenAiAdapter
 from spindle_llm.providers.readings import names_in, object_in, objects_in, text_in, whole_in
 from spindle_llm.providers.runtimes import OLLAMA_OPTIONS
 from spindle_llm.providers.urls import root_url
-from spindle_spi.errors import GatewayError
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from spindle_spi.records import ModelSpec, ProviderSpec, PublishedRecord
     from spindle_spi.types import JsonObject
 
-MAX_SHOWN = 64
-"""Models of an older server that are asked about one by one."""
-_AT_ONCE = 4
 _NATIVE = OLLAMA_OPTIONS.request | OLLAMA_OPTIONS.options | {"options", "format"}
 """Parameters that Ollama's own form knows, and OpenAI's has no place for."""
 
@@ -106,6 +102,11 @@ class OllamaAdapter(OpenAiAdapter):
             for name in dict.fromkeys(order)
         ]
 
+    async def is_here(self, inquiry: Inquiry) -> bool:
+        """Tell whether it is this server that answers."""
+        reply = await inquiry.get(root_url(inquiry.base, "/api/version"))
+        return text_in(require_success(reply, "its version"), "version") is not None
+
 
 @lru_cache(maxsize=256)
 def _native(settings: bytes) -> OllamaChat:
@@ -115,12 +116,12 @@ def _native(settings: bytes) -> OllamaChat:
 
 async def _loaded(inquiry: Inquiry) -> dict[str, JsonObject] | None:
     """Return what is loaded, the one that stays longest first; None when it cannot be told."""
-    try:
-        told = require_success(await inquiry.get(root_url(inquiry.base, "/api/ps")), "what runs")
-    except GatewayError:
+    runs = await told(inquiry.get(root_url(inquiry.base, "/api/ps")))
+
+    if runs is None:
         return None
 
-    entries = objects_in(told, "models")
+    entries = objects_in(runs, "models")
     named = {text_in(entry, "model") or text_in(entry, "name") or "": entry for entry in entries}
     return {name: entry for name, entry in named.items() if name}
 
@@ -128,20 +129,12 @@ async def _loaded(inquiry: Inquiry) -> dict[str, JsonObject] | None:
 async def _shown(inquiry: Inquiry, names: Iterable[str]) -> dict[str, JsonObject]:
     """Return what the server tells of single models; one that it does not tell is left out."""
     shown: dict[str, JsonObject] = {}
-    limiter = anyio.CapacityLimiter(_AT_ONCE)
 
     async def ask(name: str) -> None:
-        async with limiter:
-            try:
-                reply = await inquiry.post(root_url(inquiry.base, "/api/show"), {"model": name})
-                shown[name] = require_success(reply, "a model")
-            except GatewayError:
-                return
+        reply = await inquiry.post(root_url(inquiry.base, "/api/show"), {"model": name})
+        shown[name] = require_success(reply, "a model")
 
-    async with anyio.create_task_group() as group:
-        for name in list(names)[:MAX_SHOWN]:
-            group.start_soon(ask, name)
-
+    await each(names, ask)
     return shown
 
 

@@ -8,21 +8,24 @@ import msgspec
 
 from spindle_llm.providers.base import Adapter
 from spindle_llm.providers.capabilities import ServiceCapabilities
+from spindle_llm.providers.detection import Metadata, described
 from spindle_llm.providers.inquiry import require_success
 from spindle_llm.providers.ledger import Ledger
 from spindle_llm.providers.openai_chat import OpenAiChat
 from spindle_llm.providers.openai_embeddings import OpenAiEmbeddings
+from spindle_llm.providers.parameters import CHAT_PARAMETERS
 from spindle_llm.providers.refusals import refusal_of
 from spindle_llm.providers.urls import join_url
 from spindle_llm.relay.wire_json import UNREADABLE
-from spindle_spi.errors import GatewayError, UpstreamError
-from spindle_spi.records import Kind, ModelSpec, ProviderSpec, PublishedRecord
+from spindle_spi.errors import UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping, Sequence
 
     from spindle_llm.providers.dialect import ChatDialect, EmbeddingsDialect
     from spindle_llm.providers.inquiry import Inquiry
+    from spindle_spi.errors import GatewayError
+    from spindle_spi.records import ModelSpec, ProviderSpec, PublishedRecord
     from spindle_spi.secret import Secret
 
 MAX_LISTED_MODELS = 2000
@@ -36,7 +39,7 @@ class OpenAiAdapter(Adapter):
     default_base: ClassVar[str | None] = "https://api.openai.com/v1"
     capabilities: ClassVar[ServiceCapabilities] = ServiceCapabilities(embedding=True)
     chat_dialect: ClassVar[ChatDialect] = OpenAiChat(
-        Ledger(dropped=frozenset({"top_k"})), strict=True
+        Ledger(passed=CHAT_PARAMETERS, dropped=frozenset({"top_k"})), strict=True
     )
     embeddings_dialect: ClassVar[EmbeddingsDialect | None] = OpenAiEmbeddings()
 
@@ -82,7 +85,7 @@ class OpenAiAdapter(Adapter):
         """Return the models of `{"data": [{"id", "created"}]}`."""
         reply = await inquiry.get(join_url(inquiry.base, "/models"))
         require_success(reply, "its list of models")
-        return listed_models(inquiry.provider, reply.body)
+        return listed_models(inquiry.provider, reply.body, self.provider_type)
 
 
 class OpenAiCompatibleAdapter(OpenAiAdapter):
@@ -91,7 +94,7 @@ class OpenAiCompatibleAdapter(OpenAiAdapter):
     provider_type: ClassVar[str] = "openai_compatible"
     title: ClassVar[str] = "OpenAI-compatible"
     default_base: ClassVar[str | None] = None
-    chat_dialect: ClassVar[ChatDialect] = OpenAiChat()
+    chat_dialect: ClassVar[ChatDialect] = OpenAiChat(Ledger(passed=CHAT_PARAMETERS))
 
 
 class _Listed(msgspec.Struct):
@@ -103,8 +106,10 @@ class _Listing(msgspec.Struct):
     data: list[_Listed]
 
 
-def listed_models(provider: str, data: bytes) -> Sequence[PublishedRecord]:
-    """Return the records of a list of models in OpenAI's form.
+def listed_models(
+    provider: str, data: bytes, provider_type: str = "openai"
+) -> Sequence[PublishedRecord]:
+    """Return the records of a list of models in OpenAI's form: what they can do, by their names.
 
     Raises:
         UpstreamError: It is no list of models.
@@ -115,11 +120,7 @@ def listed_models(provider: str, data: bytes) -> Sequence[PublishedRecord]:
         raise UpstreamError("The upstream's list of models cannot be read.") from exc
 
     return [
-        PublishedRecord(
-            kind=Kind.MODEL,
-            name=f"{provider}~{entry.id}",
-            spec=ModelSpec(provider=provider, upstream_name=entry.id, created=entry.created or 0),
-        )
+        described(provider, provider_type, entry.id, Metadata(created=entry.created))
         for entry in listing.data[:MAX_LISTED_MODELS]
         if entry.id
     ]

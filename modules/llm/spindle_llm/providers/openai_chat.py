@@ -14,6 +14,7 @@ from spindle_llm.providers.dialect import (
 )
 from spindle_llm.providers.extensions import ANTHROPIC, without_extensions
 from spindle_llm.providers.ledger import Ledger
+from spindle_llm.providers.refusals import told_in_stream
 from spindle_llm.providers.urls import join_url
 from spindle_llm.relay.wire_json import encode, read_object, request_too_deep
 from spindle_spi.errors import UpstreamError
@@ -134,10 +135,11 @@ def check_answer(answer: JsonObject) -> None:
     """Refuse what is no chat answer.
 
     Raises:
-        UpstreamError: It is an error under status 200, or something else.
+        GatewayError: It is an error under status 200.
+        UpstreamError: It is something else.
     """
     if answer.get("error"):
-        raise UpstreamError("The upstream failed.")
+        raise told_in_stream(answer["error"])
 
     choices = answer.get("choices")
 

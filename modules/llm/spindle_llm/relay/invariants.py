@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from spindle_spi.types import Json, JsonObject
 
 CHUNK = "chat.completion.chunk"
+_HEAD = frozenset({"id", "object", "created", "model", "choices", "usage"})
 
 
 class Piece(NamedTuple):
@@ -40,6 +41,8 @@ class StreamRules:
         self._created: int | None = None
         self._choices: dict[int, _Choice] = {}
         self._usage_piece: Piece | None = None
+        self._early: JsonObject = {}
+        """What came before the answer."""
         self.usage: Json = None
         """The usage object the upstream sent last."""
         self.deltas = 0
@@ -72,6 +75,16 @@ class StreamRules:
                 raise UpstreamError("The upstream sent no chat chunk.", code="upstream_garbage")
 
             chunk["choices"] = choices = []
+            raw = None
+
+        if self._id is None and not choices and not isinstance(usage, dict) and not chunk.get("id"):
+            # Azure's first chunk is of no answer yet; what it tells goes with the next.
+            self._early.update({k: v for k, v in chunk.items() if k not in _HEAD and v is not None})
+            return []
+
+        if self._early:
+            chunk.update({**self._early, **chunk})
+            self._early.clear()
             raw = None
 
         changed = self._head(chunk)
