@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from spindle.prices.records import PRICES
 from spindle.store import UsageRow
 from spindle.store.spending import Pair
 from spindle_spi.admission import Estimate, Outcome, Permit, TokenUsage
@@ -52,19 +54,12 @@ def plausible(usage: TokenUsage | None) -> TokenUsage | None:
     )
 
 
-def cost_of(record: CatalogRecord, usage: TokenUsage) -> float | None:
-    """Return US dollars at the record's prices; None when it has none."""
-    spec = record.spec
-
-    if not isinstance(spec, ModelSpec) or spec.input_price is None or spec.output_price is None:
-        return None
-
-    spent = usage.input_tokens * spec.input_price + usage.output_tokens * spec.output_price
-
-    if usage.cache_read_tokens or usage.cache_write_tokens:
-        spent += _cached(spec, spec.input_price, usage)
-
-    return spent / 1_000_000
+def cost_of(
+    record: CatalogRecord, usage: TokenUsage, backend: CatalogRecord | None = None
+) -> float | None:
+    """Return US dollars at the prices of a model and its provider; None when nobody knows them."""
+    rates = PRICES.of(record, backend)
+    return None if rates is None else rates.cost(usage)
 
 
 def team_of(subject: Subject, record: CatalogRecord) -> str | None:
@@ -81,29 +76,27 @@ def team_of(subject: Subject, record: CatalogRecord) -> str | None:
     return record.team if len(teams) > 1 and record.team in teams else first
 
 
-def is_priced(record: CatalogRecord) -> bool:
+def is_priced(record: CatalogRecord, backend: CatalogRecord | None = None) -> bool:
     """Tell whether it is known what a model costs."""
-    spec = record.spec
-    return (
-        not isinstance(spec, ModelSpec)
-        or spec.input_price is not None
-        and spec.output_price is not None
-    )
+    return not isinstance(record.spec, ModelSpec) or PRICES.of(record, backend) is not None
 
 
 def worst_case(
-    records: Sequence[CatalogRecord], estimate: Estimate | None, settings: BudgetSettings
+    records: Sequence[CatalogRecord],
+    estimate: Estimate | None,
+    settings: BudgetSettings,
+    backends: Sequence[CatalogRecord | None] = (),
 ) -> Pair:
     """Return the most that a call may use, whichever of the models answers it.
 
     A token of the input is a byte of the body at least; each choice may be as long as the longest
-    answer that request or model allow.
+    answer that request or model allow. `backends` are the models' providers.
     """
     said = estimate or _NOTHING_SAID
     taken = said.input_bytes + said.images * settings.tokens_per_image
     nano = tokens = 0
 
-    for record in records:
+    for record, backend in zip_longest(records, backends):
         spec = record.spec
 
         if not isinstance(spec, ModelSpec):
@@ -111,10 +104,13 @@ def worst_case(
 
         given = said.choices * _longest_answer(spec, said, settings)
         tokens = max(tokens, taken + given)
-        dearest = max(
-            spec.input_price or 0.0, spec.cache_read_price or 0.0, spec.cache_write_price or 0.0
-        )
-        spent = taken * dearest + given * (spec.output_price or 0.0)
+        rates = PRICES.of(record, backend)
+
+        if rates is None:
+            spent = taken * (spec.input_price or 0.0) + given * (spec.output_price or 0.0)
+        else:
+            spent = taken * rates.dearest_input + given * rates.dearest_output
+
         nano = max(nano, _nano(spent))
 
     return Pair(nano, tokens)
@@ -147,21 +143,6 @@ def _longest_answer(spec: ModelSpec, estimate: Estimate, settings: BudgetSetting
     return longest or settings.default_output_tokens
 
 
-def _cached(spec: ModelSpec, price: float, usage: TokenUsage) -> float:
-    """Return what cached tokens cost more or less than other input, of which they are a part."""
-    read = min(usage.cache_read_tokens, usage.input_tokens)
-    written = min(usage.cache_write_tokens, usage.input_tokens - read)
-    difference = 0.0
-
-    if spec.cache_read_price is not None:
-        difference += read * (spec.cache_read_price - price)
-
-    if spec.cache_write_price is not None:
-        difference += written * (spec.cache_write_price - price)
-
-    return difference
-
-
 def _count(value: Json) -> int:
     is_count = isinstance(value, int) and not isinstance(value, bool)
     return max(0, int(value)) if is_count and isinstance(value, int) else 0
@@ -173,7 +154,7 @@ def _nano(dollars_per_million: float) -> int:
     return math.ceil(round(dollars_per_million * 1000, 3))
 
 
-def _answering(permit: Permit, name: str) -> tuple[CatalogRecord, CatalogRecord | None]:
+def answering(permit: Permit, name: str) -> tuple[CatalogRecord, CatalogRecord | None]:
     """Return the alternative that answered, and its backend; the record itself by default."""
     for other, backend in zip(permit.alternatives, permit.alternative_backends, strict=True):
         if other.name == name:
@@ -189,7 +170,7 @@ def usage_row(held: OpenPermit, outcome: Outcome, usage: TokenUsage) -> UsageRow
     backend = permit.backend
 
     if outcome.served_by is not None:
-        answered, backend = _answering(permit, outcome.served_by)
+        answered, backend = answering(permit, outcome.served_by)
 
     return UsageRow(
         id=permit.id,
@@ -211,7 +192,7 @@ def usage_row(held: OpenPermit, outcome: Outcome, usage: TokenUsage) -> UsageRow
         cache_write_tokens=usage.cache_write_tokens,
         reasoning_tokens=usage.reasoning_tokens,
         estimated=usage.estimated,
-        cost_usd=cost_of(answered, usage),
+        cost_usd=cost_of(answered, usage, backend),
         total_ms=outcome.total_ms,
         first_byte_ms=outcome.first_byte_ms,
         error_code=outcome.error_code,

@@ -121,7 +121,9 @@ class Allowance:
         if not self.budgets.is_active or decision.record.kind is not Kind.MODEL:
             return None
 
-        return self.budgets.charge(decision.subject, decision.team, decision.records, estimate)
+        return self.budgets.charge(
+            decision.subject, decision.team, decision.records, estimate, decision.backends
+        )
 
 
 def _tokens(decision: Decision, estimate: Estimate | None) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import anyio
@@ -106,10 +107,12 @@ class Budgets:
         team: str | None,
         records: Sequence[CatalogRecord],
         estimate: Estimate | None,
+        backends: Sequence[CatalogRecord | None] = (),
     ) -> Charge | None:
         """Return what a call of a model may spend; None when no budget is concerned.
 
-        `records` are the model and, after it, what may answer in its place.
+        `records` are the model and, after it, what may answer in its place; `backends` are their
+        providers.
 
         Raises:
             FailedPrecondition: There is a budget in money, and no price.
@@ -120,24 +123,24 @@ class Budgets:
             return None
 
         if not holding.needs_price or self._settings.unpriced != "deny":
-            return Charge(holding, worst_case(records, estimate, self._settings))
+            return Charge(holding, worst_case(records, estimate, self._settings, backends))
 
-        unpriced = _NOTHING
+        pairs = [*zip_longest(records, backends)]
+        unpriced = frozenset(
+            record.id for record, backend in pairs if not is_priced(record, backend)
+        )
 
-        if not all(map(is_priced, records)):
-            unpriced = frozenset(record.id for record in records if not is_priced(record))
+        if records[0].id in unpriced:
+            raise FailedPrecondition(
+                f"The model {records[0].name!r} has no price, and a budget in money applies: "
+                "give it input_price and output_price (0 for a free one), or allow "
+                "budgets.unpriced.",
+                code="core.budget.unpriced",
+            )
 
-            if records[0].id in unpriced:
-                raise FailedPrecondition(
-                    f"The model {records[0].name!r} has no price, and a budget in money applies: "
-                    "give it input_price and output_price (0 for a free one), or allow "
-                    "budgets.unpriced.",
-                    code="core.budget.unpriced",
-                )
-
-            records = [record for record in records if record.id not in unpriced]
-
-        return Charge(holding, worst_case(records, estimate, self._settings), unpriced)
+        pairs = [pair for pair in pairs if pair[0].id not in unpriced]
+        priced, sellers = zip(*pairs, strict=True)
+        return Charge(holding, worst_case(priced, estimate, self._settings, sellers), unpriced)
 
     async def prepare(self, charge: Charge) -> bool:
         """Make the slices of this process large enough for a call; tells whether it waited.

@@ -52,6 +52,8 @@ class Decision:
     """The caller's team that the call is charged to."""
     records: Records
     """The record and, after it, what may answer in its place."""
+    backends: tuple[CatalogRecord | None, ...]
+    """The backend of each of them."""
     kind: str
     action: str
 
@@ -164,6 +166,7 @@ def _decide(
         limits=limits_of(backend, 1 + len(others)),
         team=team_of(context.subject, record),
         records=(record, *others),
+        backends=(backend, *other_backends),
         kind=record.kind.value,
         action=action.value,
     )
