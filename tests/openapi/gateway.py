@@ -84,7 +84,12 @@ class Fuzzed:
     def existing(self, path: str) -> dict[str, str] | None:
         """Return parameters for a path with which something is found."""
         found = [prefix for prefix in self.there if path.startswith(prefix)]
-        return self.there[max(found, key=len)] if found else None
+
+        if not found:
+            return None
+
+        names = self.there[max(found, key=len)]
+        return {name: value for name, value in names.items() if f"{{{name}}}" in path}
 
 
 @contextmanager
@@ -142,6 +147,7 @@ def _fill(gateway: Fuzzed) -> None:
         f"{ADMIN}/config/versions/{{id}}": {"id": version},
         "/invitations/{secret}": {"secret": str(obj(invited.json())["secret"])},
         "/llmchat/status/{user_id}": {"user_id": own},
+        "/llm/services/{service}": {"service": "mock", "model": "echo"},
         "/models/{id}": {"id": MODEL},
         "/v1/models/{id}": {"id": MODEL},
         "/servers/{slug}/mcp": {"slug": "desk"},

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from tests.openapi.fuzzing import CHECKS, load
+from tests.openapi.fuzzing import CHECKS, Schema, load
 from tests.openapi.gateway import ADMIN, MODEL, NEW, SECONDS, Fuzzed, running
 from tests.openapi.inventory import obj, operations
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-
-    from schemathesis import BaseSchema
 
     from spindle_spi.types import JsonObject
 
@@ -37,6 +35,9 @@ GOOD: tuple[tuple[str, JsonObject], ...] = (
     ("POST /chat/completions", {"messages": [HELLO], "max_tokens": 3}),
     ("POST /v1/responses", {"model": MODEL, "input": "Hello"}),
     ("POST /v1/responses", {"input": "Hello", "stream": True}),
+    ("POST /v1/messages", {"model": MODEL, "max_tokens": 9, "messages": [HELLO]}),
+    ("POST /v1/messages", {"max_tokens": 9, "messages": [HELLO], "stream": True}),
+    ("POST /v1/messages/count_tokens", {"model": MODEL, "messages": [HELLO]}),
     ("POST /llmchat/connect", {"user_id": "OWN", "llm": {"model": MODEL}}),
     ("POST /llmchat/chat", {"user_id": "OWN", "message": "Hello"}),
     ("POST /llmchat/disconnect", {"user_id": "OWN"}),
@@ -54,11 +55,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Generator[Fuzzed]:
 
 
 @pytest.fixture(scope="module")
-def schema(gateway: Fuzzed) -> BaseSchema:
+def schema(gateway: Fuzzed) -> Schema:
     return load(gateway)
 
 
-def test_what_is_made_is_shown_as_the_document_says(gateway: Fuzzed, schema: BaseSchema) -> None:
+def test_what_is_made_is_shown_as_the_document_says(gateway: Fuzzed, schema: Schema) -> None:
     """One of every kind that can be made."""
     assert {label for label, _ in gateway.made} > {f"POST {collection}" for collection, _, _ in NEW}
 
@@ -72,7 +73,7 @@ def test_what_is_made_is_shown_as_the_document_says(gateway: Fuzzed, schema: Bas
     ("label", "body"), GOOD, ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_a_good_request_is_answered_as_the_document_says(
-    gateway: Fuzzed, schema: BaseSchema, label: str, body: JsonObject
+    gateway: Fuzzed, schema: Schema, label: str, body: JsonObject
 ) -> None:
     """On every surface, whole and in a stream."""
     operation = schema.find_operation_by_label(label)
@@ -94,7 +95,7 @@ def test_a_good_request_is_answered_as_the_document_says(
     case.validate_response(response, checks=CHECKS)
 
 
-def test_nobody_is_answered_without_a_credential(gateway: Fuzzed, schema: BaseSchema) -> None:
+def test_nobody_is_answered_without_a_credential(gateway: Fuzzed, schema: Schema) -> None:
     """401 in the shape of each route, but where the document says that none is needed."""
     for label, operation in operations(gateway.document).items():
         method, _, path = label.partition(" ")

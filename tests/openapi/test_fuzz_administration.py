@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.openapi.areas import labels
-from tests.openapi.fuzzing import LEAST, fuzz, load
+from tests.openapi.fuzzing import LEAST, Schema, fuzz, load
 from tests.openapi.gateway import Fuzzed, running
 from tests.plugins.openapi_cases import PROPERTY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-
-    from schemathesis import BaseSchema
 
 
 @pytest.fixture(scope="module")
@@ -24,14 +22,14 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Generator[Fuzzed]:
 
 
 @pytest.fixture(scope="module")
-def schema(gateway: Fuzzed) -> BaseSchema:
+def schema(gateway: Fuzzed) -> Schema:
     return load(gateway)
 
 
 @pytest.mark.parametrize("label", labels("administration"))
 def test_an_operation_holds_to_the_document(
     gateway: Fuzzed,
-    schema: BaseSchema,
+    schema: Schema,
     label: str,
     record_property: Callable[[str, object], None],
 ) -> None:

@@ -11,6 +11,7 @@ from spindle_llm.surfaces.documentation import (
     openai,
     responses,
     routing,
+    services,
     session_chats,
 )
 
@@ -32,6 +33,15 @@ _SAID: Final[dict[str, tuple[str, Callable[[], OperationDoc]]]] = {
     "GET /llm/routes/{id}": ("routing", routing.route_record),
     "POST /messages": ("anthropic", messages.create),
     "POST /messages/count_tokens": ("anthropic", messages.count_tokens),
+    "GET /llm/services": ("services", services.list_services),
+    "GET /llm/services/{service}": ("services", services.get_service),
+    "GET /llm/services/{service}/models": ("services", services.list_models),
+    "GET /llm/services/{service}/models/{model:path}": ("services", services.get_model),
+    "GET /llm/services/{service}/ping": ("services", services.ping),
+    "GET /llm/services/{service}/capabilities": ("services", services.capabilities),
+    "GET /llm/providers/health": ("services", services.all_health),
+    "GET /llm/providers/{id}/health": ("services", services.health),
+    "POST /llm/providers/{id}/health": ("services", services.probe),
     "POST /llmchat/connect": ("session chats", session_chats.connect),
     "POST /llmchat/chat": ("session chats", session_chats.chat),
     "POST /llmchat/disconnect": ("session chats", session_chats.disconnect),
