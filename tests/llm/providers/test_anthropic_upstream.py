@@ -12,7 +12,6 @@ from spindle_conformance.upstreams.repertoire import act_names
 from spindle_llm.relay.folding import Fold
 from spindle_spi.admission import Status
 from spindle_spi.records import ProviderSpec
-from tests.llm.relay.test_folding import without_nulls
 from tests.llm.support.gateway import Client, Gateway, gateway
 from tests.llm.support.records import Word, model
 
@@ -34,25 +33,19 @@ GOOD = (
     *("parallel-tools", "text-and-tools", "split-tools", "signed-tools", "usage-less"),
     *("usage-cached", "usage-zero", "crlf", "plain@1", "parallel-tools@1", "signed-reasoning@3"),
 )
-OPTIONS: JsonObject = {"stream_options": {"include_usage": True}}
+USAGE: JsonObject = {"include_usage": True}
 
 
-def simulated(*names: str) -> tuple[AnthropicSimulator, list[str]]:
-    """Return the simulated upstream, and the names of what it plays."""
-    return AnthropicSimulator(), list(names)
-
-
-def essence(answer: Json) -> Json:
+def essence(value: Json) -> Json:
     """Return an answer without what is made up, and arguments by their value."""
-    assert isinstance(answer, dict)
-    kept = {name: value for name, value in answer.items() if name != "created"}
-    value: JsonObject = json.loads(json.dumps(without_nulls(kept)))
+    if isinstance(value, dict):
+        return {
+            name: json.loads(str(entry)) if name == "arguments" else essence(entry)
+            for name, entry in value.items()
+            if entry is not None and name != "created"
+        }
 
-    for choice in value["choices"]:  # type: ignore[union-attr]
-        for call in choice["message"].get("tool_calls", []):  # type: ignore[union-attr,index,call-overload]
-            call["function"]["arguments"] = json.loads(call["function"]["arguments"])
-
-    return value
+    return [essence(entry) for entry in value] if isinstance(value, list) else value
 
 
 def folded(client: Client) -> JsonObject:
@@ -65,11 +58,11 @@ def folded(client: Client) -> JsonObject:
     return fold.answer()
 
 
-async def both(up: Gateway, name: str, **options: Json) -> tuple[JsonObject, JsonObject]:
+async def both(up: Gateway, name: str) -> tuple[JsonObject, JsonObject]:
     """Return the whole answer of a model, and its stream put together."""
-    whole = await up.chat(f"up~{name}", tools=TOOLS, **options)
+    whole = await up.chat(f"up~{name}", tools=TOOLS)
     assert whole.status == 200, whole.content
-    streamed = await up.chat(f"up~{name}", stream=True, tools=TOOLS, **OPTIONS, **options)
+    streamed = await up.chat(f"up~{name}", stream=True, tools=TOOLS, stream_options=USAGE)
     assert streamed.status == 200, streamed.content
     return whole.json, folded(streamed)
 

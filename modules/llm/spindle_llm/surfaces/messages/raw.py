@@ -71,17 +71,15 @@ async def relay_answer(exchange: Exchange, request: MessageRequest) -> None:
 async def relay_stream(exchange: Exchange, request: MessageRequest) -> None:
     """Relay a streamed message; what one read gave goes out in one piece."""
     limit = exchange.runtime.settings.answer_limit_bytes
-    egress: MessageEgress | None = None
-    pending = b""
+    begun: list[tuple[MessageEgress, bytes]] = []
 
     async def receive(opened: Opened[ChatDialect]) -> None:
-        nonlocal egress, pending
         require_media_type(opened.response.headers)
         egress = MessageEgress(model=opened.record.name, limit=limit)
-        pending = await _begun(opened, egress)
+        begun.append((egress, await _begun(opened, egress)))
 
     opened = await _open(exchange, request, receive)
-    assert egress is not None
+    egress, pending = begun[-1]
 
     try:
         await _carry(exchange, opened, egress, pending)

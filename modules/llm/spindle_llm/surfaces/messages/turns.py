@@ -43,19 +43,18 @@ def messages_of(messages: Json) -> Iterator[JsonObject]:
         Unsupported: A block is of a kind that only Anthropic's own servers know.
     """
     for message in objects_of(messages, "messages"):
-        role, content = message.get("role"), message.get("content")
+        content = message.get("content")
 
-        if isinstance(content, str):
-            content = [{"type": "text", "text": content}] if role == "assistant" else content
-
-        match role:
+        match message.get("role"):
             case "user":
                 yield from _user(content)
+            case "assistant" if isinstance(content, str):
+                yield {"role": "assistant", "content": content}
             case "assistant":
                 yield _assistant(objects_of(content, "messages"))
             case "system":
                 yield from system_of(content)
-            case _:
+            case role:
                 raise wrong(f"There is no role {role!r}.")
 
 
@@ -79,15 +78,14 @@ def _user(content: Json) -> Iterator[JsonObject]:
 
 def _result(block: JsonObject) -> JsonObject:
     content = block.get("content")
-
-    if isinstance(content, list):
-        content = [part_of(part) for part in objects_of(content, "messages")]
-
     message: JsonObject = {
         "role": "tool",
         "tool_call_id": block.get("tool_use_id"),
         "content": "" if content is None else content,
     }
+
+    if isinstance(content, list):
+        message["content"] = [part_of(part) for part in objects_of(content, "messages")]
 
     if block.get("is_error") is True:
         message["is_error"] = True
