@@ -121,8 +121,12 @@ proto-check: $(STAMP) ## the committed .proto files are those of the types, and 
 		$$(find spi/proto -name '*.proto')
 
 .PHONY: bench
-bench: $(STAMP) ## measure against nginx and a bare relay (needs nginx and wrk)
-	@$(BIN)/python -m benchmarks $(ARGS)
+bench: $(STAMP) ## measure against nginx and a bare relay (needs nginx and wrk); PEERS=1: against LiteLLM and Portkey, too
+	@$(BIN)/python -m benchmarks $(if $(PEERS),--peers --uv "$(UV)") $(ARGS)
+
+.PHONY: soak
+soak: $(STAMP) ## 50,000 requests, some clients leave: nothing stays behind (SHORT=1: 10,000)
+	@$(BIN)/python -m benchmarks.soak $(if $(SHORT),--requests 10000 --warm-up 2000) $(ARGS)
 
 .PHONY: mcp-conformance
 mcp-conformance: $(STAMP) ## the official MCP conformance suite against a gateway (needs node)

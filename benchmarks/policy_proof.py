@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import sys
 import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
+
+from benchmarks.dialects import MODEL
+from benchmarks.requests import chat
+from benchmarks.subjects import revoke
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +59,52 @@ def await_status(url: str, request: Request, status: int, seconds: float = 3) ->
     raise AssertionError(f"{request.path} does not answer {status} within {seconds} s")
 
 
+def check_calls(
+    gateway: Running,
+    home: Path,
+    caller: dict[str, object],
+    admin: str,
+    sent: tuple[int, int, float],
+) -> None:
+    """Compare settled calls with answers and usage rows; try a hidden model and a revoked token.
+
+    `sent` are the requests that were answered, at most how many more were begun, and how many
+    calls were settled before.
+    """
+    token = str(caller["token"])
+    answered, cut, before = sent
+    # The flush window and calls that wrk cut on their way have to end first.
+    time.sleep(3)
+    total = metric(gateway.url, "spindle_calls_total", admin)
+    counted = total - before
+    assert answered <= counted <= answered + cut, f"{counted} calls for {answered} answers"
+    written = _usage_rows(home)
+    assert written == total, f"{written} usage rows for {total} settled calls"
+    hidden = chat("bench~hidden", stream=False, token=token)
+    assert status_of(gateway.url, hidden) == 404, "a hidden model answers"
+    mine = chat(f"bench~{MODEL}", stream=False, token=token)
+    assert status_of(gateway.url, mine) == 200
+    revoke(home, str(caller["id"]))
+    after = await_status(gateway.url, mine, 401)
+    sys.stdout.write(
+        f"policy was on: {written} usage rows = {total:.0f} settled calls,"
+        f" {counted:.0f} of them for {answered} answers and at most {cut} cut requests,"
+        f" hidden model 404, revoked token 401 after {after:.2f} s\n"
+    )
+
+
+def check_governed(home: Path, token_id: str, traced: int, traces: Running) -> None:
+    """Compare budgets with usage rows, and look for the refusal and the spans."""
+    tokens = check_budgets(home, token_id)
+    check_refusal(home, token_id)
+    # Of each request that is traced, one of the request and one of the call.
+    spans = await_spans(traces, traced)
+    sys.stdout.write(
+        f"and so was the rest: {tokens} tokens in both budgets as in the usage rows, {spans} spans"
+        f" at the collector, the refusal in the audit log\n"
+    )
+
+
 def check_budgets(home: Path, token_id: str) -> int:
     """Return the tokens a caller used: the same in its usage rows and in each of two budgets."""
     # What was used last is written within the flush window.
@@ -73,6 +124,12 @@ def check_budgets(home: Path, token_id: str) -> int:
 
     assert spent == [(used,), (used,)], f"{spent} tokens in budgets for {used} in usage rows"
     return int(used)
+
+
+def _usage_rows(home: Path) -> int:
+    with sqlite3.connect(home / "spindle.db") as connection:
+        (count,) = connection.execute("select count(*) from usage").fetchone()
+        return int(count)
 
 
 def check_refusal(home: Path, token_id: str) -> None:

@@ -84,7 +84,12 @@ def free_port() -> int:
 
 @contextmanager
 def running(
-    name: str, command: list[str], port: int, *, environment: dict[str, str] | None = None
+    name: str,
+    command: list[str],
+    port: int,
+    *,
+    environment: dict[str, str] | None = None,
+    seconds: float = 30,
 ) -> Generator[Running]:
     """Run a process until the block ends; entered once its port accepts."""
     process = subprocess.Popen(
@@ -96,7 +101,7 @@ def running(
     )
 
     try:
-        _await_port(process, port)
+        _await_port(process, port, seconds)
         yield Running(name, process, port)
     finally:
         process.terminate()
@@ -108,7 +113,7 @@ def running(
             process.wait()
 
 
-def _await_port(process: subprocess.Popen[str], port: int, seconds: float = 30) -> None:
+def _await_port(process: subprocess.Popen[str], port: int, seconds: float) -> None:
     deadline = time.monotonic() + seconds
 
     while time.monotonic() < deadline:

@@ -11,8 +11,8 @@ import urllib.request
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from benchmarks.dialects import MODEL
 from benchmarks.processes import Running, free_port, running
-from benchmarks.upstream import MODEL
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -21,11 +21,23 @@ if TYPE_CHECKING:
 SAMPLED = 0.01
 """Share of the requests that are traced."""
 
+FEATURES = (
+    "token and role",
+    "hidden and team-owned records",
+    "limits of requests and tokens for the token and its team",
+    "two hard budgets in dollars and tokens, the team's and the token's",
+    "usage rows in SQLite",
+    "Prometheus measures",
+    f"one request in {1 / SAMPLED:.0f} traced, spans and measures exported by OTLP",
+    "audit log of refusals",
+)
+"""What is on in Spindle while it is measured."""
+
 _NGINX = """
 daemon off; worker_processes 1; pid {home}/nginx.pid; error_log {home}/error.log;
 events {{ worker_connections 4096; }}
 http {{
-  access_log off; client_body_temp_path {home}; proxy_temp_path {home};
+  access_log off; client_body_buffer_size 1m; client_body_temp_path {home}; proxy_temp_path {home};
   fastcgi_temp_path {home}; uwsgi_temp_path {home}; scgi_temp_path {home};
   keepalive_requests 1000000;
   upstream up {{ server 127.0.0.1:{upstream}; keepalive 512; keepalive_requests 1000000; }}
@@ -175,7 +187,14 @@ def _configuration(upstream_url: str, collector_url: str) -> dict[str, object]:
                         {"name": MODEL, **price},
                         {"name": "hidden", "visibility": "team", "team": "others"},
                     ],
-                }
+                },
+                "claude": {
+                    "provider_type": "anthropic",
+                    "urls": [upstream_url],
+                    "visibility": "team",
+                    "team": "bench",
+                    "models": [{"name": MODEL, **price}],
+                },
             }
         },
         "mcp": {

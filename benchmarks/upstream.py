@@ -1,7 +1,10 @@
 """The upstream of every row: a tiny HTTP server on uvloop that answers at once, or paced.
 
 `/v1/chat/completions` answers 1 KB of JSON, or 100 chunks spaced evenly when the body asks for a
-stream; `/mcp` answers tools/list and tools/call of protocol 2026-07-28. Not measured itself.
+stream; `/v1/messages` the same in Anthropic's dialect; `/mcp` answers tools/list and tools/call of
+protocol 2026-07-28; `GET /` says how many connections are open. Not measured itself.
+A body that says `"max_tokens": N` gets a stream of N chunks at once, and one with the user `late`
+waits for its answer.
 """
 
 from __future__ import annotations
@@ -10,34 +13,18 @@ import asyncio
 import json
 import re
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import uvloop
 
+from benchmarks import dialects
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
-CHUNKS = 100
 GAP = 0.01
-MODEL = "bench"
-
-_ANSWER = json.dumps(
-    {
-        "id": "chatcmpl-bench",
-        "object": "chat.completion",
-        "created": 1_700_000_000,
-        "model": MODEL,
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": "x" * 700, "refusal": None},
-                "logprobs": None,
-                "finish_reason": "stop",
-            }
-        ],
-        "usage": {"prompt_tokens": 200, "completion_tokens": 150, "total_tokens": 350},
-    }
-).encode()
+LATE = 0.2
+"""Seconds until the answer to a body that says `"user": "late"`."""
 
 _TOOL = {
     "name": "echo",
@@ -74,46 +61,31 @@ _RESULTS: dict[str, dict[str, object]] = {
 }
 
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
-
-
-def _chunk(delta: dict[str, object], finish: str | None = None) -> bytes:
-    event = {
-        "id": "chatcmpl-bench",
-        "object": "chat.completion.chunk",
-        "created": 1_700_000_000,
-        "model": MODEL,
-        "choices": [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}],
-        "usage": None,
-    }
-    return b"data: " + json.dumps(event).encode() + b"\n\n"
-
-
-_USAGE = (
-    b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,'
-    b'"model":"bench","choices":[],"usage":{"prompt_tokens":200,"completion_tokens":100,'
-    b'"total_tokens":300}}\n\ndata: [DONE]\n\n'
-)
-_STREAM = [
-    _chunk({"role": "assistant", "content": ""}),
-    *(_chunk({"content": f"word{number} "}) for number in range(CHUNKS - 2)),
-    _chunk({}, "stop") + _USAGE,
-]
+_STREAMED = re.compile(rb'"stream": *true')
+_AT_ONCE = re.compile(rb'"max_tokens": *(\d{1,2})\b')
+_IS_LATE = re.compile(rb'"user": *"late"')
 
 
 class Upstream(asyncio.Protocol):
     """One connection: requests in, canned bytes out."""
 
+    open: ClassVar[int] = 0
+    """Connections at this moment."""
+
     def __init__(self) -> None:
         self._buffer = b""
         self._write: Callable[[bytes], None] = _unconnected
-        self._streams: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # uvloop's transports are no subclass of asyncio's.
         self._write = getattr(transport, "write", _unconnected)
+        Upstream.open += 1
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for task in self._streams:
+        Upstream.open -= 1
+
+        for task in self._tasks:
             task.cancel()
 
     def data_received(self, data: bytes) -> None:
@@ -128,17 +100,29 @@ class Upstream(asyncio.Protocol):
                 return
 
             body, self._buffer = self._buffer[end + 4 : total], self._buffer[total:]
-            self._answer(head, body)
+            self._answer(head[:80], body)
 
     def _answer(self, head: bytes, body: bytes) -> None:
-        if b" /mcp " in head[:40]:
+        dialect = dialects.ANTHROPIC if b"/messages" in head else dialects.OPENAI
+
+        if head.startswith(b"GET / "):
+            # The one that asks is not counted.
+            self._send(b"%d" % (Upstream.open - 1))
+        elif head.startswith(b"GET "):
+            self._send(b'{"object":"list","data":[]}')
+        elif b" /mcp " in head:
             self._mcp(body)
-        elif re.search(rb'"stream": *true', body):
-            task = asyncio.ensure_future(self._stream())
-            self._streams.add(task)
-            task.add_done_callback(self._streams.discard)
+        elif _STREAMED.search(body):
+            self._spawn(self._stream(dialect, body))
+        elif _IS_LATE.search(body):
+            self._spawn(self._answer_late(dialect))
         else:
-            self._send(_ANSWER)
+            self._send(dialect.answer)
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _mcp(self, body: bytes) -> None:
         message = json.loads(body)
@@ -160,15 +144,26 @@ class Upstream(asyncio.Protocol):
             + body
         )
 
-    async def _stream(self) -> None:
+    async def _answer_late(self, dialect: dialects.Dialect) -> None:
+        await asyncio.sleep(LATE)
+        self._send(dialect.answer)
+
+    async def _stream(self, dialect: dialects.Dialect, body: bytes) -> None:
+        short = _AT_ONCE.search(body)
+        gap = GAP if short is None else 0.0
+        events = dialect.events if short is None else dialect.first(int(short.group(1)))
+
+        if _IS_LATE.search(body):
+            await asyncio.sleep(LATE)
+
         self._write(
             b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n"
             b"transfer-encoding: chunked\r\n\r\n"
         )
 
-        for event in _STREAM:
+        for event in events:
             self._write(b"%x\r\n%b\r\n" % (len(event), event))
-            await asyncio.sleep(GAP)
+            await asyncio.sleep(gap)
 
         self._write(b"0\r\n\r\n")
 

@@ -158,6 +158,7 @@ async def _run(
         administrator = await ensure_administrator(core.store, home)
         await core.snapshots.refresh()
         core.metrics.watch("spindle_permits_open", lambda: float(core.admission.has_open()))
+        core.metrics.watch("spindle_tasks", lambda: float(len(anyio.get_running_tasks())))
         host = Host(core, plan.modules, host_options(plan.settings))
         core.reloader.load = plan.load
         core.reloader.parts += _serving_parts(host)
