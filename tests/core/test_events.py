@@ -10,15 +10,22 @@ from uuid import uuid4
 
 import anyio
 import nats
+import pytest
 
 from spindle.config.events import EventSettings
 from spindle.events import build_events
 from spindle.events.bus import Bus
-from spindle.events.completed import CHAT, EMBEDDING, Completions
+from spindle.events.completed import (
+    CHAT,
+    CHAT_FAILED,
+    EMBEDDING,
+    EMBEDDING_FAILED,
+    Completions,
+)
 from spindle.events.dispatcher import Dispatcher
 from spindle.store.outbox import add_events
 from spindle.store.rows import Companion, OutboxRow
-from spindle_spi.admission import Attempt, Outcome, Status, TokenUsage
+from spindle_spi.admission import Attempt, Embedded, Outcome, Status, TokenUsage
 from spindle_spi.errors import Unavailable
 from spindle_spi.policy import Action
 from spindle_spi.records import Kind, ModelSpec, Target
@@ -30,8 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
 
-    import pytest
-
     from spindle.store import Store
 
 OPEN = Target(kind=Kind.MODEL, name="up~open")
@@ -39,7 +44,7 @@ MEMORY = EventSettings(backend="memory")
 DONE = Outcome(
     status=Status.OK,
     usage=TokenUsage(input_tokens=1000, output_tokens=500),
-    attempts=(Attempt(backend="up", target="t", outcome="ok", milliseconds=2.0),),
+    attempts=(Attempt(backend="up", target="up~open", outcome="ok", milliseconds=2.0),),
     total_ms=3.0,
     finish_reasons=("stop",),
 )
@@ -186,16 +191,16 @@ async def test_a_subscriber_that_is_too_slow_misses_events(
     bus.hand_out(event)
 
 
+@pytest.mark.requirement("003-chat-event")
+@pytest.mark.requirement("003-chat-entity")
 async def test_a_completed_call_is_one_event_without_its_content(tmp_path: Path) -> None:
-    """A CloudEvent 1.0; what failed and what is no model's has none."""
+    """A CloudEvent 1.0 with every field there is; what is no model's has none."""
     async with open_heart(tmp_path, "\nevents: {backend: memory}\n") as heart:
         core, red = heart.core, await heart.caller("red")
         assert core.events is not None
         admission = core.admission
 
         with core.events.bus.subscribed() as events:
-            failed = admission.admit(red, OPEN, Action.EXECUTE)
-            await admission.settle(failed.id, Outcome(status=Status.ERROR))
             tool = admission.admit(red, Target(kind=Kind.TOOL, name="ask"), Action.EXECUTE)
             await admission.settle(tool.id, Outcome(status=Status.OK))
             permit = admission.admit(red, OPEN, Action.EXECUTE)
@@ -216,16 +221,126 @@ async def test_a_completed_call_is_one_event_without_its_content(tmp_path: Path)
             "datacontenttype": "application/json",
             "dataschema": "urn:gateway:schema:chat_completed:1",
         }
-        assert data["usage"]["input"] == 1000
-        assert data["cost"] == {"usd": 0.002}
-        assert data["attempts"] == [
-            {"provider": "up", "model": "up~open", "outcome": "ok", "ms": 2.0}
-        ]
-        assert (data["principal"], data["finish_reasons"]) == (red.subject.token_id, ["stop"])
+        assert data == {
+            "request_id": red.trace.request_id,
+            "principal": red.subject.token_id,
+            "provider": "up",
+            "model_requested": "up~open",
+            "model_served": "up~open",
+            "stream": False,
+            "attempts": [{"provider": "up", "model": "up~open", "outcome": "ok", "ms": 2.0}],
+            "finish_reasons": ["stop"],
+            "usage": {
+                "input": 1000,
+                "output": 500,
+                "cache_read": 0,
+                "cache_write": 0,
+                "reasoning": 0,
+                "estimated": False,
+            },
+            "cost": {"usd": 0.002, "price_version": f"record {permit.record.epoch}"},
+            "latency": {"total_ms": 3.0, "first_chunk_ms": None},
+            "cache_hit": False,
+            "rate_limit_status": "OK",
+            "idempotency_key": None,
+        }
+
+
+@pytest.mark.requirement("003-chat-event")
+@pytest.mark.parametrize(
+    ("outcome", "status", "error", "limited"),
+    [
+        (
+            Outcome(status=Status.ERROR, error_code="upstream_timeout"),
+            "error",
+            {"category": "UPSTREAM_ERROR", "code": "upstream_timeout"},
+            "OK",
+        ),
+        (
+            Outcome(status=Status.ERROR, error_code="rate_limit_exceeded"),
+            "error",
+            {"category": "RATE_LIMITED", "code": "rate_limit_exceeded"},
+            "BLOCKED",
+        ),
+        (
+            Outcome(status=Status.ERROR, error_code="boom"),
+            "error",
+            {"category": "INTERNAL", "code": "boom"},
+            "OK",
+        ),
+        (
+            Outcome(status=Status.DENIED, error_code="plugin.pii"),
+            "denied",
+            {"category": "PERMISSION_DENIED", "code": "plugin.pii"},
+            "OK",
+        ),
+        (
+            Outcome(status=Status.CANCELLED),
+            "cancelled",
+            {"category": None, "code": None},
+            "OK",
+        ),
+    ],
+)
+async def test_a_call_that_failed_is_an_event_of_another_type(
+    tmp_path: Path, outcome: Outcome, status: str, error: dict[str, str | None], limited: str
+) -> None:
+    """An extension of the requirement's topics: how it ended, and what failed."""
+    event = await settled(tmp_path, outcome)
+    data = event["data"]
+    assert event["type"] == CHAT_FAILED
+    assert event["dataschema"] == "urn:gateway:schema:chat_failed:1"
+    assert (data["status"], data["error"]) == (status, error)
+    assert data["rate_limit_status"] == limited
+
+
+async def test_a_limit_on_the_way_to_an_answer_is_told(tmp_path: Path) -> None:
+    """Each attempt is told with its own model; the one that answered is the one served."""
+    attempts = (
+        Attempt(backend="up", target="up~open", outcome="rate_limit_exceeded", milliseconds=1.0),
+        Attempt(backend="up", target="up~other", outcome="ok", milliseconds=2.0),
+    )
+    event = await settled(tmp_path, replace(DONE, attempts=attempts))
+    data = event["data"]
+    assert data["rate_limit_status"] == "THROTTLED"
+    assert [attempt["model"] for attempt in data["attempts"]] == ["up~open", "up~other"]
+
+
+async def settled(tmp_path: Path, outcome: Outcome) -> dict[str, Any]:
+    """Settle a call of a model and return its event."""
+    async with open_heart(tmp_path, "\nevents: {backend: memory}\n") as heart:
+        core, red = heart.core, await heart.caller("red")
+        permit = core.admission.admit(red, OPEN, Action.EXECUTE)
+        await core.admission.settle(permit.id, outcome)
+        await core.ledger.flush()
+        (row,) = await core.store.outbox.claim("p", seconds=1, most=5)
+        event: dict[str, Any] = json.loads(row.body)
+        return event
+
+
+@pytest.mark.requirement("003-embed-event")
+@pytest.mark.parametrize(
+    ("status", "kind"), [(Status.OK, EMBEDDING), (Status.ERROR, EMBEDDING_FAILED)]
+)
+async def test_what_was_embedded_is_told(tmp_path: Path, status: Status, kind: str) -> None:
+    """Count, dimension, a hash, what was kept, and the key of an equal call."""
+    made = Embedded(count=2, dimension=8, input_hash="aa", cached_count=1)
+    outcome = replace(DONE, status=status, embedded=made, idempotency_key="k" * 300, cache_hit=True)
+    event = await settled(tmp_path, outcome)
+    assert event["type"] == kind
+    told = {
+        "count": 2,
+        "dimension": 8,
+        "input_hash": "aa",
+        "cached_count": 1,
+        "idempotency_key": "k" * 256,
+        "cache_hit": True,
+    }
+    assert told.items() <= event["data"].items()
 
 
 async def test_an_embedding_is_an_event_of_its_own(tmp_path: Path) -> None:
-    """With the trace it belongs to."""
+    """By its model alone; with the trace it belongs to."""
     async with open_heart(tmp_path, "\nevents: {backend: memory}\n") as heart:
         core, red = heart.core, await heart.caller("red")
         record = core.snapshots.current.by_name[Kind.MODEL, "up~open"]
