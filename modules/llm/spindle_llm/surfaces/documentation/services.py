@@ -22,7 +22,7 @@ _FLAG: Final[JsonObject] = {"type": "boolean"}
 _LIMITED: Final[JsonObject] = {"enum": [state.value for state in RateLimitStatus]}
 
 
-def _record(title: str, **properties: JsonObject) -> JsonObject:
+def _record(title: str, /, **properties: JsonObject) -> JsonObject:
     required: list[Json] = [*properties]
     return {
         "title": title,
