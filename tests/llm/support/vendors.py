@@ -12,13 +12,14 @@ import anyio
 from spindle_conformance.upstreams.simulators import SIMULATORS, serving, simulator
 from spindle_llm.providers.inquiry import Reply
 from spindle_llm.relay.folding import Fold
+from spindle_spi.errors import GatewayError
 from spindle_spi.records import ModelSpec, ProviderSpec
 from tests.llm.relay.test_folding import without_nulls
 from tests.llm.support.gateway import Client, Gateway, gateway
 from tests.llm.support.records import model
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable
+    from collections.abc import AsyncGenerator, Iterable, Sequence
 
     from spindle_conformance.upstreams.simulator import Quirk
     from spindle_llm.providers.base import Adapter
@@ -97,9 +98,19 @@ async def listed(
     adapter: Adapter, kind: str, *, quirks: Iterable[Quirk] = (), path: str = ""
 ) -> dict[str, PublishedRecord]:
     """Return the models an adapter finds at a vendor's simulator, by their names there."""
+    records: Sequence[PublishedRecord] = ()
+    failure: GatewayError | None = None
+
     with anyio.fail_after(20):
         async with serving(simulator(kind, quirks=quirks)) as url:
-            records = await adapter.models(Questions(url + path))
+            # Met here: the group of the server would wrap it.
+            try:
+                records = await adapter.models(Questions(url + path))
+            except GatewayError as exc:
+                failure = exc
+
+    if failure is not None:
+        raise failure
 
     found: dict[str, PublishedRecord] = {}
 
