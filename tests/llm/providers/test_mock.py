@@ -11,8 +11,10 @@ import anyio
 import pytest
 
 from spindle_conformance.upstreams.server import Play
+from spindle_llm.providers.mock_embeddings import DIMENSIONS, EMBEDDERS
 from spindle_llm.providers.mock_scripts import CREATED, MODELS
 from spindle_spi.admission import Status
+from tests.llm.embeddings.upstream import vectors_in
 from tests.llm.support.gateway import Client, Gateway, chat_bytes, gateway
 from tests.llm.support.records import SPEC
 
@@ -73,7 +75,7 @@ async def test_its_models_are_published_when_the_module_starts() -> None:
     listed = client.json["data"]
     assert isinstance(listed, list)
     names = [entry["id"] for entry in listed if isinstance(entry, dict)]
-    assert names == sorted(["up~m", *(f"up~{name}" for name in MODELS)])
+    assert names == sorted(["up~m", *(f"up~{name}" for name in (*MODELS, *EMBEDDERS))])
     assert all(one["created"] == CREATED for one in listed if isinstance(one, dict))
 
 
@@ -185,3 +187,18 @@ async def test_a_client_may_leave_a_long_stream() -> None:
             await up.settled()
 
     assert up.host.outcome.status is Status.PARTIAL
+
+
+async def test_its_vectors_follow_from_the_text() -> None:
+    """The same text has the same vector, of as many dimensions as are asked for."""
+    async with _mock() as up:
+        said: JsonObject = {"model": "up~embed", "input": ["a", "b", "a"]}
+        client = await up.ask(said, path="/v1/embeddings")
+        short = await up.ask({**said, "dimensions": 4}, path="/v1/embeddings")
+        chat = await up.ask({**said, "model": "up~echo"}, path="/v1/embeddings")
+
+    one, two, three = vectors_in(client)
+    assert one == three != two
+    assert len(one) == DIMENSIONS
+    assert [len(vector) for vector in vectors_in(short)] == [4, 4, 4]
+    assert chat.status == 404

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import anyio
 
+from spindle_llm.providers.mock_embeddings import DIMENSIONS, EMBEDDERS, embed
 from spindle_llm.providers.mock_scripts import CREATED, MODELS, Question, Script, script_for
 from spindle_llm.providers.openai import OpenAiAdapter
 from spindle_llm.relay.transport import Transport, UpstreamRequest, UpstreamResponse
@@ -41,7 +42,7 @@ class MockAdapter(OpenAiAdapter):
 
     def built_in_models(self, provider: str) -> Sequence[PublishedRecord]:
         """Return one model for each script."""
-        return [
+        chats = [
             PublishedRecord(
                 kind=Kind.MODEL,
                 name=f"{provider}~{name}",
@@ -58,6 +59,25 @@ class MockAdapter(OpenAiAdapter):
             )
             for name, (description, _) in MODELS.items()
         ]
+        embedders = [
+            PublishedRecord(
+                kind=Kind.MODEL,
+                name=f"{provider}~{name}",
+                description=description,
+                spec=ModelSpec(
+                    provider=provider,
+                    upstream_name=name,
+                    created=CREATED,
+                    model_type="embeddings",
+                    context_window=32_768,
+                    dimensions=DIMENSIONS,
+                    supports=("embedding",),
+                    state="loaded",
+                ),
+            )
+            for name, description in EMBEDDERS.items()
+        ]
+        return [*chats, *embedders]
 
 
 class MockTransport(Transport):
@@ -71,7 +91,7 @@ class MockTransport(Transport):
         """Return the answer a script has for the request."""
         body, _ = read_object(request.body)
         question = Question(model=str(body.get("model")), body=body, options=self._options)
-        script = script_for(question)
+        script = embed(question) if _is_embedding(request) else script_for(question)
         silence = min(request.silence or self._silence, self._silence)
 
         if script.hangs and not script.pieces:
@@ -130,6 +150,10 @@ class MockResponse(UpstreamResponse, AsyncIterator[bytes]):
         """Stop playing."""
         del patience
         self._next = len(self._script.pieces)
+
+
+def _is_embedding(request: UpstreamRequest) -> bool:
+    return request.url.endswith("/embeddings")
 
 
 async def _stay_silent(seconds: float) -> None:

@@ -51,9 +51,16 @@ class Question:
 
     def number(self, name: str, default: float) -> float:
         """Return a number of the provider's options."""
-        value = self.options.get(name)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        return float(value) if is_number and isinstance(value, int | float) else default
+        return _number(self.options.get(name), default)
+
+    def wanted(self, name: str, default: float) -> float:
+        """Return a number of the request."""
+        return _number(self.body.get(name), default)
+
+
+def _number(value: Json, default: float) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and isinstance(value, int | float) else default
 
 
 Writer: TypeAlias = Callable[[Question], Script]
@@ -64,7 +71,7 @@ def script_for(question: Question) -> Script:
     writer = MODELS.get(question.model)
 
     if writer is None:
-        return _refusal(404, "The model does not exist.", "model_not_found")
+        return refusal(404, "The model does not exist.", "model_not_found")
 
     return writer[1](question)
 
@@ -134,7 +141,7 @@ def _hang(question: Question) -> Script:
 
 def _rate_limit(question: Question) -> Script:
     del question
-    return _refusal(
+    return refusal(
         429,
         "Rate limit reached.",
         "rate_limit_exceeded",
@@ -201,9 +208,10 @@ def _answer(
     return Script(pieces=(body,), headers={"content-type": "application/json"})
 
 
-def _refusal(
+def refusal(
     status: int, message: str, code: str, headers: Mapping[str, str] | None = None
 ) -> Script:
+    """Return an error in OpenAI's form."""
     error: JsonObject = {"message": message, "type": code, "param": None, "code": code}
     return Script(
         status=status,
