@@ -194,6 +194,16 @@ async def test_usage_comes_as_csv(office: Office, monkeypatch: pytest.MonkeyPatc
     assert (await ask(office, "/usage?format=csv&by=day&model=nil", admin)).body.count(b"\n") == 1
 
 
+@pytest.mark.parametrize("path", ["/usage", "/usage/records"])
+async def test_a_limit_that_is_none_is_refused_in_any_form(office: Office, path: str) -> None:
+    """A table has no pages, and a typing error is one all the same."""
+    admin = await office.admin()
+
+    for form in ("csv", "json"):
+        said = await ask(office, f"{path}?format={form}&limit=-1", admin)
+        assert said.status == 400, form
+
+
 async def test_both_engines_sum_alike(database_url: str) -> None:
     """The same rows, the same groups in the same order."""
     async with opened(database_url) as store:

@@ -39,13 +39,13 @@ async def sums(core: Core, request: Request) -> Response:
     """GET /usage."""
     request.check_query("by", *_KEYS)
     by = dimensions_of(request.query.get("by", "model"))
+    limit = page_limit(request)
     which, reports = _filter(request), core.store.usage_reports
     after = read_cursor(request)
 
     if _wants_csv(request):
         return _csv(_sum_lines(core, by, which, after), (*by, *SUM_COLUMNS))
 
-    limit = page_limit(request)
     rows = await reports.grouped(by, which, after=after, most=limit + 1)
     return ok(page_of(rows, limit, key=lambda row: row.cursor, show=show_sum))
 
@@ -53,12 +53,12 @@ async def sums(core: Core, request: Request) -> Response:
 async def records(core: Core, request: Request) -> Response:
     """GET /usage/records."""
     request.check_query(*_KEYS)
+    limit = page_limit(request)
     which, before = _filter(request), _place(read_cursor(request))
 
     if _wants_csv(request):
         return _csv(_record_lines(core, which, before), RECORD_COLUMNS)
 
-    limit = page_limit(request)
     rows = await core.store.usage_reports.records(which, before=before, most=limit + 1)
     return ok(page_of(rows, limit, key=_cursor, show=show_record))
 
