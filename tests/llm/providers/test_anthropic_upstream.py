@@ -79,3 +79,76 @@ async def test_a_stream_folds_to_the_whole_answer(name: str, plugins: tuple[Plug
         whole, streamed = await both(up, name)
         assert essence(streamed) == essence(whole)
         assert [outcome.status for outcome in up.outcomes] == [Status.OK, Status.OK]
+
+
+@pytest.mark.requirement("001-services", "002-2-connectors")
+async def test_thoughts_go_there_and_back_with_their_signatures() -> None:
+    """An answer given back as it came is taken: the tool's result, after the signed thought."""
+    async with gateway(AnthropicSimulator().answer, model("signed-tools"), spec=SPEC) as up:
+        first = await up.chat("up~signed-tools", tools=TOOLS)
+        said = first.json["choices"][0]["message"]  # type: ignore[index,call-overload]
+        (detail,) = said["reasoning_details"]  # type: ignore[index,call-overload,misc]
+        calls = said["tool_calls"]  # type: ignore[index,call-overload]
+        result: JsonObject = {
+            "role": "tool",
+            "tool_call_id": calls[0]["id"],  # type: ignore[index,call-overload]
+            "content": "sunny",
+        }
+        question: JsonObject = {"role": "user", "content": "hi"}
+        second = await up.ask(
+            {"model": "up~signed-tools", "messages": [question, said, result], "tools": TOOLS}
+        )
+        sent = up.received["messages"]
+
+    assert second.status == 200, second.content
+    assert sent[1]["content"][0] == {  # type: ignore[index,call-overload]
+        "type": "thinking",
+        "thinking": detail["text"],  # type: ignore[index,call-overload]
+        "signature": detail["signature"],  # type: ignore[index,call-overload]
+    }
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("name", "status", "code"),
+    [
+        ("error-400", 400, "upstream_refused"),
+        ("error-401", 502, "upstream_auth"),
+        ("error-429", 429, "rate_limit_exceeded"),
+        ("error-500", 502, "upstream_error"),
+        ("absent", 502, "upstream_model_missing"),
+        ("html", 502, None),
+    ],
+)
+@pytest.mark.requirement("001-error-mapping")
+async def test_failures_have_a_status_of_their_own(
+    name: str, status: int, code: str | None, stream: bool
+) -> None:
+    """Before the first byte, and never with the vendor's own words."""
+    async with gateway(AnthropicSimulator().answer, model(name), spec=SPEC) as up:
+        client = await up.chat(f"up~{name}", stream=stream)
+
+    assert client.status in (status, 404 if code == "upstream_model_missing" else status)
+    assert code is None or client.error["code"] in (code, "model_not_found")
+    assert "sk-" not in client.content.decode()
+
+
+@pytest.mark.parametrize("name", ["cut", "in-stream-error"])
+async def test_a_stream_that_breaks_ends_in_an_error(name: str) -> None:
+    """No finish reason, and no `[DONE]`."""
+    async with gateway(AnthropicSimulator().answer, model(name), spec=SPEC) as up:
+        client = await up.chat(f"up~{name}", stream=True)
+        assert up.outcomes[0].status is Status.PARTIAL
+
+    assert client.status == 200
+    assert client.error["message"]
+    assert b"[DONE]" not in client.content
+
+
+async def test_rate_limits_reach_the_client_in_its_words() -> None:
+    """And in the vendor's own."""
+    async with gateway(AnthropicSimulator().answer, model("plain"), spec=SPEC) as up:
+        client = await up.chat("up~plain")
+
+    assert client.headers["x-ratelimit-limit-requests"] == "1000"
+    assert client.headers["anthropic-ratelimit-input-tokens-remaining"] == "999"

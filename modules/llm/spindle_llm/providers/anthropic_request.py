@@ -30,6 +30,7 @@ _BUDGETS: Final = {"low": 2048, "medium": 8192, "high": 16384, "xhigh": 32768, "
 _LEAST_BUDGET: Final = 1024
 _TIERS: Final = {"auto": "auto", "priority": "auto", "default": "standard_only"}
 _CHOICES: Final = {"none": "none", "auto": "auto", "required": "any"}
+_THINKS: Final = frozenset({"enabled", "adaptive"})
 _NO_PARAMETERS: Final[JsonObject] = {"type": "object", "properties": {}}
 
 
@@ -58,6 +59,7 @@ class Translation:
         self._effort()
         self._rest()
         self._natives(kept.get(ANTHROPIC))
+        self._temperature()
 
     @property
     def dropped(self) -> tuple[str, ...]:
@@ -147,7 +149,13 @@ class Translation:
             self.body["thinking"] = {"type": "adaptive"}
             self._output(effort=effort)
 
-        # A model that thinks takes no other temperature than its own.
+    def _temperature(self) -> None:
+        """Leave out what a model that thinks does not take: a temperature but its own."""
+        thinking = self.body.get("thinking")
+
+        if not isinstance(thinking, dict) or thinking.get("type") not in _THINKS:
+            return
+
         for name in ("temperature", "top_k"):
             if self.body.pop(name, None) not in (None, 1):
                 self._lost[name] = None

@@ -35,6 +35,7 @@ _IMAGE: Final = b'"image"'
 _SAME: Final = {"max_completion_tokens": "max_tokens"}
 _ALIKE: Final = frozenset({"temperature", "top_p", "top_k", "max_tokens"})
 """Parameters of the lingua franca that mean the same here."""
+_UNTHINKING: Final = frozenset({"temperature", "top_p", "top_k"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,11 @@ class MessageRequest:
 
     def _missing(self, defaults: Mapping[str, Json]) -> Mapping[str, Json]:
         missing = missing_defaults(defaults, self.members)
+
+        if "thinking" in self.members:
+            # A model that thinks takes no temperature but its own.
+            missing = {name: missing[name] for name in missing if name not in _UNTHINKING}
+
         return {_SAME.get(name, name): value for name, value in missing.items()}
 
     def _judge_messages(self) -> None:
