@@ -94,6 +94,13 @@ _LANGCHAIN = (
     "retries.on_5xx",
     "retries.honour_retry_after_ms",
 )
+_OVER_RESPONSES = (
+    "responses.unary",
+    "responses.stream",
+    "responses.tools",
+    "responses.structured",
+    "responses.errors",
+)
 _PYDANTIC_AI = (
     "chat.unary",
     "chat.stream",
@@ -121,10 +128,66 @@ _VERCEL_AI = (
     "retries.honour_retry_after_ms",
 )
 
+_ANTHROPIC_MESSAGES = (
+    "messages.unary",
+    "messages.async",
+    "messages.stream_events",
+    "messages.stream_helper",
+    "messages.tools_unary",
+    "messages.tools_stream",
+    "messages.parallel_tools",
+    "messages.text_and_tools",
+    "messages.thinking",
+    "messages.thinking_round_trip",
+    "messages.reasoning_of_others",
+    "messages.stop_reasons",
+    "messages.structured",
+    "messages.blocks",
+    "messages.hard_name",
+    "messages.request_id",
+    "count_tokens",
+    "credentials",
+    "models.list",
+    "errors.by_class",
+    "errors.in_stream",
+    "errors.async",
+)
+_OVER_ANTHROPIC = (
+    "anthropic.unary",
+    "anthropic.stream",
+    "anthropic.tools",
+    "anthropic.thinking",
+    "anthropic.structured",
+    "anthropic.errors",
+    "anthropic.retries",
+)
+
 CHECKS: dict[str, tuple[str, ...]] = {
     "openai_python": (*_OPENAI, *_PYTHON_ONLY),
     "openai_node": (*_OPENAI, "chat.tools_runner"),
-    "langchain": _LANGCHAIN,
-    "pydantic_ai": _PYDANTIC_AI,
-    "vercel_ai": _VERCEL_AI,
+    "anthropic_python": (*_ANTHROPIC_MESSAGES, *_RETRIES),
+    "langchain": (
+        *_LANGCHAIN,
+        *_OVER_RESPONSES,
+        "embeddings",
+        *_OVER_ANTHROPIC,
+        "anthropic.count_tokens",
+    ),
+    "pydantic_ai": (
+        *_PYDANTIC_AI,
+        *_OVER_RESPONSES,
+        "responses.reasoning",
+        "responses.previous_response_id",
+        "embeddings",
+        *_OVER_ANTHROPIC,
+        "anthropic.count_tokens",
+    ),
+    "vercel_ai": (
+        *_VERCEL_AI,
+        *_OVER_RESPONSES,
+        "responses.reasoning",
+        "embeddings",
+        *_OVER_ANTHROPIC,
+        "anthropic.errors_in_stream",
+    ),
 }

@@ -18,6 +18,7 @@ export const gateway = {
   poorToken: environment.SPINDLE_POOR_TOKEN,
   bareToken: environment.SPINDLE_BARE_TOKEN,
   adminToken: environment.SPINDLE_ADMIN_TOKEN,
+  upstream: environment.SPINDLE_UPSTREAM,
 };
 
 const checks = new Map();
@@ -71,6 +72,11 @@ export class Requests {
 
     assert.equal(found, count, `the gateway saw ${found} requests, not ${count}`);
   }
+}
+
+/** Return what the upstream was asked. */
+export async function upstreamRequests() {
+  return (await (await fetch(`${gateway.upstream}/_log`)).json()).requests;
 }
 
 /** Run every check, or those named on the command line, and print what was found. */

@@ -15,6 +15,8 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 from pydantic import BaseModel
 
+import tests.sdk.langchain.claude
+import tests.sdk.langchain.responses  # noqa: F401 - registers its checks
 from tests.sdk.harness import (
     PLAIN,
     REFUSAL,

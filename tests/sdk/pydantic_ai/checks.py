@@ -16,6 +16,8 @@ from pydantic_ai.messages import ThinkingPart, ToolCallPart
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
+import tests.sdk.pydantic_ai.claude
+import tests.sdk.pydantic_ai.responses  # noqa: F401 - registers its checks
 from tests.sdk.harness import (
     PLAIN,
     REASONING,

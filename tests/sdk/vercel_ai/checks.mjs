@@ -7,6 +7,8 @@ import { APICallError, Output, RetryError, generateText, isStepCount, streamText
 import { z } from 'zod';
 
 import { PLAIN, REASONING, RETRY_LONG_MS, Requests, check, gateway, raises, run, same } from '../harness.mjs';
+import './responses.mjs';
+import './anthropic.mjs';
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
 
