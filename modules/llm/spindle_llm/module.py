@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -12,6 +13,7 @@ from spindle_llm.invocation import serve
 from spindle_llm.providers.registry import adapters
 from spindle_llm.routing.discovery import MODULE, ProviderWatch
 from spindle_llm.routing.health import HealthBoard
+from spindle_llm.routing.local_servers import LocalServers, local_places
 from spindle_llm.routing.routes import RouteLog
 from spindle_llm.routing.upstreams import Upstreams
 from spindle_llm.runtime import Runtime, State
@@ -105,10 +107,14 @@ class LlmModule(Module):
             routes=RouteLog(most=settings.routing.records, seconds=settings.routing.record_seconds),
             embeddings=open_cache(settings.embeddings_cache, services.observability),
         )
-        watch = ProviderWatch(services, upstreams)
+        interval = settings.discovery_interval_seconds
+        watch = ProviderWatch(services, upstreams, interval=interval)
         await watch.publish_built_in()
         self._state.set(runtime)
         started()
+        places = local_places(adapters())
+        local = LocalServers(services, upstreams, places, interval=interval)
+        context.spawn("local servers", partial(local.run, wanted=settings.discover_local))
 
         try:
             await watch.run()

@@ -54,6 +54,16 @@ SCHEMA: Mapping[str, Json] = {
             "maximum": 31_536_000,
             "description": "How long responses of `/v1/responses` are kept for their owners.",
         },
+        "discover_local": {
+            "type": "boolean",
+            "description": "Whether servers of local models are looked for on their default ports.",
+        },
+        "discovery_interval_seconds": {
+            "type": "number",
+            "exclusiveMinimum": 0,
+            "maximum": 86_400,
+            "description": "How often providers with discovery are asked for their models again.",
+        },
         "routing": ROUTING_SCHEMA,
         "chat": CHAT_SCHEMA,
         "embeddings_cache": CACHE_SCHEMA,
@@ -72,6 +82,9 @@ class LlmSettings:
     keep_alive_seconds: float = 15.0
     answer_limit_bytes: int = 64 * 1024 * 1024
     responses_ttl_seconds: float = 30 * 24 * 3600.0
+    discover_local: bool | None = None
+    """None: where no service is declared."""
+    discovery_interval_seconds: float = 60.0
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     chat: JsonObject = field(default_factory=dict[str, Json])
     embeddings_cache: CacheSettings = field(default_factory=CacheSettings)
@@ -94,6 +107,8 @@ class LlmSettings:
             keep_alive_seconds=_number(section, "keep_alive_seconds") or 15.0,
             answer_limit_bytes=_whole(section, "answer_limit_bytes") or 64 * 1024 * 1024,
             responses_ttl_seconds=_number(section, "responses_ttl_seconds") or 30 * 24 * 3600.0,
+            discover_local=_flag(section, "discover_local"),
+            discovery_interval_seconds=_number(section, "discovery_interval_seconds") or 60.0,
             routing=RoutingSettings.of(routing if isinstance(routing, dict) else {}),
             chat=chat if isinstance(chat, dict) else {},
             embeddings_cache=CacheSettings.of(cache if isinstance(cache, dict) else {}),
@@ -103,6 +118,11 @@ class LlmSettings:
 def _text(section: JsonObject, key: str) -> str | None:
     value = section.get(key)
     return value if isinstance(value, str) else None
+
+
+def _flag(section: JsonObject, key: str) -> bool | None:
+    value = section.get(key)
+    return value if isinstance(value, bool) else None
 
 
 def _number(section: JsonObject, key: str) -> float | None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
 import pytest
 
+from spindle_conformance.fakes import FakeHost
 from spindle_conformance.upstreams.server import Ending, Play, Seen
-from spindle_spi.records import CatalogRecord, Kind, ProviderSpec
+from spindle_spi.records import CatalogRecord, Kind, ModelSpec, ProviderSpec
 from spindle_spi.secret import SecretRef
-from tests.llm.support.gateway import Gateway, gateway, until
+from tests.llm.support.gateway import Gateway, gateway, running, until
 from tests.llm.support.records import SPEC, model, provider
+
+if TYPE_CHECKING:
+    from spindle_spi.types import JsonObject
 
 pytestmark = pytest.mark.anyio
 
@@ -133,3 +138,72 @@ async def test_a_change_ends_the_asking_before_it() -> None:
         await until(lambda: len(up.upstream.seen) == 2)
         up.host.records.add(_changed(up, SPEC, enabled=False))
         await until(lambda: up.host.records.find(Kind.PROVIDER, "up") is not None)
+
+
+@pytest.mark.requirement("001-discovery")
+@pytest.mark.requirement("001-logging-behaviour")
+async def test_a_list_is_asked_again_and_what_is_new_is_published() -> None:
+    """What is gone is gone, and that the number changed is logged."""
+    listings = [LISTING]
+    often: JsonObject = {"discovery_interval_seconds": 0.01}
+    spec = replace(ASKING, provider_type="jan")
+
+    async with gateway(lambda _: listings[-1], spec=spec, section=often) as up:
+        await until(lambda: "up~new" in _names(up))
+        listings.append(Play(body=b'{"data":[{"id":"newer"}]}'))
+        await until(lambda: "up~newer" in _names(up))
+        assert "up~new" not in _names(up)
+
+    counted = [
+        line.fields for line in up.host.journal.logged if line.event == "llm.provider.models"
+    ]
+    about = {"provider": "up", "provider_type": "jan"}
+    assert counted == [{**about, "models": 2}, {**about, "models": 1}]
+
+
+@pytest.mark.requirement("001-discovery")
+@pytest.mark.requirement("001-logging-behaviour")
+async def test_a_provider_that_goes_keeps_its_models_and_is_noticed_when_it_is_back() -> None:
+    """Their state says that nobody is there; each change is logged once."""
+    gone = Play(silent=True, ending=Ending.CUT)
+    plays = [LISTING]
+    often: JsonObject = {"discovery_interval_seconds": 0.01}
+    spec = replace(ASKING, provider_type="jan")
+
+    def state(up: Gateway) -> str:
+        record = up.host.records.find(Kind.MODEL, "up~new")
+        assert record is not None
+        assert isinstance(record.spec, ModelSpec)
+        return record.spec.state
+
+    async with gateway(lambda _: plays[-1], spec=spec, section=often) as up:
+        await until(lambda: "up~new" in _names(up))
+        assert state(up) == "loaded"
+        plays.append(gone)
+        await until(lambda: state(up) == "unavailable")
+        asked = len(up.upstream.seen)
+        await until(lambda: len(up.upstream.seen) > asked + 3)
+        plays.append(Play(status=500))
+        await until(lambda: state(up) == "unknown")
+        plays.append(LISTING)
+        await until(lambda: state(up) == "loaded")
+
+    events = [line.event for line in up.host.journal.logged]
+    assert events.count("llm.provider.unavailable") == 1
+    assert events.count("llm.provider.available") == 1
+    assert events.count("llm.discovery_failed") == 2
+
+
+@pytest.mark.requirement("001-logging-behaviour")
+async def test_what_an_operator_has_to_mend_is_an_error() -> None:
+    """A provider without an address is named."""
+    spec = replace(ASKING, provider_type="openai_compatible")
+    host = FakeHost([provider(spec=spec)])
+
+    with anyio.fail_after(10):
+        async with running(host):
+            await until(lambda: bool(host.journal.logged))
+
+    logged = host.journal.logged[0]
+    assert (logged.level, logged.event) == ("error", "llm.discovery_failed")
+    assert logged.fields["code"] == "llm.provider.no_address"
