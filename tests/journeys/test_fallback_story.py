@@ -15,6 +15,7 @@ import pytest
 from spindle_conformance.upstreams.server import Ending, Play, ScriptedServer, Seen
 from spindle_spi.types import JsonObject
 from tests.llm.support.gateway import play_of
+from tests.llm.support.providers import script
 from tests.support.spindle_process import running_spindle
 
 if TYPE_CHECKING:
@@ -147,16 +148,20 @@ async def test_the_story_of_the_page_is_what_happens(tmp_path: Path) -> None:
 
     async with anyio.create_task_group() as group:
         stories: list[Story] = []
-        first = await group.start(_serve, lambda seen: stories[0].first(seen))
-        second = await group.start(_serve, lambda _: FINE)
+
+        def play(seen: Seen) -> Play:
+            return stories[0].first(seen)
+
+        first: str = await group.start(_serve, play)
+        second: str = await group.start(_serve, script(FINE))
         config = config.replace(FIRST, first).replace(SECOND, second)
 
         async with running_spindle(config, home=tmp_path) as server, server.client() as client:
             story = Story(client)
             stories.append(story)
 
-            for play in (FINE, BROKEN, LIMITED, SILENT, CUT, BROKEN, BROKEN, BROKEN):
-                await story.ask(play)
+            for each in (FINE, BROKEN, LIMITED, SILENT, CUT, BROKEN, BROKEN, BROKEN):
+                await story.ask(each)
 
             told = [*story.told[:5], story.told[-1]]
 

@@ -165,21 +165,21 @@ async def stream(
     """
     journal = Journal(stream=True) if journal is None else journal
     limit = runtime.settings.answer_limit_bytes
-    begun: _Begun | None = None
+    streams: list[_Begun] = []
 
     async def receive(opened: Opened[ChatDialect]) -> None:
-        nonlocal begun
         decoder = opened.dialect.decoder(limit)
         rules = StreamRules(
             model=opened.record.name, fallback_id=f"chatcmpl-{context.trace.request_id}"
         )
         require_media_type(opened.response.headers, decoder.media_types)
         begun = _Begun(rules, decoder, decoded(opened.response, decoder))
+        streams.append(begun)
         await begun.begin(journal)
 
     ask = _ask(runtime, context, body, receive, stream=True, deadline=deadline)
     opened = await open_first(runtime.upstreams, permit, ask, journal)
-    assert begun is not None
+    begun = streams[-1]
 
     try:
         async for chunk in begun.rest():

@@ -200,17 +200,19 @@ async def test_a_probe_asks_and_leaves_what_it_found(
     server = ScriptedServer(handler=script(play))
     upstreams = Upstreams(FakeHost([]).services_for("llm"), adapters())
     board = HealthBoard(upstreams, ttl=60.0)
+    found: list[ProviderHealth] = []
 
     with anyio.fail_after(10):
         async with anyio.create_task_group() as group:
             url = await group.start(_serve, server)
             record = provider(url=url, spec=replace(SPEC, short_timeout=0.2))
             assert board.of(record.id).is_healthy
-            health = await board.probe(await upstreams.get(record))
-            assert board.of(record.id) is health
+            found.append(await board.probe(await upstreams.get(record)))
+            assert board.of(record.id) is found[0]
             await upstreams.close()
             group.cancel_scope.cancel()
 
+    (health,) = found
     assert (health.is_healthy, health.rate_limit_status) == (is_healthy, status)
     assert SECRET not in str(health.shown())
 

@@ -52,17 +52,18 @@ async def relay_stream(
 ) -> None:
     """Relay a streamed answer; what one read gave goes out in one piece."""
     journal = exchange.journal
-    egress: StreamEgress | None = None
+    begun: list[StreamEgress] = []
     pending = b""
 
     async def receive(opened: Opened[ChatDialect]) -> None:
-        nonlocal egress, pending
+        nonlocal pending
         require_media_type(opened.response.headers)
         egress = _egress(exchange, request, opened.record.name)
+        begun.append(egress)
         pending = await _begun(opened, egress)
 
     opened = await _open(exchange, request, headers, receive)
-    assert egress is not None
+    egress = begun[-1]
 
     try:
         await _carry(exchange, opened, egress, pending)
