@@ -10,7 +10,7 @@ The table of errors, read for routing:
 | quota exhausted | no | `rate_limit` |
 | our credential is refused (401, 403) | no | `error` |
 | the model is missing there (404) | no | `error` |
-| 500, too late, garbage | once | `error` |
+| 500, 504, too late, a good status and then none | once | `error` |
 | 502, 503, 529, no connection | `max_retries` | `error` |
 """
 
@@ -31,7 +31,10 @@ from spindle_spi.errors import (
 _CONTEXT: Final = frozenset({"llm.context_length", "context_length_exceeded"})
 _CREDENTIAL: Final = frozenset({"upstream_auth", "llm.provider.credential"})
 _MODEL: Final = frozenset({"upstream_model_missing", "model_not_found"})
-_ONCE: Final = frozenset({"upstream_error", "upstream_timeout", "upstream_garbage"})
+_ONCE: Final = frozenset({"upstream_timeout", "upstream_garbage"})
+"""Without an answer: it had its time, or speaks something else."""
+_NEVER: Final = frozenset({"upstream_too_large"})
+"""It would be the same again, and cost as much."""
 
 
 class Fault(StrEnum):
@@ -91,5 +94,8 @@ def retries_for(error: GatewayError, fault: Fault, status: int | None, most: int
     if not error.retryable or fault not in (Fault.RATE, Fault.UPSTREAM):
         return 0
 
-    is_once = error.code in _ONCE and (status is None or status == 500 or status < 300)
+    if error.code in _NEVER:
+        return 0
+
+    is_once = error.code in _ONCE if status is None else status < 300 or status in (500, 504)
     return min(1, most) if is_once else most
