@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -36,12 +36,17 @@ PARAMETERS = (
 """Every parameter of OpenAI's clients."""
 
 
-def sent(*, chat: AnthropicChat = CHAT, spec: ModelSpec = SPEC, **parameters: Json) -> JsonObject:
+def written(parameters: JsonObject, chat: AnthropicChat = CHAT, spec: ModelSpec = SPEC) -> Any:
     """Return the body of a request; it holds to the vendor's rules."""
     encoded = chat.encode({**SAID, **parameters}, stream=False, spec=spec)
-    body: JsonObject = json.loads(encoded.body)
+    body = json.loads(encoded.body)
     assert fault_in(body) is None
     return body
+
+
+def sent(**parameters: Json) -> Any:
+    """Return the body of a request with these parameters."""
+    return written(parameters)
 
 
 def dropped(**parameters: Json) -> tuple[str, ...]:
@@ -49,7 +54,7 @@ def dropped(**parameters: Json) -> tuple[str, ...]:
     return CHAT.encode({**SAID, **parameters}, stream=False, spec=SPEC).dropped
 
 
-def turns(*messages: JsonObject) -> Json:
+def turns(*messages: JsonObject) -> Any:
     """Return the turns of some messages."""
     return sent(messages=[*messages])["messages"]
 
@@ -71,8 +76,8 @@ def test_the_least_request_has_a_limit() -> None:
         "stream": False,
     }
     own = ModelSpec(provider="up", upstream_name="m", max_output_tokens=7)
-    assert sent(spec=own)["max_tokens"] == 7
-    assert sent(spec=own, max_tokens=5)["max_tokens"] == 5
+    assert written({}, spec=own)["max_tokens"] == 7
+    assert written({"max_tokens": 5}, spec=own)["max_tokens"] == 5
     assert sent(max_tokens=5, max_completion_tokens=6)["max_tokens"] == 6
 
 
@@ -171,8 +176,8 @@ def test_thoughts_go_back_if_they_are_signed_or_sealed() -> None:
                 "reasoning_details": details,
             }
         ]
-    )["messages"]  # type: ignore[misc]
-    assert turn["content"] == [  # type: ignore[index,call-overload]
+    )["messages"]
+    assert turn["content"] == [
         {"type": "thinking", "thinking": "t", "signature": "s"},
         {"type": "redacted_thinking", "data": "d"},
         {"type": "text", "text": "said"},
@@ -223,7 +228,7 @@ def test_thoughts_go_back_if_they_are_signed_or_sealed() -> None:
 )
 def test_pictures_and_files_become_blocks(part: JsonObject, block: JsonObject) -> None:
     """With the data in them, or the address where it is; a mark of the cache stays on them."""
-    marked = {**part, "cache_control": {"type": "ephemeral"}}
+    marked: JsonObject = {**part, "cache_control": {"type": "ephemeral"}}
     assert turns({"role": "user", "content": [part, marked]}) == [
         {"role": "user", "content": [block, {**block, "cache_control": {"type": "ephemeral"}}]}
     ]
@@ -322,9 +327,12 @@ def test_tools_are_translated() -> None:
     body = sent(tools=[FUNCTION, full], tool_choice=allowed)
     assert (body["tools"], body["tool_choice"]) == ([made], {"type": "any"})
 
-    for name, value in (("tools", [{"type": "custom", "custom": {}}]), ("tool_choice", "odd")):
+    custom: JsonObject = {"tools": [{"type": "custom", "custom": {}}]}
+    odd: JsonObject = {"tools": [FUNCTION], "tool_choice": "odd"}
+
+    for name, request in (("tools", custom), ("tool_choice", odd)):
         with pytest.raises(Unsupported) as caught:
-            sent(**{"tools": [FUNCTION], name: value})
+            written(request)
 
         assert caught.value.param == name
 
@@ -350,9 +358,9 @@ def test_effort_becomes_thought(effort: str, budget: int, made: JsonObject) -> N
 def test_effort_becomes_a_budget_where_a_provider_wants_one() -> None:
     """Below the limit of the answer; where that leaves too little, it is left out and said."""
     chat = AnthropicChat(budgeted=True)
-    body = sent(chat=chat, reasoning_effort="high", max_tokens=100_000)
+    body = written({"reasoning_effort": "high", "max_tokens": 100_000}, chat)
     assert body["thinking"] == {"type": "enabled", "budget_tokens": 16384}
-    body = sent(chat=chat, reasoning_effort="high", max_tokens=2000)
+    body = written({"reasoning_effort": "high", "max_tokens": 2000}, chat)
     assert body["thinking"] == {"type": "enabled", "budget_tokens": 1999}
     small = chat.encode(
         {**SAID, "reasoning_effort": "high", "max_tokens": 1000}, stream=False, spec=SPEC

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spindle_conformance.upstreams.dialects.anthropic import ANTHROPIC
-from spindle_conformance.upstreams.framing import CRLF_FRAMING, PLAIN_FRAMING
+from spindle_conformance.upstreams.framing import CRLF_FRAMING, PLAIN_FRAMING, Framing
 from spindle_conformance.upstreams.repertoire import act_for
 from spindle_conformance.upstreams.requests import Asked
 from spindle_llm.providers.anthropic_answer import FINISH_OF, read_answer
@@ -55,14 +55,14 @@ def stop(index: int = 0) -> JsonObject:
     return {"type": "content_block_stop", "index": index}
 
 
-def decoded(*fields: JsonObject) -> list[JsonObject]:
+def decoded(*fields: JsonObject) -> list[Any]:
     """Return the chunks of some events."""
     return list(CHAT.decoder().feed(events(*fields)))
 
 
-def deltas(*fields: JsonObject) -> list[Json]:
+def deltas(*fields: JsonObject) -> list[Any]:
     """Return the deltas of some events after the start."""
-    return [chunk["choices"][0]["delta"] for chunk in decoded(START, *fields)]  # type: ignore[index,call-overload,misc]
+    return [chunk["choices"][0]["delta"] for chunk in decoded(START, *fields)]
 
 
 @given(
@@ -71,13 +71,13 @@ def deltas(*fields: JsonObject) -> list[Json]:
     framing=st.sampled_from([PLAIN_FRAMING, CRLF_FRAMING]),
 )
 def test_every_cut_gives_the_same_chunks_and_they_fold_to_the_answer(
-    data: st.DataObject, name: str, framing: object
+    data: st.DataObject, name: str, framing: Framing
 ) -> None:
     """Whatever the reads hold, in either framing."""
     act = act_for(Asked(model=name, tools=("f", "g")))
     assert act is not None
     answer = act.answer
-    body = ANTHROPIC.framed(ANTHROPIC.events(answer), framing)  # type: ignore[arg-type]
+    body = ANTHROPIC.framed(ANTHROPIC.events(answer), framing)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=20)))
     decoder, fold = CHAT.decoder(), Fold()
 
@@ -163,7 +163,7 @@ def test_citations_that_name_a_page_become_annotations() -> None:
     )
     note: JsonObject = {"start_index": 2, "end_index": 5, "title": "X", "url": "https://x"}
     assert chunks[-1] == {"annotations": [{"type": "url_citation", "url_citation": note}]}
-    whole = read_answer(
+    whole: Any = read_answer(
         json.dumps(
             {
                 "content": [
@@ -173,7 +173,7 @@ def test_citations_that_name_a_page_become_annotations() -> None:
             }
         ).encode()
     )
-    assert whole["choices"][0]["message"]["annotations"] == chunks[-1]["annotations"]  # type: ignore[index,call-overload]
+    assert whole["choices"][0]["message"]["annotations"] == chunks[-1]["annotations"]
 
 
 def test_counts_are_cumulative() -> None:
@@ -195,10 +195,11 @@ def test_counts_are_cumulative() -> None:
 @pytest.mark.parametrize(("reason", "finish"), [*FINISH_OF.items(), ("later", "stop")])
 def test_every_reason_to_stop_is_translated(reason: str, finish: str) -> None:
     """The vendor's own word goes along."""
-    data = {"content": [], "stop_reason": reason, "stop_sequence": None}
-    (choice,) = read_answer(json.dumps(data).encode())["choices"]  # type: ignore[misc]
-    assert choice["finish_reason"] == finish  # type: ignore[index,call-overload]
-    assert choice["native_finish_reason"] == reason  # type: ignore[index,call-overload]
+    data: JsonObject = {"content": [], "stop_reason": reason, "stop_sequence": None}
+    answer: Any = read_answer(json.dumps(data).encode())
+    (choice,) = answer["choices"]
+    assert choice["finish_reason"] == finish
+    assert choice["native_finish_reason"] == reason
 
 
 @pytest.mark.parametrize(

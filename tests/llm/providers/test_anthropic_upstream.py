@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -86,25 +86,26 @@ async def test_thoughts_go_there_and_back_with_their_signatures() -> None:
     """An answer given back as it came is taken: the tool's result, after the signed thought."""
     async with gateway(AnthropicSimulator().answer, model("signed-tools"), spec=SPEC) as up:
         first = await up.chat("up~signed-tools", tools=TOOLS)
-        said = first.json["choices"][0]["message"]  # type: ignore[index,call-overload]
-        (detail,) = said["reasoning_details"]  # type: ignore[index,call-overload,misc]
-        calls = said["tool_calls"]  # type: ignore[index,call-overload]
+        answer: Any = first.json
+        said = answer["choices"][0]["message"]
+        (detail,) = said["reasoning_details"]
+        calls = said["tool_calls"]
         result: JsonObject = {
             "role": "tool",
-            "tool_call_id": calls[0]["id"],  # type: ignore[index,call-overload]
+            "tool_call_id": calls[0]["id"],
             "content": "sunny",
         }
         question: JsonObject = {"role": "user", "content": "hi"}
         second = await up.ask(
             {"model": "up~signed-tools", "messages": [question, said, result], "tools": TOOLS}
         )
-        sent = up.received["messages"]
+        sent: Any = up.received["messages"]
 
     assert second.status == 200, second.content
-    assert sent[1]["content"][0] == {  # type: ignore[index,call-overload]
+    assert sent[1]["content"][0] == {
         "type": "thinking",
-        "thinking": detail["text"],  # type: ignore[index,call-overload]
-        "signature": detail["signature"],  # type: ignore[index,call-overload]
+        "thinking": detail["text"],
+        "signature": detail["signature"],
     }
 
 

@@ -124,7 +124,7 @@ class Translation:
     def _effort(self) -> None:
         said = self._request.get("reasoning_effort")
 
-        if said is None or "thinking" in self.body or self._gives("thinking"):
+        if said is None or "thinking" in self.body or self._says_itself():
             return
 
         effort = _EFFORTS.get(str(said), str(said))
@@ -178,9 +178,15 @@ class Translation:
 
         self.body["stream"] = request.get("stream") is True
 
-    def _gives(self, name: str) -> bool:
+    def _says_itself(self) -> bool:
+        """Tell whether the request says in Anthropic's own words how much is to be thought."""
         natives = self._request.get(ANTHROPIC)
-        return isinstance(natives, dict) and name in natives
+
+        if not isinstance(natives, dict):
+            return False
+
+        output = natives.get("output_config")
+        return "thinking" in natives or (isinstance(output, dict) and "effort" in output)
 
     def _natives(self, natives: Json) -> None:
         if not isinstance(natives, dict):
