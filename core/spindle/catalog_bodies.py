@@ -7,13 +7,13 @@ the result is read as a whole: what is wrong after a change is wrong at a creati
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
-from spindle.config.catalog import Capability, Owned, Price, Tokens, Trigger
+from spindle.config.catalog import POSITIVE_TOKENS, Capability, Owned, Price, Tokens, Trigger
 from spindle.config.checks import address_faults, owner_faults, transport_faults
 from spindle.config.faults import Fault, model_fault, render_fault
 from spindle.config.names import NAME, SLUG, TOOL, NameRule
@@ -25,6 +25,9 @@ _MAX_FAULTS = 20
 _MAX_TAGS = 50
 _RESERVED_OPTIONS = frozenset({"address"})
 """What the gateway itself writes into options: where a judged address is pinned."""
+
+NAMED_PROVIDER: Mapping[str, str] = {"name": "POL-LLM-001"}
+"""ProviderHasName."""
 
 T = TypeVar("T", bound=Section)
 G = TypeVar("G", bound="Governance")
@@ -85,6 +88,7 @@ class Governance(Owned):
 class ProviderBody(Governance):
     """A model provider."""
 
+    policies = NAMED_PROVIDER
     name: Annotated[str, _named(NAME), _spelt(NAME)]
     provider_type: Text = "openai"
     api_format: Literal["openai"] = "openai"
@@ -128,6 +132,7 @@ class FactsBody(Section):
 class ModelBody(Governance):
     """A model of one provider; its name is `provider~upstream_name`."""
 
+    policies = POSITIVE_TOKENS
     provider: Text
     upstream_name: Line
     aliases: Annotated[tuple[Annotated[Line, AfterValidator(_check_alias)], ...], Few] = ()

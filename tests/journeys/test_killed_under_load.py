@@ -11,15 +11,17 @@ from uuid import uuid4
 import anyio
 import httpx2
 import nats
+import pytest
 
-from spindle.events.completed import CHAT
+from spindle.events.completed import CHAT, EMBEDDING
 from tests.support.services import NATS, needs_nats
 from tests.support.spindle_process import SpindleProcess, running_spindle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-BODY = {"model": "mock~plain", "messages": [{"role": "user", "content": "hello"}]}
+CHATS = {"model": "mock~plain", "messages": [{"role": "user", "content": "hello"}]}
+VECTORS = {"model": "mock~embed", "input": "hello"}
 WORKERS = 8
 ANSWERS = 120
 
@@ -30,7 +32,9 @@ def settled(home: Path) -> dict[str, str]:
         return dict(database.execute("SELECT request_id, id FROM usage WHERE status = 'ok'"))
 
 
-async def answers_until_killed(server: SpindleProcess) -> set[str]:
+async def answers_until_killed(
+    server: SpindleProcess, path: str, body: dict[str, object]
+) -> set[str]:
     """Ask until there are enough answers, kill it, return the request ids of whole answers."""
     seen: set[str] = set()
 
@@ -38,7 +42,7 @@ async def answers_until_killed(server: SpindleProcess) -> set[str]:
         async with server.client() as client:
             while True:
                 try:
-                    answer = await client.post("/v1/chat/completions", json=BODY)
+                    answer = await client.post(path, json=body)
                 except httpx2.HTTPError:
                     return
 
@@ -56,7 +60,15 @@ async def answers_until_killed(server: SpindleProcess) -> set[str]:
 
 
 @needs_nats
-async def test_after_a_kill_nothing_that_was_answered_is_missing(tmp_path: Path) -> None:
+@pytest.mark.requirement("003-chat-event", "003-embed-event")
+@pytest.mark.parametrize(
+    ("path", "body", "kind"),
+    [("/v1/chat/completions", CHATS, CHAT), ("/v1/embeddings", VECTORS, EMBEDDING)],
+    ids=["chat", "embeddings"],
+)
+async def test_after_a_kill_nothing_that_was_answered_is_missing(
+    tmp_path: Path, path: str, body: dict[str, object], kind: str
+) -> None:
     """With a window of 0: each answer has its row and its event, and no event is there twice."""
     name = f"TEST_{uuid4().hex}"
     config = {
@@ -73,7 +85,7 @@ async def test_after_a_kill_nothing_that_was_answered_is_missing(tmp_path: Path)
 
     try:
         async with running_spindle(config, home=tmp_path) as server:
-            seen = await answers_until_killed(server)
+            seen = await answers_until_killed(server, path, body)
             await server.ended()
 
         rows = settled(tmp_path)
@@ -87,7 +99,7 @@ async def test_after_a_kill_nothing_that_was_answered_is_missing(tmp_path: Path)
                 while await waiting(tmp_path):
                     await anyio.sleep(0.05)
 
-        consumer = await jetstream.pull_subscribe(f"{name}.{CHAT}", stream=name)
+        consumer = await jetstream.pull_subscribe(f"{name}.{kind}", stream=name)
         events = [
             json.loads(message.data) for message in await consumer.fetch(len(rows) * 2, timeout=2)
         ]

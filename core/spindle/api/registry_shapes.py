@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, JsonValue
 
 from spindle.api.request import Body
-from spindle.catalog_bodies import FactsBody
+from spindle.catalog_bodies import NAMED_PROVIDER, FactsBody
 from spindle.catalog_shown import author_shown
 from spindle.config.catalog import Trigger
 from spindle.store.catalog import Authorship
@@ -84,6 +84,7 @@ class ProviderChanges(Governed):
 class NewProvider(ProviderChanges):
     """`POST /llm/providers`."""
 
+    policies = NAMED_PROVIDER
     name: str
 
 

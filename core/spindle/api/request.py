@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, TypeVar
 from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -13,7 +14,7 @@ from spindle.ingress.requests import client_ip_of
 from spindle_spi.errors import FailedPrecondition, InvalidArgument
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.ingress import Call
@@ -28,6 +29,9 @@ class Body(BaseModel):
     """Base of every request body: no unknown keys, no guesses about types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    policies: ClassVar[Mapping[str, str]] = {}
+    """By key: the policy rule that a value which is refused breaks."""
 
 
 class Request:

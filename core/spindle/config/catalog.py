@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
@@ -11,6 +12,11 @@ from spindle_spi.records import Visibility
 
 Price = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
 Tokens = Annotated[int, Field(ge=1, le=2**31 - 1)]
+POSITIVE_TOKENS: Mapping[str, str] = {
+    "context_window": "POL-LLM-002",
+    "max_output_tokens": "POL-LLM-002",
+}
+"""ModelHasPositiveMaxTokens."""
 Capability = Literal["chat", "streaming", "function_calling", "vision", "embedding"]
 Trigger = Literal["error", "rate_limit", "context_length"]
 
@@ -43,6 +49,7 @@ class UpstreamSettings(Section):
 class ModelEntry(Declared):
     """One of `llm.services.<name>.models`."""
 
+    policies = POSITIVE_TOKENS
     name: Text
     """As the upstream calls it."""
     aliases: tuple[Text, ...] = ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import TypeAlias, get_args, get_origin
 
@@ -67,7 +67,13 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def model_fault(error: ErrorDetails, root: type[BaseModel]) -> Fault:
-    """Return the fault a pydantic error stands for."""
+    """Return the fault a pydantic error stands for, and the policy rule it breaks if any."""
+    fault = _model_fault(error, root)
+    policy = _policy_at(root, fault.path)
+    return replace(fault, expected=f"{fault.expected} ({policy})") if policy else fault
+
+
+def _model_fault(error: ErrorDetails, root: type[BaseModel]) -> Fault:
     path, kind = error["loc"], error["type"]
     context = error.get("ctx", {})
 
@@ -147,6 +153,16 @@ def _shown(path: Path, value: object) -> str:
 
 def _one_of(names: Sequence[str]) -> str:
     return f"one of {', '.join(names)}" if names else "no keys here"
+
+
+def _policy_at(root: type[BaseModel], path: Path) -> str | None:
+    kind: object = root
+
+    for part in path[:-1]:
+        kind = _inside(kind, part)
+
+    policies: Mapping[str, str] = getattr(kind, "policies", {})
+    return policies.get(str(path[-1])) if path else None
 
 
 def _fields_at(root: type[BaseModel], path: Path) -> Iterable[str]:

@@ -54,7 +54,7 @@ def policy_faults(policy: PolicySettings, environment: str) -> Iterator[Fault]:
         yield Fault(
             path=("policy", "bypass"),
             problem="true, but in production nothing passes the policy gateway by",
-            expected="false, or environment: development",
+            expected="false, or environment: development (POL-LLM-005)",
         )
 
     if policy.decision_point is not None:

@@ -5,8 +5,9 @@ A null anywhere means the default. `docs/reference/configuration.md` names every
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from ipaddress import ip_network
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -100,6 +101,9 @@ class Section(BaseModel):
     """Base of every part of the configuration: no unknown keys, no changes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    policies: ClassVar[Mapping[str, str]] = {}
+    """By key: the policy rule that a value which is refused breaks."""
 
 
 def _local_hosts(data: dict[str, object]) -> tuple[str, ...]:

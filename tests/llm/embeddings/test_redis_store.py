@@ -7,8 +7,9 @@ import uuid
 from spindle_conformance.fakes import FakeHost
 from spindle_llm.embeddings.redis_store import RedisStore
 from tests.llm.support.gateway import until
+from tests.support.services import REDIS, needs_redis
 
-REDIS = "redis://127.0.0.1:6379/0"
+URL = f"redis://{REDIS}/0"
 
 
 def store_at(url: str, host: FakeHost, *, ttl: float = 60.0, clock: list[float]) -> RedisStore:
@@ -19,10 +20,11 @@ def store_at(url: str, host: FakeHost, *, ttl: float = 60.0, clock: list[float])
     )
 
 
+@needs_redis
 async def test_two_workers_share_what_is_kept() -> None:
     """Bytes come back as they were, more than one command's worth of keys too."""
     host, clock = FakeHost(), [0.0]
-    one, two = (store_at(REDIS, host, clock=clock) for _ in range(2))
+    one, two = (store_at(URL, host, clock=clock) for _ in range(2))
     values = {uuid.uuid4().hex: bytes([number % 256]) * 8 for number in range(600)}
 
     try:
@@ -33,10 +35,11 @@ async def test_two_workers_share_what_is_kept() -> None:
         await two.close()
 
 
+@needs_redis
 async def test_what_is_kept_ends() -> None:
     """Every key has its own time to live."""
     host, clock = FakeHost(), [0.0]
-    store = store_at(REDIS, host, ttl=0.001, clock=clock)
+    store = store_at(URL, host, ttl=0.001, clock=clock)
     key = uuid.uuid4().hex
 
     try:
