@@ -44,7 +44,7 @@ SURFACES = ["chat", "stream", "turn", "modern", "legacy"]
 FAILURES = {
     # what the upstream does: the model, and the status of an answer that has not begun
     "hangs": ("brief~hang", 504),
-    "is not there": ("gone~plain", 502),
+    "is not there": ("gone~plain", 503),
     "sends a web page": ("up~html", 502),
     "fails with a web page": ("up~html-502", 503),
     "fails": ("up~error-500", 502),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
+from spindle_conformance.upstreams.gpt4all import GPT4AllSimulator
 from spindle_conformance.upstreams.repertoire import PLAIN_TEXT
 from spindle_conformance.upstreams.scripts import dump
 from spindle_conformance.upstreams.simulator import Quirk
@@ -15,10 +18,13 @@ from spindle_llm.providers.gpt4all_chat import DEFAULT_MAX_TOKENS, GPT4AllChat
 from spindle_llm.providers.inquiry import Reply
 from spindle_llm.relay.folding import Fold
 from spindle_spi.errors import InvalidArgument, Unsupported, UpstreamError
-from spindle_spi.records import ModelSpec
+from spindle_spi.records import ModelSpec, ProviderSpec
+from tests.llm.support.gateway import gateway
+from tests.llm.support.records import model
 from tests.llm.support.vendors import MODEL, TOOLS, chunks_of, listed, sent, spec_of, vendor
 
 if TYPE_CHECKING:
+    from spindle_conformance.upstreams.server import Play, Seen
     from spindle_spi.types import Json, JsonObject
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("001-services")]
@@ -187,3 +193,24 @@ async def test_a_server_that_is_switched_off_is_told() -> None:
     assert caught.value.code == "upstream_auth"
     off = Reply(status=401, headers={}, body=b"")
     assert ADAPTER.condition(off) is Condition.UNAUTHORIZED
+
+
+async def test_it_is_asked_one_thing_at_a_time() -> None:
+    """The second call waits until the first is over."""
+    begun: list[list[bool]] = []
+    simulated = GPT4AllSimulator()
+
+    def play(seen: Seen) -> Play:
+        begun.append([other.ended for other in up.upstream.seen if other is not seen])
+        return replace(simulated.answer(seen), delay=0.02)
+
+    spec = ProviderSpec(provider_type="gpt4all", long_timeout=5.0)
+
+    async with gateway(play, model("plain"), spec=spec) as up:
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(up.chat, "up~plain")
+
+        assert len(up.outcomes) == 3
+
+    assert begun == [[], [True], [True, True]]

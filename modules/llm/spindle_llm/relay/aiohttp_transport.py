@@ -307,7 +307,9 @@ def _translated(exc: Exception) -> GatewayError:
         )
 
     if isinstance(exc, aiohttp.ClientConnectorError):
-        return UpstreamError("The upstream cannot be reached.", code="upstream_unreachable")
+        return UpstreamError(
+            "The upstream cannot be reached.", code="upstream_unreachable", http_status=503
+        )
 
     if isinstance(exc, aiohttp.ClientPayloadError):
         return UpstreamError("The upstream cut its answer.", code="upstream_cut")

@@ -163,6 +163,12 @@ class ProviderWatch:
     async def _refresh(self, watched: _Watched) -> None:
         async with self._limiter:
             upstream = await self._upstreams.get(watched.record)
+            most = upstream.adapter.concurrency
+
+            if most is not None and upstream.line.calls >= most:
+                # It is at work for us, and would not answer before it is done.
+                return
+
             started = time.perf_counter()
             models = await _listed(upstream)
 

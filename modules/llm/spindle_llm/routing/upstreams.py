@@ -292,7 +292,7 @@ class Upstreams:
         if old is not None and old.is_for(record) and old.prolong(lease):
             return old
 
-        limits = _limits(spec)
+        limits = _limits(spec, adapter)
         line = old.line if old is not None and old.is_like(limits, adapter) else None
         standing = self._standings.get(record.id)
 
@@ -329,12 +329,13 @@ class Upstreams:
             ) from exc
 
 
-def _limits(spec: ProviderSpec) -> TransportLimits:
+def _limits(spec: ProviderSpec, adapter: Adapter) -> TransportLimits:
     connections = spec.options.get("max_connections")
+    most = connections if isinstance(connections, int) and connections > 0 else 1000
     return TransportLimits(
         connect=spec.short_timeout,
         silence=spec.long_timeout,
-        connections=connections if isinstance(connections, int) and connections > 0 else 1000,
+        connections=min(most, adapter.concurrency or most),
         verify_cert=spec.verify_cert,
     )
 
