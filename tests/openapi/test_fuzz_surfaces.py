@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
 
+pytestmark = pytest.mark.timeout(240)  # dozens of cases a test, on a machine others use too
+
+
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Generator[Fuzzed]:
     with running(tmp_path_factory.mktemp("home")) as found:
