@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from spindle_conformance.upstreams.scripts import dump
 from spindle_conformance.upstreams.server import Ending, Play
 from spindle_spi.admission import Status
 from spindle_spi.records import ModelSpec
+from tests.llm.support.gateway import Client, chat_bytes, until
 from tests.llm.support.providers import DEAD, providers
 from tests.llm.support.records import SPEC, Word, model, provider
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from spindle_conformance.upstreams.server import Seen
     from spindle_spi.records import CatalogRecord
     from spindle_spi.types import JsonObject
+    from tests.llm.support.gateway import Gateway
 
 pytestmark = [pytest.mark.anyio, pytest.mark.requirement("003-chat-fallback")]
 
@@ -54,6 +57,10 @@ def play_then_answer(*plays: Play) -> Callable[[Seen], Play]:
     """Return a handler that plays these and then answers well."""
     waiting = list(plays)
     return lambda seen: waiting.pop(0) if waiting else answer(seen)
+
+
+def _is_told(client: Client, gateway: Gateway) -> bool:
+    return bool(client.sent) or len(gateway.upstream.seen) == 2
 
 
 def chain(*others: str, on: Sequence[str] = ("error", "rate_limit")) -> list[CatalogRecord]:
@@ -341,6 +348,28 @@ async def test_a_provider_that_is_back_is_asked_again() -> None:
             pass
 
         assert (await up.chat("one~plain")).json["model"] == "one~plain"
+
+
+async def test_a_client_that_leaves_while_its_call_tries_leaves_the_try_to_the_next() -> None:
+    """Nobody is shut out because somebody had no patience."""
+    section: JsonObject = {"routing": {"breaker": {"failures": 1, "cooldown_seconds": 0.01}}}
+    play = play_then_answer(BROKEN, HANGING)
+
+    async with providers({"one": play}, *chain(), section=section) as up:
+        assert (await up.chat("one~plain")).status == 502
+        client = Client(b"")
+
+        while len(up.gateway.upstream.seen) < 2:
+            client = Client(chat_bytes("one~plain"))
+            up.gateway.start(client)
+            await until(partial(_is_told, client, up.gateway))
+
+        client.leaves.set()
+        await up.gateway.left()
+        await until(lambda: len(up.gateway.outcomes) >= 2)
+
+        while (await up.chat("one~plain")).status != 200:
+            pass
 
 
 async def test_alone_it_answers_that_it_is_resting() -> None:
