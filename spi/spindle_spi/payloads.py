@@ -73,12 +73,12 @@ def lift_embeddings_request(body: JsonObject) -> tuple[Segment, ...]:
     value = body.get("input")
 
     if not isinstance(value, list) or (value and _is_number(value[0])):
-        return tuple(_input(value, "/input"))
+        return tuple(_part(value, "/input", SegmentKind.TEXT, "user"))
 
     return tuple(
         segment
         for index, entry in enumerate(value)
-        for segment in _input(entry, f"/input/{index}")
+        for segment in _part(entry, f"/input/{index}", SegmentKind.TEXT, "user")
     )
 
 
@@ -205,13 +205,6 @@ def _message(message: JsonObject, base: str) -> Iterator[Segment]:
         yield from _arguments(call.get("custom"), "input", f"{pointer}/custom")
 
     yield from _arguments(message.get("function_call"), "arguments", f"{base}/function_call")
-
-
-def _input(value: Json, pointer: str) -> Iterator[Segment]:
-    if isinstance(value, str):
-        yield Segment(pointer=pointer, kind=SegmentKind.TEXT, role="user", text=value)
-    else:
-        yield Segment(pointer=pointer, kind=SegmentKind.OPAQUE, role="user")
 
 
 def _arguments(call: Json, name: str, base: str) -> Iterator[Segment]:

@@ -19,6 +19,7 @@ from spindle_spi.payloads import (
     lift_chat_request,
     lift_contents,
     lift_embedded_json,
+    lift_embeddings_request,
     lift_tool_result,
     write_back,
 )
@@ -77,6 +78,7 @@ requests = st.fixed_dictionaries(
     {"messages": anything | st.lists(messages | texts, max_size=3)},
     optional={"prediction": anything | st.fixed_dictionaries({"content": contents})},
 )
+inputs = st.fixed_dictionaries({"input": anything | texts | st.lists(texts | anything, max_size=3)})
 choices = st.fixed_dictionaries({}, optional={"message": anything | messages, "logprobs": anything})
 answers = st.fixed_dictionaries({"choices": anything | st.lists(choices, max_size=2)})
 results = st.fixed_dictionaries({"content": contents}, optional={"structuredContent": anything})
@@ -90,6 +92,7 @@ FORMS = [
     (lift_contents, documents),
     (lift_chat_request, requests),
     (lift_chat_answer, answers),
+    (lift_embeddings_request, inputs),
 ]
 each_form = pytest.mark.parametrize(("lift", "payloads"), FORMS, ids=lambda form: str(form)[:30])
 
@@ -390,3 +393,22 @@ def test_a_pointer_into_another_payload_is_an_error(pointer: str) -> None:
 
     with pytest.raises(KeyError):
         write_back({"a": "x"}, [segment], [replace(segment, text="*")])
+
+
+@pytest.mark.parametrize(
+    ("given", "lifted"),
+    [
+        ("a", [("/input", "text", "a")]),
+        (["a", "b"], [("/input/0", "text", "a"), ("/input/1", "text", "b")]),
+        ([1, 2], [("/input", "opaque", "")]),
+        ([[1], "a"], [("/input/0", "opaque", ""), ("/input/1", "text", "a")]),
+        ([], []),
+        (None, [("/input", "opaque", "")]),
+    ],
+)
+def test_inputs_of_embeddings_are_texts_or_opaque(
+    given: Json, lifted: list[tuple[str, str, str]]
+) -> None:
+    """A list of tokens is one input that nobody can read."""
+    segments = lift_embeddings_request({"input": given})
+    assert [(entry.pointer, entry.kind.value, entry.text) for entry in segments] == lifted

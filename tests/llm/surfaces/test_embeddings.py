@@ -6,16 +6,17 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
+import anyio
 import pytest
 
 from spindle_conformance.upstreams.embeddings import vector, wanted_in
-from spindle_conformance.upstreams.server import Play
+from spindle_conformance.upstreams.server import Ending, Play
 from spindle_llm.embeddings.query import MAX_INPUTS
 from spindle_spi.admission import Limits, Status
 from spindle_spi.plugin import HookPhase, SegmentKind
 from spindle_spi.records import ProviderSpec
 from tests.llm.embeddings.upstream import PATH, body, embedder, embeds, vectors_in
-from tests.llm.support.gateway import gateway
+from tests.llm.support.gateway import Client, gateway, until
 from tests.llm.support.records import ANSWER, REQUEST, Word, provider
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ async def test_an_empty_input_is_refused_by_policy(empty: Json) -> None:
         (b'{"model": "up~embed", "input": "a", "dimensions": 0}', "dimensions"),
         (b'{"model": "up~embed", "input": "a", "encoding_format": "hex"}', "encoding_format"),
         (b'{"model": 7, "input": "a"}', "model"),
+        (b'{"input": "a"}', "model"),
         (b'{"model": "up~embed", "input": "a", "input": "b"}', "input"),
         (b'{"model": "up~embed", "input": "a", "Input": "b"}', "Input"),
         (b'{"model": "up~embed", "input": "\xff"}', None),
@@ -277,6 +279,25 @@ async def test_a_failed_batch_fails_the_request_once() -> None:
 
         assert client.status == 400
         assert [outcome.status for outcome in spindle.outcomes] == [Status.ERROR]
+
+
+async def test_a_client_that_leaves_ends_every_batch() -> None:
+    """The upstream sees its clients leave, and the call is settled once, as cancelled."""
+    texts = [f"text {number}" for number in range(4100)]
+    client = Client(json.dumps(body(*texts)).encode())
+
+    async with gateway(Play(silent=True, ending=Ending.HANG), embedder()) as spindle:
+        async with anyio.create_task_group() as group:
+
+            async def ask() -> None:
+                await spindle.ask(path=PATH, client=client)
+
+            group.start_soon(ask)
+            await until(lambda: len(spindle.upstream.seen) == 3)
+            client.leaves.set()
+
+        await until(lambda: all(seen.client_left for seen in spindle.upstream.seen))
+        assert [outcome.status for outcome in spindle.outcomes] == [Status.CANCELLED]
 
 
 async def test_only_the_same_model_elsewhere_is_a_fallback() -> None:

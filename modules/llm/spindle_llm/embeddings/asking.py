@@ -154,7 +154,7 @@ class Asker:
 
         def encode(dialect: EmbeddingsDialect, spec: ModelSpec, upstream: Upstream) -> Encoded:
             del upstream
-            request = {**self.parameters, "model": spec.upstream_name, "input": said}
+            request: JsonObject = {**self.parameters, "model": spec.upstream_name, "input": said}
             return dialect.encode(request, spec=spec)
 
         traceparent = self.context.trace.traceparent

@@ -15,6 +15,7 @@ from spindle_llm.surfaces.judging import (
     whole_object,
 )
 from spindle_spi.admission import Estimate
+from spindle_spi.errors import InvalidArgument
 from spindle_spi.types import JsonObject
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class EmbeddingsRequest:
 
     body: bytes
     data: JsonObject
-    model: str | None
+    model: str
     encoding: str
     estimate: Estimate
     stream: bool = False
@@ -50,6 +51,13 @@ def parse_embeddings(body: bytes) -> EmbeddingsRequest:
     """
     members = judged_members(body, _GUARDED)
     model = model_of(judged_value(body, members, "model"))
+
+    if model is None:
+        # Vectors of two models cannot be compared: no default takes a model's place.
+        raise InvalidArgument(
+            "The request names no model.", code="llm.model.missing", param="model"
+        )
+
     data = whole_object(body)
     inputs_of(data.get("input"))
     count_of(data.get("dimensions"), "dimensions")

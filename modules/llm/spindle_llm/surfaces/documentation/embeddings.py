@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from spindle_llm.embeddings.query import MAX_INPUTS
-from spindle_llm.surfaces.documentation.openai import COUNT, NAME, TEXT, UPSTREAM, WHOLE
+from spindle_llm.surfaces.documentation.openai import COUNT, TEXT, UPSTREAM, WHOLE
 from spindle_spi.operation import JSON_CONTENT, OperationDoc, json_response
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _REQUEST: Final[JsonObject] = {
     "type": "object",
     "description": "Every other parameter is the upstream's to judge.",
     "properties": {
-        "model": NAME | {"description": "Name or alias; left out, the default model answers."},
+        "model": {"type": "string", "minLength": 1, "description": "Name or alias."},
         "input": {
             "description": "A text, texts, the tokens of a text, or lists of tokens.",
             "anyOf": [
@@ -36,7 +36,7 @@ _REQUEST: Final[JsonObject] = {
         "encoding_format": {"enum": ["float", "base64", None]},
         "user": {},
     },
-    "required": ["input"],
+    "required": ["model", "input"],
     "additionalProperties": True,
     "examples": [{"model": "openai~text-embedding-3-small", "input": ["Hello", "Good evening"]}],
 }
