@@ -56,6 +56,7 @@ def refused(
         (401, "authentication_error", "x", Category.UPSTREAM_ERROR, "upstream_auth", False),
         (403, "permission_error", "x", Category.UPSTREAM_ERROR, "upstream_auth", False),
         (404, "not_found_error", "x", Category.UPSTREAM_ERROR, "upstream_model_missing", False),
+        (404, "not_found_error", "model: y", Category.NOT_FOUND, "upstream_model_missing", False),
         (413, "request_too_large", "x", Category.INVALID_ARGUMENT, "request_too_large", False),
         (429, "rate_limit_error", "x", Category.RATE_LIMITED, "rate_limit_exceeded", True),
         (500, "api_error", "x", Category.UPSTREAM_ERROR, "upstream_error", True),

@@ -16,8 +16,8 @@ from spindle_llm.providers.anthropic_answer import (
     thought,
     usage_of,
 )
-from spindle_llm.providers.anthropic_errors import told_error
 from spindle_llm.providers.dialect import EVENT_LIMIT, EventDecoder
+from spindle_llm.providers.refusals import told_in_stream
 from spindle_llm.relay.answers import argument_text
 from spindle_llm.relay.reasoning import DETAILS
 from spindle_llm.relay.wire_json import read_object
@@ -70,7 +70,7 @@ class AnthropicDecoder(EventDecoder):
                 self.is_done = True
                 return self._total()
             case "error":
-                raise told_error(_object(fields.get("error")))
+                raise told_in_stream(_object(fields.get("error")))
             case _:
                 return ()
 

@@ -11,7 +11,7 @@ import msgspec
 
 from spindle_llm.members import DuplicateKey, locate, splice
 from spindle_llm.providers.anthropic_answer import FINISH_OF, usage_of
-from spindle_llm.providers.anthropic_errors import told_error
+from spindle_llm.providers.refusals import told_in_stream
 from spindle_llm.relay.client import KEEP_ALIVE
 from spindle_llm.relay.sse import SseParser
 from spindle_llm.relay.usage import estimated_usage, told_usage
@@ -167,7 +167,7 @@ class MessageEgress:
                 self.is_done = True
             case "error":
                 error = read_object(data)[0].get("error")
-                raise told_error(error if isinstance(error, dict) else {})
+                raise told_in_stream(error if isinstance(error, dict) else {})
             case _:
                 pass
 
