@@ -106,8 +106,14 @@ async def test_a_server_that_comes_later_is_found() -> None:
     port = int(url.rpartition(":")[2])
 
     async with _looking(host, {"ollama": url}), anyio.create_task_group() as group:
-        server = simulator("ollama")
-        group.start_soon(server.serve, port, lambda _: None)
+        again = anyio.Event()
+
+        def announce(address: str) -> None:
+            assert address == url
+            again.set()
+
+        group.start_soon(simulator("ollama").serve, port, announce)
+        await again.wait()
         await until(lambda: "ollama" in _found(host))
         group.cancel_scope.cancel()
 

@@ -133,16 +133,13 @@ def _call(call: Json, index: int, names: dict[str, str]) -> JsonObject:
 
 def _arguments(said: Json) -> JsonObject:
     """Return the arguments of a call as the object their text stands for."""
-    value = said
+    value: Json = {} if said is None else said
 
     if isinstance(said, str):
         try:
             value = msgspec.json.decode(said) if said.strip() else {}
         except UNREADABLE:
             value = None
-
-    if value is None and said is None:
-        value = {}
 
     if not isinstance(value, dict):
         raise InvalidArgument(
