@@ -101,7 +101,7 @@ def _resolved(shown: JsonObject, document: JsonObject) -> JsonObject:
             shared[reference.rpartition("/")[2]] if isinstance(reference, str) else answer
         )
 
-    return shown | {"responses": answers}
+    return {**shown, "responses": answers}
 
 
 def _parts(shown: JsonObject) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -194,10 +194,9 @@ def test_every_error_of_a_shape_holds_to_its_schema(
     """Which is read off the shape's own table, a third party's too."""
     schema = schema_of(shape)
     Draft202012Validator.check_schema(schema)
-    validator = Draft202012Validator(schema)
-    body = json.loads(shape.render(kind("No."), "req_1").body)
-    assert not [*validator.iter_errors(body)]
-    assert [*validator.iter_errors({"error": "No."})]
+    validator: Any = Draft202012Validator(schema)
+    assert validator.is_valid(json.loads(shape.render(kind("No."), "req_1").body))
+    assert not validator.is_valid({"error": "No."})
 
 
 def test_the_page_shows_everything_and_runs_nothing() -> None:

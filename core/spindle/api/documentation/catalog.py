@@ -151,7 +151,11 @@ def shown_record(kind: Kind) -> JsonObject:
     defs = schema.get("$defs")
     kept = _objects(defs)
     kept.pop("SecretRef", None)
-    return shown | {"$defs": kept} if kept else shown
+
+    if kept:
+        shown["$defs"] = kept
+
+    return shown
 
 
 def new_of(body: type[Governance]) -> JsonObject:
@@ -176,7 +180,8 @@ def changes_of(body: type[Governance]) -> JsonObject:
         objects = [name for name, each in defs.items() if _is_object(each)]
         schema["properties"] = _pointed(schema["properties"], objects)
 
-    return schema | {"title": f"{body.__name__.removesuffix('Body')}Changes"}
+    schema["title"] = f"{body.__name__}Changes"
+    return schema
 
 
 def _optional(schema: JsonObject) -> JsonObject:
@@ -184,7 +189,8 @@ def _optional(schema: JsonObject) -> JsonObject:
         return schema
 
     kept = {key: value for key, value in schema.items() if key not in ("required", "title")}
-    return kept | {"properties": _nullable(schema["properties"])}
+    kept["properties"] = _nullable(schema["properties"])
+    return kept
 
 
 def _is_object(schema: Json) -> bool:

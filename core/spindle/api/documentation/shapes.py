@@ -72,7 +72,11 @@ def record(title: str, /, *, optional: Iterable[str] = (), **properties: JsonObj
         "properties": {name: _pointed(schema, defs) for name, schema in properties.items()},
         "required": [name for name in properties if name not in left_out],
     }
-    return shown | {"$defs": defs} if defs else shown
+
+    if defs:
+        shown["$defs"] = defs
+
+    return shown
 
 
 def page_of(schema: JsonObject, **beside: JsonObject) -> JsonObject:
