@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from spindle_llm.providers.refusals import told_in_stream
 from spindle_llm.relay.answers import argument_text
 from spindle_llm.relay.reasoning import DETAILS, FORMAT
 from spindle_llm.relay.wire_json import read_object
@@ -34,12 +35,16 @@ def read_answer(data: bytes) -> JsonObject:
     out, and so are citations that point to no page of the web.
 
     Raises:
+        GatewayError: It is an error under status 200.
         UpstreamError: It is no message.
     """
     message, _ = read_object(data)
     content = message.get("content")
 
-    if message.get("type") == "error" or not isinstance(content, list):
+    if message.get("type") == "error":
+        raise told_in_stream(message.get("error"))
+
+    if not isinstance(content, list):
         raise UpstreamError("The upstream sent no message.", code="upstream_garbage")
 
     answer: JsonObject = {

@@ -37,11 +37,15 @@ def outgoing_message(data: bytes, *, model: str, journal: Journal, sent_bytes: i
     """Return a whole message as the client gets it; usage and stop reason go into the journal.
 
     Raises:
+        GatewayError: It is an error under status 200.
         UpstreamError: It is no message.
     """
     message, text = read_object(data)
 
-    if message.get("type") == "error" or not isinstance(message.get("content"), list):
+    if message.get("type") == "error":
+        raise told_in_stream(message.get("error"))
+
+    if not isinstance(message.get("content"), list):
         raise UpstreamError("The upstream sent no message.", code="upstream_garbage")
 
     note_end(journal, message)
