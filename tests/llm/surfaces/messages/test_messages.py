@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,7 +11,7 @@ from spindle_conformance.upstreams.openai import OpenAISimulator
 from spindle_spi.admission import Status
 from spindle_spi.records import ProviderSpec
 from tests.llm.support.gateway import Gateway, gateway
-from tests.llm.support.messages import TOOLS, folded, message
+from tests.llm.support.messages import TOOLS, events_of, folded, message
 from tests.llm.support.records import Word, model
 
 if TYPE_CHECKING:
@@ -84,3 +84,58 @@ async def test_a_stream_folds_to_the_whole_message(
 
         assert streamed == whole
         assert [outcome.status for outcome in up.outcomes] == [Status.OK, Status.OK]
+
+
+async def test_what_is_left_out_is_named() -> None:
+    """By the surface, and by the dialect of the upstream; each once."""
+    mark: JsonObject = {"type": "ephemeral"}
+    block: JsonObject = {"type": "text", "text": "hi", "cache_control": mark}
+
+    async with gateway(play(OTHER).answer, model("plain"), spec=OTHER) as up:
+        client = await message(
+            up,
+            "plain",
+            messages=[{"role": "user", "content": [block, block]}],
+            top_k=3,
+            later=1,
+            thinking={"type": "adaptive"},
+        )
+        assert up.received["messages"] == [{"role": "user", "content": "hi\n\nhi"}]
+
+    assert client.status == 200
+    assert client.headers["x-spindle-dropped-params"] == "later, top_k, cache_control"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_refusal_has_anthropics_form(stream: bool) -> None:
+    """Of the request, of the model, of what only Anthropic's servers do."""
+    search: JsonObject = {"type": "web_search_20250305", "name": "web_search"}
+    cases: list[tuple[str, Any, int, str]] = [
+        ("plain", {"max_tokens": 0}, 400, "invalid_request_error"),
+        ("plain", {"messages": []}, 400, "invalid_request_error"),
+        ("plain", {"tools": [search]}, 400, "invalid_request_error"),
+        ("absent", {}, 404, "not_found_error"),
+    ]
+
+    async with gateway(play(OTHER).answer, model("plain"), spec=OTHER) as up:
+        for name, parameters, status, kind in cases:
+            client = await message(up, name, stream=stream, **parameters)
+            told: Any = client.json
+            assert (client.status, told["error"]["type"]) == (status, kind)
+            assert told["type"] == "error"
+            assert told["request_id"] == client.headers["request-id"]
+            assert up.upstream.seen == []
+
+
+@pytest.mark.parametrize("name", ["cut", "in-stream-error"])
+async def test_a_stream_that_breaks_ends_in_an_error_event(name: str) -> None:
+    """Over an upstream of another form: no `message_stop`, and a partial settlement."""
+    async with gateway(play(OTHER).answer, model(name), spec=OTHER) as up:
+        client = await message(up, name, stream=True)
+        (outcome,) = up.outcomes
+
+    names = [event for event, _ in events_of(client)]
+    assert names[0] == "message_start"
+    assert names[-1] == "error"
+    assert "message_stop" not in names
+    assert outcome.status is Status.PARTIAL
