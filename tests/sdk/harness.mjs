@@ -5,10 +5,6 @@ import assert from 'node:assert/strict';
 export const PLAIN = 'Grüße! The quick brown fox (狐) jumps over the lazy dog 🦊 and says “hello”.';
 export const REASONING = 'First I think, then I answer.';
 export const REFUSAL = 'I cannot help with that.';
-/** What the models that fail once ask for; an SDK waits half a second at most by itself. */
-export const RETRY_MS = 1300;
-/** The same, for SDKs that wait two seconds. */
-export const RETRY_LONG_MS = 2400;
 
 const environment = process.env;
 export const gateway = {

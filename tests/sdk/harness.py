@@ -25,8 +25,6 @@ PLAIN = "Grüße! The quick brown fox (狐) jumps over the lazy dog 🦊 and say
 """What the model `plain` says."""
 REASONING = "First I think, then I answer."
 REFUSAL = "I cannot help with that."
-RETRY_SECONDS = 1.3
-"""What the models that fail once ask for; an SDK waits half a second at most by itself."""
 _SECRET = "sk-upstream"
 """Begins what an upstream's errors say of its key."""
 

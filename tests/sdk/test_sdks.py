@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-_RUN_SECONDS = 120.0
+_RUN_SECONDS = 150.0
+_PROVING = {
+    ("openai_python", "chat.unary"): pytest.mark.requirement("000-chat-completions"),
+    ("openai_python", "chat.stream"): pytest.mark.requirement("001-unified-naming"),
+    ("openai_python", "models.list"): pytest.mark.requirement("000-models"),
+    ("openai_python", "embeddings.float"): pytest.mark.requirement("001-api-embeddings"),
+}
+"""The requirements some of the checks prove."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +103,11 @@ def _run_script(
     return Report(found={str(entry["name"]): entry for entry in entries}, fault=fault)
 
 
+def _marks(sdk: str, name: str) -> list[pytest.MarkDecorator]:
+    proving = _PROVING.get((sdk, name))
+    return [pytest.mark.xdist_group(sdk), *([] if proving is None else [proving])]
+
+
 @pytest.fixture(scope="session")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
     return Reports(tmp_path_factory)
@@ -105,7 +117,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> Reports:
 @pytest.mark.parametrize(
     ("sdk", "name"),
     [
-        pytest.param(sdk, name, id=f"{sdk}-{name}", marks=pytest.mark.xdist_group(sdk))
+        pytest.param(sdk, name, id=f"{sdk}-{name}", marks=_marks(sdk, name))
         for sdk, names in CHECKS.items()
         for name in names
     ],

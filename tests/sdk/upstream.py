@@ -4,7 +4,8 @@
 
 - `structured` fills the schema that it is asked for, `fussy` says that the request is wrong;
 - `limited` answers 429 to the first request of a text and 200 to the next, `broken` the same with
-  500, `limited-long` for SDKs that wait longer by themselves; all say when to come again;
+  500, `limited-long` for SDKs that wait longer by themselves; all say when to come again, and
+  refuse who comes before that;
 - `org/plain:7b` is the kit's `plain` under a name that is hard to put into an address.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -30,13 +32,15 @@ if TYPE_CHECKING:
     from spindle_spi.types import Json, JsonObject
 
 STRUCTURED: JsonObject = {"city": "Zürich", "days": 2}
-FAILING_ONCE = {"limited": (429, "1300"), "broken": (500, "1300"), "limited-long": (429, "2400")}
+FAILING_ONCE = {"limited": (429, 1300), "broken": (500, 1300), "limited-long": (429, 2400)}
 """Their status, and the milliseconds they ask for: more than the SDKs wait by themselves.
 
 That is half a second at most before the first retry, and two seconds for one of them.
 """
 HARD_NAME = "org/plain:7b"
 _MAX_TEXTS = 1000
+_TIMER_SECONDS = 0.02
+"""How much too early a client's timer may be."""
 
 
 @dataclass(slots=True)
@@ -45,8 +49,8 @@ class Answers:
 
     openai: OpenAISimulator = field(default_factory=OpenAISimulator)
     anthropic: AnthropicSimulator = field(default_factory=AnthropicSimulator)
-    _texts: dict[str, int] = field(default_factory=dict[str, int])
-    """How often a text was sent to a model that fails once."""
+    _texts: dict[str, float] = field(default_factory=dict[str, float])
+    """When a text was first sent to a model that fails once."""
 
     def __call__(self, request: Seen) -> Play:
         """Return what happens to one request."""
@@ -68,26 +72,35 @@ class Answers:
         if model == "fussy":
             return simulator.refuse(Failure.INVALID, "The upstream says no.")
 
-        if model in FAILING_ONCE and self._is_first(model, body):
-            status, wait = FAILING_ONCE[model]
-            headers = (("retry-after", "3"), ("retry-after-ms", wait))
-            return simulator.dialect.refuse(
-                Problem(status=status, message="Later.", headers=headers)
-            )
+        if model in FAILING_ONCE and (play := self._again(simulator, model, body)) is not None:
+            return play
 
         if model in FAILING_ONCE or model == HARD_NAME:
             return _as(simulator, request, body, "plain")
 
         return simulator.answer(request)
 
-    def _is_first(self, model: str, body: JsonObject) -> bool:
-        text = model + json.dumps(body.get("messages"))
-        self._texts[text] = self._texts.get(text, 0) + 1
+    def _again(self, simulator: Simulator, model: str, body: JsonObject) -> Play | None:
+        """Return what becomes of a text that is sent to a model that fails once; None is well."""
+        status, wait = FAILING_ONCE[model]
+        text, now = model + json.dumps(body.get("messages")), time.monotonic()
+        first = self._texts.get(text)
 
-        if len(self._texts) > _MAX_TEXTS:
-            self._texts.pop(next(iter(self._texts)))
+        if first is None:
+            self._texts[text] = now
 
-        return self._texts[text] == 1
+            if len(self._texts) > _MAX_TEXTS:
+                self._texts.pop(next(iter(self._texts)))
+
+            headers = (("retry-after", "3"), ("retry-after-ms", str(wait)))
+            problem = Problem(status=status, message="Later.", headers=headers)
+            return simulator.dialect.refuse(problem)
+
+        # A bound from below alone: a busy machine makes clients late, and never early.
+        if now - first < wait / 1000 - _TIMER_SECONDS:
+            return simulator.refuse(Failure.INVALID, "Nobody asked you to come so soon.")
+
+        return None
 
 
 def _as(simulator: Simulator, request: Seen, body: JsonObject, model: str) -> Play:
