@@ -63,6 +63,7 @@ async def spent(process: SpindleProcess) -> list[tuple[int, float]]:
 
 
 @needs_redis
+@pytest.mark.timeout(180)  # two starts, on a machine others use too
 @pytest.mark.requirement("001-api-embeddings", "003-embed-idempotency", "003-embed-batch")
 async def test_what_one_gateway_asked_for_another_has(tmp_path: Path) -> None:
     """Equal texts are asked of the upstream once, cost once, and have the same vectors."""

@@ -120,7 +120,7 @@ def _is_sequence(value: object) -> TypeGuard[tuple[object, ...]]:
 def _shown(value: Json, path: Path, *, is_secret: bool) -> Json:
     key = str(path[-1])
 
-    if is_secret and isinstance(value, str) and "://" in value:
+    if isinstance(value, str) and "://" in value and (is_secret or _has_password(value)):
         return _without_password(value)
 
     # The keys of the core's own models say by themselves whether they are secrets.
@@ -142,6 +142,14 @@ def _masked(value: Json) -> Json:
 
 def _is_reference(key: str) -> bool:
     return key.endswith(("_env_var", "_file", "_tokens", "max_tokens"))
+
+
+def _has_password(url: str) -> bool:
+    """Tell whether an address in what belongs to others, such as a module's, says a password."""
+    try:
+        return urlsplit(url).password is not None
+    except ValueError:
+        return False
 
 
 def _without_password(url: str) -> str:

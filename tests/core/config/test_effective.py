@@ -30,6 +30,7 @@ llm:
       models:
         - name: m
           max_output_tokens: 5
+  embeddings_cache: {url: "redis://:canary-7@cache:6379/0"}
 store: {url: "postgresql+asyncpg://me:canary-4@db/spindle?password=canary-5"}
 plugins: {entries: [{plugin: pii, config: {secret: canary-6, kinds: [email]}}]}
 """

@@ -140,6 +140,14 @@ def test_a_bad_request_is_refused_and_says_what_is_wrong(name: str) -> None:
     assert len(error["message"]) < 200
 
 
+@pytest.mark.requirement("003-chat-validate")
+@pytest.mark.parametrize("messages", [b"[]", b"[ ]", b"[\n\t]"])
+def test_messages_are_not_empty(messages: bytes) -> None:
+    """MessagesNonEmpty: POL-LLM-003."""
+    with pytest.raises(InvalidArgument, match="POL-LLM-003"):
+        parse_chat(b'{"model": "m", "messages": %s}' % messages)
+
+
 GOOD = {
     "escapes that are no surrogates": b'{"messages":["\\\\ud800 \\u00e9 \\ud83d\\ude00"]}',
     "an escaped key nobody guards": b'{"met\\u0061":1,%s}' % MESSAGES,
