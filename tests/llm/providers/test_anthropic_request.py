@@ -142,6 +142,18 @@ def test_results_of_tools_are_one_turn_and_stand_first() -> None:
     ]
 
 
+def test_results_stand_first_even_after_what_the_user_said() -> None:
+    """Anthropic takes them in no other place."""
+    call: JsonObject = {"id": "a", "type": "function", "function": {"name": "f"}}
+    last = turns(
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "tool_calls": [call]},
+        {"role": "user", "content": "wait"},
+        {"role": "tool", "tool_call_id": "a", "content": "one"},
+    )[-1]
+    assert [block["type"] for block in last["content"]] == ["tool_result", "text"]
+
+
 def test_messages_of_one_role_in_a_row_are_one_turn() -> None:
     """And those that say nothing are none."""
     assert turns(
@@ -229,7 +241,8 @@ def test_thoughts_go_back_if_they_are_signed_or_sealed() -> None:
 def test_pictures_and_files_become_blocks(part: JsonObject, block: JsonObject) -> None:
     """With the data in them, or the address where it is; a mark of the cache stays on them."""
     marked: JsonObject = {**part, "cache_control": {"type": "ephemeral"}}
-    assert turns({"role": "user", "content": [part, marked]}) == [
+    content: list[Json] = [part, marked]
+    assert turns({"role": "user", "content": content}) == [
         {"role": "user", "content": [block, {**block, "cache_control": {"type": "ephemeral"}}]}
     ]
 

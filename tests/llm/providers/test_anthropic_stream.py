@@ -192,6 +192,25 @@ def test_counts_are_cumulative() -> None:
     }
 
 
+def test_what_was_cached_is_part_of_the_prompt() -> None:
+    """As OpenAI counts; thoughts are part of the completion."""
+    usage: JsonObject = {
+        "input_tokens": 1,
+        "cache_read_input_tokens": 20,
+        "cache_creation_input_tokens": 300,
+        "output_tokens": 50,
+        "output_tokens_details": {"thinking_tokens": 40},
+    }
+    answer = read_answer(json.dumps({"content": [], "usage": usage}).encode())
+    assert answer["usage"] == {
+        "prompt_tokens": 321,
+        "completion_tokens": 50,
+        "total_tokens": 371,
+        "prompt_tokens_details": {"cached_tokens": 20, "cache_write_tokens": 300},
+        "completion_tokens_details": {"reasoning_tokens": 40},
+    }
+
+
 @pytest.mark.parametrize(("reason", "finish"), [*FINISH_OF.items(), ("later", "stop")])
 def test_every_reason_to_stop_is_translated(reason: str, finish: str) -> None:
     """The vendor's own word goes along."""

@@ -363,7 +363,19 @@ def _marked(draw: st.DrawFn, block: st.SearchStrategy[JsonObject]) -> JsonObject
     return {**draw(block), **draw(_MARK)}
 
 
-_TEXTS = _marked(st.builds(lambda text: {"type": "text", "text": text}, _TEXT))
+def _text(text: str) -> JsonObject:
+    return {"type": "text", "text": text}
+
+
+def _thinking(text: str, signature: str) -> JsonObject:
+    return {"type": "thinking", "thinking": text, "signature": signature}
+
+
+def _sealed(data: str) -> JsonObject:
+    return {"type": "redacted_thinking", "data": data}
+
+
+_TEXTS = _marked(st.builds(_text, _TEXT))
 _PICTURES = _marked(
     st.sampled_from(
         [
@@ -391,14 +403,7 @@ _PICTURES = _marked(
         ]
     )
 )
-_THOUGHTS = st.one_of(
-    st.builds(
-        lambda text, signature: {"type": "thinking", "thinking": text, "signature": signature},
-        st.text(_LETTERS),
-        _TEXT,
-    ),
-    st.builds(lambda data: {"type": "redacted_thinking", "data": data}, _TEXT),
-)
+_THOUGHTS = st.one_of(st.builds(_thinking, st.text(_LETTERS), _TEXT), st.builds(_sealed, _TEXT))
 _JSON: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | _TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
