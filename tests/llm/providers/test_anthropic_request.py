@@ -250,8 +250,14 @@ def test_pictures_and_files_become_blocks(part: JsonObject, block: JsonObject) -
 @pytest.mark.parametrize(
     ("message", "error"),
     [
-        ({"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}, Unsupported),
-        ({"role": "user", "content": [{"type": "image_url", "image_url": {}}]}, InvalidArgument),
+        (
+            {"role": "user", "content": [{"type": "input_audio", "input_audio": {"data": ""}}]},
+            Unsupported,
+        ),
+        (
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": ""}}]},
+            InvalidArgument,
+        ),
         ({"role": "user", "content": [{"type": "text"}]}, InvalidArgument),
         ({"role": "user", "content": ["x"]}, InvalidArgument),
         ({"role": "user", "content": 5}, InvalidArgument),
