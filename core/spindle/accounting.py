@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from spindle.prices.records import PRICES
 from spindle.store import UsageRow
@@ -81,20 +81,22 @@ def is_priced(record: CatalogRecord, backend: CatalogRecord | None = None) -> bo
     return not isinstance(record.spec, ModelSpec) or PRICES.of(record, backend) is not None
 
 
-def worst_case(
-    records: Sequence[CatalogRecord],
-    estimate: Estimate | None,
-    settings: BudgetSettings,
-    backends: Sequence[CatalogRecord | None] = (),
-) -> Pair:
-    """Return the most that a call may use, whichever of the models answers it.
+class Term(NamedTuple):
+    """What one model has to do with the most that a call of it may use."""
 
-    A token of the input is a byte of the body at least; each choice may be as long as the longest
-    answer that request or model allow. `backends` are the models' providers.
-    """
-    said = estimate or _NOTHING_SAID
-    taken = said.input_bytes + said.images * settings.tokens_per_image
-    nano = tokens = 0
+    wanted: int
+    """Tokens of an answer that the model's defaults ask for; 0 when they ask for none."""
+    longest: int
+    """Tokens of its longest answer; 0 when nobody knows."""
+    input_price: float
+    output_price: float
+
+
+def terms_of(
+    records: Sequence[CatalogRecord], backends: Sequence[CatalogRecord | None] = ()
+) -> tuple[Term, ...]:
+    """Return the terms of models; `backends` are their providers."""
+    terms: list[Term] = []
 
     for record, backend in zip_longest(records, backends):
         spec = record.spec
@@ -102,16 +104,43 @@ def worst_case(
         if not isinstance(spec, ModelSpec):
             continue
 
-        given = said.choices * _longest_answer(spec, said, settings)
+        defaults, rates = spec.defaults, PRICES.of(record, backend)
+        terms.append(
+            Term(
+                wanted=max(
+                    _count(defaults.get("max_tokens")),
+                    _count(defaults.get("max_completion_tokens")),
+                ),
+                longest=spec.max_output_tokens or spec.context_window or 0,
+                input_price=(spec.input_price or 0.0) if rates is None else rates.dearest_input,
+                output_price=(spec.output_price or 0.0) if rates is None else rates.dearest_output,
+            )
+        )
+
+    return tuple(terms)
+
+
+def worst_case(terms: Sequence[Term], estimate: Estimate | None, settings: BudgetSettings) -> Pair:
+    """Return the most that a call may use, whichever of the models answers it.
+
+    A token of the input is a byte of the body at least; each choice may be as long as the longest
+    answer that request or model allow.
+    """
+    said = estimate or _NOTHING_SAID
+    taken = said.input_bytes + said.images * settings.tokens_per_image
+    nano = tokens = 0
+
+    for wanted, longest, input_price, output_price in terms:
+        answer = said.max_output_tokens or wanted
+
+        if not answer:
+            answer = longest or settings.default_output_tokens
+        elif longest:
+            answer = min(answer, longest)
+
+        given = said.choices * answer
         tokens = max(tokens, taken + given)
-        rates = PRICES.of(record, backend)
-
-        if rates is None:
-            spent = taken * (spec.input_price or 0.0) + given * (spec.output_price or 0.0)
-        else:
-            spent = taken * rates.dearest_input + given * rates.dearest_output
-
-        nano = max(nano, _nano(spent))
+        nano = max(nano, _nano(taken * input_price + given * output_price))
 
     return Pair(nano, tokens)
 
@@ -129,18 +158,6 @@ def estimate_of(arguments: Mapping[str, Json], size: int) -> Estimate:
         max_output_tokens=max(limits) or None,
         choices=_count(arguments.get("n")) or 1,
     )
-
-
-def _longest_answer(spec: ModelSpec, estimate: Estimate, settings: BudgetSettings) -> int:
-    wanted = estimate.max_output_tokens or max(
-        _count(spec.defaults.get("max_tokens")), _count(spec.defaults.get("max_completion_tokens"))
-    )
-    longest = spec.max_output_tokens or spec.context_window
-
-    if wanted:
-        return min(wanted, longest) if longest else wanted
-
-    return longest or settings.default_output_tokens
 
 
 def _count(value: Json) -> int:

@@ -10,16 +10,16 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import anyio
 
-from spindle.accounting import is_priced, worst_case
+from spindle.accounting import worst_case
 from spindle.accounts import Account
 from spindle.store.budgets import BudgetRow
 from spindle.store.rows import Spending
 from spindle.store.spending import Pair, SpendKey
+from spindle.terms import KnownTerms
 from spindle_spi.errors import FailedPrecondition, Unavailable
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ class Budgets:
         self._all: dict[SpendKey, Account] = {}
         self._of: dict[tuple[str | None, str | None, str | None], Holding] = {}
         """What concerns a caller, until the first of its periods ends."""
+        self._terms = KnownTerms()
         self.is_active = False
 
     async def read(self) -> Callable[[], None]:
@@ -89,6 +90,7 @@ class Budgets:
 
             self._rows = found
             self._of.clear()
+            self._terms.forget()
             self.is_active = bool(rows)
 
             for key, account in tuple(self._current.items()):
@@ -122,15 +124,12 @@ class Budgets:
         if not holding.accounts:
             return None
 
+        known = self._terms.of(records, backends)
+
         if not holding.needs_price or self._settings.unpriced != "deny":
-            return Charge(holding, worst_case(records, estimate, self._settings, backends))
+            return Charge(holding, worst_case(known.every, estimate, self._settings))
 
-        pairs = [*zip_longest(records, backends)]
-        unpriced = frozenset(
-            record.id for record, backend in pairs if not is_priced(record, backend)
-        )
-
-        if records[0].id in unpriced:
+        if known.unpriced and records[0].id in known.unpriced:
             raise FailedPrecondition(
                 f"The model {records[0].name!r} has no price, and a budget in money applies: "
                 "give it input_price and output_price (0 for a free one), or allow "
@@ -138,9 +137,8 @@ class Budgets:
                 code="core.budget.unpriced",
             )
 
-        pairs = [pair for pair in pairs if pair[0].id not in unpriced]
-        priced, sellers = zip(*pairs, strict=True)
-        return Charge(holding, worst_case(priced, estimate, self._settings, sellers), unpriced)
+        need = worst_case(known.priced, estimate, self._settings)
+        return Charge(holding, need, known.unpriced)
 
     async def prepare(self, charge: Charge) -> bool:
         """Make the slices of this process large enough for a call; tells whether it waited.

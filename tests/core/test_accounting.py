@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spindle.accounting import cost_of, worst_case
+from spindle.accounting import cost_of, terms_of, worst_case
 from spindle.config.budgets import BudgetSettings
 from spindle.store.spending import Pair
 from spindle_spi.admission import Estimate, TokenUsage
@@ -54,5 +54,5 @@ def test_more_cached_than_there_was_input_never_makes_money() -> None:
 def test_the_worst_case_takes_the_dearest_input() -> None:
     """What is kept for the first time may cost more than what is not."""
     estimate = Estimate(input_bytes=1_000_000, max_output_tokens=1)
-    worst = worst_case([priced(0.5, 2.5)], estimate, BudgetSettings())
+    worst = worst_case(terms_of([priced(0.5, 2.5)]), estimate, BudgetSettings())
     assert worst == Pair(2_500_008_000, 1_000_001)

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spindle.accounting import estimate_of, spent_of, team_of, worst_case
+from spindle.accounting import estimate_of, spent_of, team_of, terms_of, worst_case
 from spindle.budgets import Budgets
 from spindle.config.budgets import BudgetSettings
 from spindle.ledger import Ledger
@@ -487,7 +487,9 @@ def test_the_worst_case_of_a_call(
 ) -> None:
     """Bytes of input, the longest answer, each choice, images; at the dearest model."""
     cheap = model("cheap", max_output_tokens=1, input_price=0.0, output_price=0.0)
-    assert worst_case([cheap, model("m", **changes)], estimate, SETTINGS) == Pair(nano, tokens)
+    assert worst_case(terms_of([cheap, model("m", **changes)]), estimate, SETTINGS) == Pair(
+        nano, tokens
+    )
 
 
 def test_a_call_is_charged_to_one_team() -> None:

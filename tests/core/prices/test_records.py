@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spindle.accounting import cost_of, is_priced, worst_case
+from spindle.accounting import cost_of, is_priced, terms_of, worst_case
 from spindle.config.budgets import BudgetSettings
 from spindle.prices.book import PriceBook
 from spindle.prices.rates import Rates, flat
@@ -93,7 +93,7 @@ def test_vectors_need_no_price_of_output() -> None:
 def test_the_worst_case_is_at_the_same_prices() -> None:
     """What is reserved and what is settled come of the same table."""
     estimate = Estimate(input_bytes=1_000_000, max_output_tokens=1_000_000)
-    worst = worst_case([sold()], estimate, BudgetSettings(), [seller()])
+    worst = worst_case(terms_of([sold()], [seller()]), estimate, BudgetSettings())
     assert worst.nano == 12_500_000_000
 
 
