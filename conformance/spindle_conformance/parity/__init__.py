@@ -8,7 +8,7 @@ Needs Hypothesis: `spindle-conformance[parity]`.
 
 from __future__ import annotations
 
-from spindle_conformance.parity.cells import Cell, cells_of
+from spindle_conformance.parity.cells import SURFACES, Cell, cells_of
 from spindle_conformance.parity.prover import Prover, Relayed, Subject
 from spindle_conformance.parity.readers import READERS, Reader
 from spindle_conformance.parity.said import Broken, Said, SaidChoice
@@ -16,6 +16,7 @@ from spindle_conformance.parity.table import table_of
 
 __all__ = [
     "READERS",
+    "SURFACES",
     "Broken",
     "Cell",
     "Prover",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from random import Random
 from typing import TYPE_CHECKING
 
 from hypothesis import strategies as st
@@ -31,7 +32,7 @@ from spindle_conformance.upstreams.framing import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from spindle_conformance.parity.cells import Cell
 
@@ -55,7 +56,8 @@ _ARGUMENTS = st.one_of(
     ).map(lambda value: json.dumps(value, ensure_ascii=False)),
 )
 _BROKEN = st.sampled_from(['{"city": "Par', "not json", "[1]", '"text"'])
-_FINISHES_OF_CALLS = frozenset({Finish.TOOL_CALLS, Finish.LENGTH, Finish.STOP, Finish.NONE})
+_SHORT = 400
+"""Bytes of a stream that may be cut into single ones."""
 _FRAMINGS = st.sampled_from([PLAIN_FRAMING, CRLF_FRAMING, BARE_FRAMING, COMMENT_FRAMING])
 
 
@@ -87,16 +89,21 @@ def framings() -> st.SearchStrategy[Framing]:
     return _FRAMINGS
 
 
-def cuts(data: bytes) -> st.SearchStrategy[tuple[bytes, ...]]:
-    """Return ways to cut bytes into reads: at a few places anywhere, or at every one."""
-    if len(data) < 2:
-        return st.just((data,))
+def cut(data: bytes, random: Random) -> tuple[bytes, ...]:
+    """Return bytes cut into reads: at a few places anywhere, or into equal pieces.
 
-    places = st.lists(st.integers(1, len(data) - 1), max_size=6, unique=True).map(sorted)
-    return st.one_of(
-        places.map(lambda at: pieces(data, at)),
-        st.integers(1, 9).map(lambda size: pieces(data, range(size, len(data), size))),
-    )
+    Every single cut of short streams is proven apart; long ones are cut into a few dozen reads.
+    """
+    if len(data) < 2:
+        return (data,)
+
+    if random.random() < 0.5:
+        most = min(6, len(data) - 1)
+        return pieces(data, sorted(random.sample(range(1, len(data)), random.randint(0, most))))
+
+    smallest = 1 if len(data) <= _SHORT else len(data) // 40
+    size = random.randint(smallest, smallest + 9)
+    return pieces(data, range(size, len(data), size))
 
 
 def pieces(data: bytes, places: Sequence[int]) -> tuple[bytes, ...]:
@@ -128,14 +135,7 @@ def _choices(draw: st.DrawFn, cell: Cell) -> Choice:
     if Capability.ORDER in can and draw(st.integers(0, 4)) == 0:
         parts = draw(st.permutations(parts))
 
-    finishes = cell.dialect.finishes - {Finish.STOP_SEQUENCE}
-
-    if any(isinstance(part, Call) for part in parts):
-        finishes &= _FINISHES_OF_CALLS
-    else:
-        finishes -= {Finish.TOOL_CALLS}
-
-    return Choice(parts=tuple(parts), finish=draw(st.sampled_from(sorted(finishes))))
+    return Choice(parts=tuple(parts), finish=draw(st.sampled_from(_finishes(cell, parts))))
 
 
 @st.composite
@@ -150,6 +150,49 @@ def _calls(draw: st.DrawFn, cell: Cell) -> list[Part]:
         found.append(Call(name=draw(_NAMES), pieces=cut, id=f"call_{number}"))
 
     return found
+
+
+def variants(cell: Cell, answer: Answer, count: int) -> Iterator[Answer]:
+    """Yield an answer, and others like it: said in other pieces, ended and counted otherwise."""
+    yield answer
+
+    for number in range(1, count):
+        random = Random(f"{answer!r} {number}")
+        choices = tuple(_varied(cell, choice, random) for choice in answer.choices)
+        usage = answer.usage
+
+        if usage is not None:
+            usage = replace(usage, prompt=random.randint(10, 5000))
+
+        yield replace(answer, choices=choices, usage=usage)
+
+
+def _varied(cell: Cell, choice: Choice, random: Random) -> Choice:
+    parts = tuple(
+        part if isinstance(part, Redacted) else replace(part, pieces=_recut(part.pieces, random))
+        for part in choice.parts
+    )
+    return Choice(parts=parts, finish=random.choice(_finishes(cell, parts)))
+
+
+def _recut(pieces: tuple[str, ...], random: Random) -> tuple[str, ...]:
+    text = "".join(pieces)
+    found: list[str] = []
+
+    while text:
+        size = random.randint(1, 5)
+        found.append(text[:size])
+        text = text[size:]
+
+    return tuple(found)
+
+
+def _finishes(cell: Cell, parts: Iterable[Part]) -> list[Finish]:
+    """Return how an answer of these parts may end."""
+    if any(isinstance(part, Call) for part in parts):
+        return sorted(cell.finishes_of_calls)
+
+    return sorted(cell.finishes - {Finish.TOOL_CALLS})
 
 
 def _usages(can: frozenset[Capability]) -> st.SearchStrategy[Usage | None]:

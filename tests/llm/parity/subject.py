@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from spindle_conformance.fakes import FakeHost
 from spindle_conformance.parity import Relayed
+from spindle_conformance.upstreams.server import Ending, Play, ScriptedServer
 from spindle_llm.providers.registry import adapters
 from spindle_llm.relay.transport import Transport, UpstreamRequest, UpstreamResponse
 from spindle_llm.routing.health import HealthBoard
@@ -20,6 +21,7 @@ from spindle_llm.routing.upstreams import Upstreams
 from spindle_llm.runtime import Runtime, State
 from spindle_llm.settings import LlmSettings
 from spindle_llm.surfaces.chat_completions import ChatCompletions
+from spindle_llm.surfaces.messages.routes import Messages
 from spindle_llm.surfaces.responses.routes import Responses
 from spindle_spi.errors import UpstreamError
 from spindle_spi.ingress import Call
@@ -32,12 +34,16 @@ if TYPE_CHECKING:
 
     from spindle_conformance.parity import Cell
     from spindle_llm.providers.base import Adapter
-    from spindle_spi.plugin import Plugin
     from spindle_spi.types import JsonObject
 
 BASE = "http://upstream.test/v1"
 NAME = "up~m"
 
+_NEVER = 1_000_000_000
+_PATIENT: JsonObject = {
+    "routing": {"breaker": {"failures": _NEVER, "ratio": 1.0, "ratio_calls": _NEVER}}
+}
+"""No script's failure concerns the next one."""
 _SAID: dict[str, JsonObject] = {
     "chat": {"messages": [{"role": "user", "content": "hi"}]},
     "messages": {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 64},
@@ -50,40 +56,52 @@ class ModuleSubject:
 
     model = NAME
 
-    def __init__(self, cell: Cell, *, plugins: Sequence[Plugin] = ()) -> None:
-        """Stand between the dialect and the surface of a cell, with plugins that look on."""
+    def __init__(
+        self, cell: Cell, *, url: str = BASE, loop: asyncio.AbstractEventLoop | None = None
+    ) -> None:
+        """Stand between the dialect and the surface of a cell, over the transport of `set`."""
         self._surface = cell.surface
-        self._transport = _Bytes()
         kind, spec = provider_of(cell.dialect.name)
-        adapter = _over(type(adapters()[kind]), self._transport)
-        host = FakeHost([provider(url=BASE, spec=spec), model("m")], plugins=plugins)
-        self._upstreams = Upstreams(host.services_for("llm"), {kind: adapter})
+        host = FakeHost([provider(url=url, spec=spec), model("m")])
+        settings = LlmSettings.of(_PATIENT)
+        services = host.services_for("llm")
+        self._upstreams = Upstreams(services, {kind: self.adapter(kind)}, routing=settings.routing)
         state = State()
         state.set(
             Runtime(
-                services=host.services_for("llm"),
-                settings=LlmSettings(),
+                services=services,
+                settings=settings,
                 upstreams=self._upstreams,
                 health=HealthBoard(self._upstreams),
                 spawn=_never,
             )
         )
         self._handler = _handler(cell.surface, state)
-        self._loop = asyncio.new_event_loop()
+        self.loop = loop or asyncio.new_event_loop()
+
+    def adapter(self, kind: str) -> Adapter:
+        """Return the adapter of a provider type, over reads that a script gives."""
+        self._transport = _Bytes()
+        return _over(type(adapters()[kind]), self._transport)
+
+    def set(self, pieces: Sequence[bytes], content_type: str, *, is_cut: bool) -> None:
+        """Say what the upstream sends next."""
+        self._transport.set(pieces, content_type, is_cut=is_cut)
 
     def close(self) -> None:
         """End its loop."""
-        self._loop.run_until_complete(self._upstreams.close())
-        self._loop.close()
+        self.loop.run_until_complete(self._upstreams.close())
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
 
     def whole(self, body: bytes, content_type: str) -> Relayed:
         """Ask for a whole answer."""
-        self._transport.set((body,), content_type, is_cut=False)
+        self.set((body,), content_type, is_cut=False)
         return self._ask({})
 
     def stream(self, pieces: Sequence[bytes], content_type: str, *, is_cut: bool) -> Relayed:
         """Ask for a stream, and its usage."""
-        self._transport.set(pieces, content_type, is_cut=is_cut)
+        self.set(pieces, content_type, is_cut=is_cut)
         options = {"stream_options": {"include_usage": True}} if self._surface == "chat" else {}
         return self._ask({"stream": True, **options})
 
@@ -97,9 +115,43 @@ class ModuleSubject:
             "headers": [],
         }
         asked = self._handler(scope, client.receive, client.send, Call(CONTEXT))
-        self._loop.run_until_complete(_awaited(asked))
+        self.loop.run_until_complete(_awaited(asked))
         assert client.is_complete
         return Relayed(status=client.status, body=client.content)
+
+
+class SocketSubject(ModuleSubject):
+    """The same over real connections, to a server that writes what it is told."""
+
+    def __init__(self, cell: Cell) -> None:
+        """Start the server, in the loop that the product runs in."""
+        self._play = Play()
+        self._server = ScriptedServer(handler=lambda _: self._play)
+        loop = asyncio.new_event_loop()
+        started: asyncio.Future[str] = loop.create_future()
+        self._serving = loop.create_task(self._server.serve(0, started.set_result))
+        url = loop.run_until_complete(started)
+        super().__init__(cell, url=f"{url}/v1", loop=loop)
+
+    def adapter(self, kind: str) -> Adapter:
+        """Return the adapter of a provider type, as it is."""
+        return adapters()[kind]
+
+    def set(self, pieces: Sequence[bytes], content_type: str, *, is_cut: bool) -> None:
+        """Say what the server sends next; its writes are as long as the first read."""
+        self._play = Play(
+            body=b"".join(pieces),
+            content_type=content_type,
+            streamed=True,
+            ending=Ending.CUT if is_cut else Ending.COMPLETE,
+            chunk=len(pieces[0]) if pieces and len(pieces) > 1 else 0,
+        )
+
+    def close(self) -> None:
+        """Stop the server."""
+        self._serving.cancel()
+        self.loop.run_until_complete(asyncio.gather(self._serving, return_exceptions=True))
+        super().close()
 
 
 def _handler(surface: str, state: State) -> Callable[..., Awaitable[None]]:
@@ -109,8 +161,6 @@ def _handler(surface: str, state: State) -> Callable[..., Awaitable[None]]:
     if surface == "responses":
         return Responses(state).create
 
-    from spindle_llm.surfaces.messages.routes import Messages
-
     return Messages(state)
 
 
@@ -118,7 +168,7 @@ def provider_of(dialect: str) -> tuple[str, ProviderSpec]:
     """Return the provider type that speaks a dialect, and a spec that makes it speak it."""
     kind, options = {
         "ollama": ("ollama", {"keep_alive": "5m"}),
-        "ollama_compatible": ("ollama", {}),
+        "ollama-compatible": ("ollama", {}),
     }.get(dialect, (dialect, {}))
     return kind, ProviderSpec(provider_type=kind, options=dict(options), max_retries=0)
 

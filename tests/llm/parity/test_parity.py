@@ -7,36 +7,63 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from spindle_conformance.parity import Cell, Prover, cells_of
-from tests.llm.parity.subject import ModuleSubject
+from spindle_conformance.parity import SURFACES, Prover, cells_of
+from spindle_conformance.upstreams.dialects.catalog import DIALECTS
+from spindle_llm.providers.registry import adapters
+from tests.llm.parity.subject import ModuleSubject, SocketSubject, provider_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable
 
-SCRIPTS = int(os.environ.get("SPINDLE_PARITY_SCRIPTS", "2000"))
-"""Distinct scripts for each cell."""
+    from spindle_conformance.parity import Cell
 
-CELLS = [pytest.param(cell, id=cell.name.replace(" × ", "-")) for cell in cells_of()]
+SCRIPTS = int(os.environ.get("SPINDLE_PARITY_SCRIPTS", "80"))
+"""Distinct scripts for each cell; `make parity` proves 2,000 and prints the table."""
+OVER_SOCKETS = int(os.environ.get("SPINDLE_PARITY_SOCKETS", "12"))
+"""The same over sockets; 50 by `make parity`."""
 
-
-@pytest.fixture
-def prover(cell: Cell) -> Generator[Prover]:
-    """Yield a prover of one cell."""
-    subject = ModuleSubject(cell)
-    yield Prover(cell, subject)
-    subject.close()
+pytestmark = [pytest.mark.timeout(600), pytest.mark.requirement("000-module-owns-streaming")]
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("cell", CELLS)
-def test_any_script_streams_as_it_answers(prover: Prover) -> None:
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_any_script_streams_as_it_answers(dialect: str) -> None:
     """Drawn by Hypothesis, each at cuts of its own; faults are told after what came before them."""
-    prover.prove(SCRIPTS)
-    assert len(prover.distinct) >= SCRIPTS
+    prove(dialect, ModuleSubject, SCRIPTS, "in memory")
 
 
-@pytest.mark.parametrize("cell", CELLS)
-def test_short_scripts_stream_alike_at_every_single_cut(prover: Prover) -> None:
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_any_script_streams_over_sockets_as_it_answers(dialect: str) -> None:
+    """The same through real connections, written in pieces."""
+    prove(dialect, SocketSubject, OVER_SOCKETS, "over sockets")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_short_scripts_stream_alike_at_every_single_cut(dialect: str) -> None:
     """Two reads at each place, and one read for each byte."""
-    prover.prove_every_cut()
-    assert prover.cut > 100
+    for cell in cells_of([dialect]):
+        subject = ModuleSubject(cell)
+        prover = Prover(cell, subject)
+        prover.prove_every_cut()
+        subject.close()
+        assert prover.cut > 100
+
+
+def test_every_adapter_is_proven() -> None:
+    """But the mock, which is OpenAI's over no network, and the one for whatever is like OpenAI."""
+    proven = {provider_of(dialect)[0] for dialect in DIALECTS}
+    assert set(adapters()) - proven == {"mock", "openai_compatible"}
+
+
+def prove(dialect: str, kind: Callable[[Cell], ModuleSubject], scripts: int, how: str) -> None:
+    """Prove the cells of a dialect, and print their row of the table."""
+    proven: dict[tuple[str, str], tuple[int, int]] = {}
+
+    for cell in cells_of([dialect]):
+        subject = kind(cell)
+        prover = Prover(cell, subject)
+        prover.prove(scripts)
+        subject.close()
+        proven[dialect, cell.surface] = (len(prover.distinct), prover.cut)
+
+    assert {surface for _, surface in proven} == set(SURFACES)
+    assert all(distinct >= scripts for distinct, _ in proven.values())

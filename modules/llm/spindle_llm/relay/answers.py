@@ -56,8 +56,10 @@ class UsualChoice(msgspec.Struct):
         """Tell whether nothing has to be mended."""
         called = bool(self.message.tool_calls)
         reason = self.finish_reason
-        return self.message.role == "assistant" and (
-            reason is None or (reason in FINISH_REASONS and not (called and reason == "stop"))
+        return (
+            self.message.role == "assistant"
+            and reason in FINISH_REASONS
+            and not (called and reason == "stop")
         )
 
 
@@ -145,8 +147,7 @@ def _mend_choice(choice: JsonObject, position: int) -> None:
         if isinstance(call, dict):
             _mend_call(call, number)
 
-    if choice.get("finish_reason") is not None:
-        choice["finish_reason"] = finish_reason(choice["finish_reason"], called=bool(calls))
+    choice["finish_reason"] = finish_reason(choice.get("finish_reason"), called=bool(calls))
 
 
 def _mend_call(call: JsonObject, number: int) -> None:

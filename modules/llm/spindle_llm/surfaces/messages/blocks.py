@@ -27,8 +27,11 @@ def message_id(said: Json) -> str:
     return name if name.startswith("msg_") else f"msg_{name}"
 
 
-def stopped(choice: JsonObject) -> JsonObject:
-    """Return why a choice ended: in the upstream's own word, if it is Anthropic's."""
+def stopped(choice: JsonObject, *, refused: bool) -> JsonObject:
+    """Return why a choice ended: in the upstream's own word, if it is Anthropic's.
+
+    `refused` tells whether the model said a refusal: OpenAI's stops with one, Anthropic's refuses.
+    """
     finish, native = choice.get("finish_reason"), choice.get("native_finish_reason")
     sequence = choice.get("stop_reason")
     by_sequence = isinstance(sequence, str) and finish == "stop"
@@ -37,6 +40,8 @@ def stopped(choice: JsonObject) -> JsonObject:
         reason: Json = native
     elif by_sequence:
         reason = "stop_sequence"
+    elif refused and finish == "stop":
+        reason = "refusal"
     else:
         reason = _REASONS.get(str(finish), "end_turn")
 

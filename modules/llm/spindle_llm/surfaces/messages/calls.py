@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 class Calls:
     """Takes the `tool_calls` of well-formed deltas, gives what may be told of them now."""
 
-    __slots__ = ("_calls", "_current")
+    __slots__ = ("_calls", "_told")
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
-        self._current: _Call | None = None
+        self._told = 0
+        """How many of them are told, in order; the last of these may still go on."""
 
     def take(self, entries: Iterable[Json]) -> Iterator[tuple[JsonObject | None, str]]:
         """Yield how the told calls go on: what begins one, None for the same, and arguments.
@@ -38,51 +39,51 @@ class Calls:
         Raises:
             UpstreamError: The arguments of a call are no JSON object.
         """
-        if self._current is not None:
-            arguments_of(self._current.said, cut=cut)
+        for number, call in enumerate(self._calls):
+            arguments_of(call.said, cut=cut)
 
-        for call in self._calls:
-            if not call.is_told:
-                arguments_of(call.said, cut=cut)
-                call.is_told = True
+            if number >= self._told:
+                self._told += 1
                 yield call.opening, call.said
 
     def _take(self, entry: JsonObject) -> Iterator[tuple[JsonObject | None, str]]:
-        call = self._known(entry)
-        piece = call.add(entry)
+        number = self._known(entry)
+        piece = self._calls[number].add(entry)
 
-        if call is self._current:
+        if number == self._told - 1:
             yield None, piece
-        elif call.is_told:
-            if piece.strip():
-                raise _out_of_order()
-        elif self._current is None or _is_whole(self._current.said):
-            self._current = call
-            call.is_told = True
+        elif number < self._told and piece.strip():
+            raise _out_of_order()
+
+        # Those that wait follow in order, as far as what comes before them is whole.
+        while self._told < len(self._calls) and self._is_whole_so_far():
+            call = self._calls[self._told]
+            self._told += 1
             yield call.opening, call.said
 
-    def _known(self, entry: JsonObject) -> _Call:
+    def _is_whole_so_far(self) -> bool:
+        return self._told == 0 or _is_whole(self._calls[self._told - 1].said)
+
+    def _known(self, entry: JsonObject) -> int:
         index = entry.get("index")
 
-        for call in self._calls:
+        for number, call in enumerate(self._calls):
             if call.index == index:
-                return call
+                return number
 
-        call = _Call(index)
-        self._calls.append(call)
-        return call
+        self._calls.append(_Call(index))
+        return len(self._calls) - 1
 
 
 class _Call:
     """One call so far."""
 
-    __slots__ = ("_pieces", "id", "index", "is_told", "name")
+    __slots__ = ("_pieces", "id", "index", "name")
 
     def __init__(self, index: Json) -> None:
         self.index = index
         self.id: Json = None
         self.name: Json = None
-        self.is_told = False
         self._pieces: list[str] = []
 
     @property

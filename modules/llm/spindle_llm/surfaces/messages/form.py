@@ -43,7 +43,7 @@ class MessagesForm(ChatForm):
             "role": "assistant",
             "model": answer.get("model"),
             "content": content,
-            **stopped(choice),
+            **stopped(choice, refused=bool(_fields(choice).get("refusal"))),
             "usage": usage_shown(answer.get("usage"), tally),
         }
         return encode(message)
@@ -63,9 +63,13 @@ def _first(answer: JsonObject) -> JsonObject:
     return first if isinstance(first, dict) else {}
 
 
-def _content(choice: JsonObject, tally: Tally) -> list[Json]:
+def _fields(choice: JsonObject) -> JsonObject:
     message = choice.get("message")
-    fields = message if isinstance(message, dict) else {}
+    return message if isinstance(message, dict) else {}
+
+
+def _content(choice: JsonObject, tally: Tally) -> list[Json]:
+    fields = _fields(choice)
     blocks: list[Json] = [*_thoughts(fields, tally)]
 
     for name in ("content", "refusal"):

@@ -28,6 +28,7 @@ class MessageWriter(StreamWriter):
         self._tally = Tally(request_bytes)
         self._calls = Calls()
         self._started = False
+        self._refused = False
         self._index = -1
         self._kind: str | None = None
         """Kind of the block that is open."""
@@ -61,7 +62,7 @@ class MessageWriter(StreamWriter):
         self._close()
         self._event(
             "message_delta",
-            delta=stopped(self._end),
+            delta=stopped(self._end, refused=self._refused),
             usage=usage_shown(self._usage, self._tally),
         )
         self._event("message_stop")
@@ -95,6 +96,7 @@ class MessageWriter(StreamWriter):
             text = fields.get(name)
 
             if isinstance(text, str) and text:
+                self._refused = self._refused or name == "refusal"
                 self._open("text", {"type": "text", "text": ""}, name)
                 self._grow({"type": "text_delta", "text": text}, text)
 

@@ -35,7 +35,10 @@ class Output:
             text = delta.get(channel)
 
             # A token may stand for no text, and has its log probability all the same.
-            if isinstance(text, str) and (text or (logprobs and kind == "output_text")):
+            has_tokens = kind == "output_text" and isinstance(logprobs, dict) and logprobs
+            text = "" if text is None and has_tokens else text
+
+            if isinstance(text, str) and (text or has_tokens):
                 item = self._known("message", MessageItem, events)
                 events += item.text(kind, text, logprobs)
 
