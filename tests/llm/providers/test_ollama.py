@@ -14,6 +14,7 @@ from spindle_llm.providers.local_models import MAX_ASKED
 from spindle_llm.providers.ollama import OllamaAdapter
 from spindle_llm.providers.ollama_chat import COMPATIBLE, OllamaChat, seconds_of
 from spindle_llm.providers.readings import object_in, objects_in
+from spindle_llm.relay.folding import Fold
 from spindle_spi.errors import InvalidArgument, Unsupported, UpstreamError
 from spindle_spi.records import Kind, ModelSpec, ProviderSpec
 from tests.llm.support.gateway import gateway, until
@@ -326,6 +327,29 @@ def test_an_error_in_a_line_ends_the_stream(line: JsonObject, code: str) -> None
 
     with pytest.raises(UpstreamError):
         NATIVE.decode(dump(line))
+
+
+def test_calls_are_numbered_here() -> None:
+    """Older servers call each of them number 0, and give no ids."""
+    calls: list[Json] = [
+        {"function": {"index": 0, "name": name, "arguments": {"x": 1}}} for name in ("f", "g", "h")
+    ]
+    first: Json = {"message": {"content": "", "tool_calls": calls[:2]}, "done": False}
+    second: Json = {"message": {"content": "", "tool_calls": calls[2:]}, "done": False}
+    end: Json = {"message": {"content": ""}, "done": True, "done_reason": "stop"}
+    said = b"\n".join(map(dump, [first, second, end]))
+    fold = Fold()
+
+    for chunk in chunks_of(NATIVE.decoder(), said):
+        fold.add(chunk)
+
+    (choice,) = objects_in(fold.answer(), "choices")
+    told = objects_in(object_in(choice, "message"), "tool_calls")
+    assert choice["finish_reason"] == "tool_calls"
+    assert [object_in(call, "function") for call in told] == [
+        {"name": name, "arguments": '{"x":1}'} for name in ("f", "g", "h")
+    ]
+    assert len({str(call["id"]) for call in told}) == 3
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 5])
