@@ -6,6 +6,7 @@ admit nothing, run no hooks and settle nothing: the caller holds the permit and 
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -182,8 +183,9 @@ async def stream(
     begun = streams[-1]
 
     try:
-        async for chunk in begun.rest():
-            yield chunk
+        async with aclosing(begun.rest()) as chunks:
+            async for chunk in chunks:
+                yield chunk
     except UpstreamError as exc:
         opened.broke(exc)
         raise
@@ -224,12 +226,14 @@ class _Begun:
 
     async def rest(self) -> AsyncGenerator[JsonObject]:
         """Yield every chunk, the first ones too."""
-        for piece in self._pieces:
-            yield piece.chunk
-
-        async for chunk in self._chunks:
-            for piece in self.rules.take(chunk):
+        # What is left in the middle is closed here and now, not by whoever collects garbage.
+        async with aclosing(self._chunks):
+            for piece in self._pieces:
                 yield piece.chunk
+
+            async for chunk in self._chunks:
+                for piece in self.rules.take(chunk):
+                    yield piece.chunk
 
         self._check_end()
 

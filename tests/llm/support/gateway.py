@@ -20,7 +20,7 @@ from spindle_llm.relay.folding import Fold
 from spindle_spi.errors import PayloadTooLarge
 from spindle_spi.ingress import Call
 from spindle_spi.module import ModuleContext
-from spindle_spi.types import Json, JsonObject, Message
+from spindle_spi.types import Json, JsonObject, Message, Receive, Scope, Send
 from tests.llm.support.records import CONTEXT, SPEC, model, provider
 
 if TYPE_CHECKING:
@@ -176,6 +176,11 @@ class Gateway:
         }
         await handler(scope, client.receive, client.send, Call(context))
         return client
+
+    async def serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one exchange of a real server: its ASGI application."""
+        handler, parts = self._handler(scope["method"], scope["path"])
+        await handler({**scope, "path_params": parts}, receive, send, Call(CONTEXT))
 
     async def chat(self, model: str = "up~m", *, stream: bool = False, **body: Json) -> Client:
         """Ask for a chat."""

@@ -142,7 +142,9 @@ class LineDecoder(StreamDecoder):
         self._size += len(piece)
 
         if self._size > self._limit:
-            raise UpstreamError("The upstream sent a line that is too large.")
+            raise UpstreamError(
+                "The upstream sent a line that is too large.", code="upstream_too_large"
+            )
 
         if piece:
             self._begun.append(piece)

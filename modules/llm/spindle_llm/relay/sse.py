@@ -102,7 +102,9 @@ class SseParser:
         del self._rest[:position]
 
         if len(self._rest) + self._size > self._limit:
-            raise UpstreamError("The upstream sent an event that is too large.")
+            raise UpstreamError(
+                "The upstream sent an event that is too large.", code="upstream_too_large"
+            )
 
         return events
 
