@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer.main
 
 from spindle.cli.app import app
+from spindle.cli.commands import SpindleGroup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +62,10 @@ def page() -> str:
 
 def _sorted(group: Any) -> Iterator[tuple[str, Any]]:
     # Of the core's own commands: what modules bring is not this page's.
-    yield from sorted(getattr(group, "commands", {}).items())
+    if isinstance(group, SpindleGroup):
+        yield from sorted(group.own_commands().items())
+    else:
+        yield from sorted(getattr(group, "commands", {}).items())
 
 
 def _described(usage: str, command: Any) -> Iterator[str]:

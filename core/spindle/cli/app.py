@@ -4,59 +4,58 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import typer
 
-from spindle.cli import (
-    audit_commands,
-    bundle_commands,
-    catalog_commands,
-    people_commands,
-    plugin_commands,
-    published_commands,
-    secret_commands,
-    token_commands,
-    toolset_commands,
-    usage_commands,
-)
+from spindle.cli import bundle_commands
 from spindle.cli.commands import SpindleGroup
 from spindle.cli.options import HOME as _HOME
 from spindle.cli.options import AsJson, Config, Home
 from spindle.cli.options import sources_of as _sources
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from spindle.cli.access import GatewayAccess
     from spindle_spi.types import Json
 
+
+class _Commands(SpindleGroup):
+    """All groups but those that are made here: a start of the gateway needs none of them."""
+
+    groups: ClassVar[Mapping[str, str]] = {
+        "user": "spindle.cli.people_commands:user_app",
+        "team": "spindle.cli.people_commands:team_app",
+        "role": "spindle.cli.people_commands:role_app",
+        "token": "spindle.cli.token_commands:app",
+        "provider": "spindle.cli.catalog_commands:provider_app",
+        "model": "spindle.cli.catalog_commands:model_app",
+        "gateway": "spindle.cli.catalog_commands:gateway_app",
+        "server": "spindle.cli.catalog_commands:server_app",
+        "toolset": "spindle.cli.toolset_commands:app",
+        "tool": "spindle.cli.published_commands:tool_app",
+        "resource": "spindle.cli.published_commands:resource_app",
+        "secrets": "spindle.cli.secret_commands:app",
+        "plugin": "spindle.cli.plugin_commands:app",
+        "audit": "spindle.cli.audit_commands:app",
+        "usage": "spindle.cli.usage_commands:usage_app",
+        "budget": "spindle.cli.usage_commands:budget_app",
+        "limit": "spindle.cli.usage_commands:limit_app",
+    }
+
+
 app = typer.Typer(
-    cls=SpindleGroup,
+    cls=_Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="An AI gateway host: one governed catalog of models and tools.",
 )
 config = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
 modules = typer.Typer(no_args_is_help=True, help="Look at the modules and their routes.")
-app.add_typer(people_commands.user_app, name="user")
-app.add_typer(people_commands.team_app, name="team")
-app.add_typer(people_commands.role_app, name="role")
-app.add_typer(token_commands.app, name="token")
 app.add_typer(config, name="config")
 app.add_typer(modules, name="modules")
-app.add_typer(catalog_commands.provider_app, name="provider")
-app.add_typer(catalog_commands.model_app, name="model")
-app.add_typer(catalog_commands.gateway_app, name="gateway")
-app.add_typer(catalog_commands.server_app, name="server")
-app.add_typer(toolset_commands.app, name="toolset")
-app.add_typer(published_commands.tool_app, name="tool")
-app.add_typer(published_commands.resource_app, name="resource")
 bundle_commands.add_to(config)
-app.add_typer(secret_commands.app, name="secrets")
-app.add_typer(plugin_commands.app, name="plugin")
-app.add_typer(audit_commands.app, name="audit")
-app.add_typer(usage_commands.usage_app, name="usage")
-app.add_typer(usage_commands.budget_app, name="budget")
-app.add_typer(usage_commands.limit_app, name="limit")
 
 
 def _print_version(value: bool) -> None:

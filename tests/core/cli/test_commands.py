@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -200,3 +201,22 @@ def test_everything_an_operator_can_mend_is_reported(
 
     with pytest.raises(ZeroDivisionError), reported():
         raise ZeroDivisionError
+
+
+def test_a_group_is_made_when_it_is_called() -> None:
+    """A start of the gateway imports the commands of no group."""
+    code = (
+        "import sys; from typer.testing import CliRunner; from spindle.cli.app import app;"
+        " said = CliRunner().invoke(app, ['serve', '--help']).output; assert 'gateway' in said;"
+        " print([name for name in sys.modules if name.endswith('people_commands')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+    assert "create" in run("team", "--help").stdout
+
+
+def test_a_wrong_name_is_told_with_what_is_close_to_it() -> None:
+    """Whether the right one was made before or not."""
+    refused = run("tokn")
+    assert refused.code == 2
+    assert "Did you mean 'token'?" in refused.stderr
