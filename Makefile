@@ -53,7 +53,7 @@ test-postgresql: $(STAMP) ## the core's tests over PostgreSQL (127.0.0.1:5432, u
 
 .PHONY: sdk
 sdk: $(STAMP) ## the SDKs people use, each in an environment of its own, against a gateway
-	@$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadgroup tests/sdk $(ARGS)
+	@$(BIN)/python -m pytest -q tests/sdk $(ARGS)
 
 .PHONY: check
 check: $(STAMP) ## everything CI asks of a change, with the seconds of each leg
