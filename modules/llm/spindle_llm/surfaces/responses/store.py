@@ -132,7 +132,8 @@ class ResponseStore:
                     message = event.data.get("message")
 
             if shown.get("status") in ("queued", "in_progress"):
-                shown = _as_told(shown, last)
+                # Whoever asked to cancel it was told that it is, before its end is written.
+                shown = {**shown, "status": "cancelled"} if is_cancelled else _as_told(shown, last)
 
         return StoredResponse(
             session=session,
