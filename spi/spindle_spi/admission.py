@@ -174,6 +174,10 @@ class Outcome:
     cache_hit: bool = False
     """True when nothing was asked of an upstream."""
     embedded: Embedded | None = None
+    response_id: str | None = None
+    """What the answer calls itself."""
+    response_bytes: int | None = None
+    """Bytes of the answer's body that were handed to the client; None when there were none."""
 
 
 def is_unhooked(permit: Permit, outcome: Outcome, receipts: AbstractSet[HookPhase]) -> bool:

@@ -138,7 +138,7 @@ async def complete(
         request_bytes=opened.sent_bytes, output_bytes=size
     )
     journal.usage = usage
-    journal.note_finish_reasons(answer)
+    journal.note_answer(answer)
     await opened.aclose()
     return Completion(
         answer=answer, usage=usage, attempts=journal.attempts, served_by=journal.served_by

@@ -37,7 +37,8 @@ class StreamRules:
     def __init__(self, *, model: str, fallback_id: str) -> None:
         self._model = model
         self._fallback_id = fallback_id
-        self._id: str | None = None
+        self.id: str | None = None
+        """What the stream calls itself; None before its first chunk."""
         self._created: int | None = None
         self._choices: dict[int, _Choice] = {}
         self._usage_piece: Piece | None = None
@@ -77,7 +78,7 @@ class StreamRules:
             chunk["choices"] = choices = []
             raw = None
 
-        if self._id is None and not choices and not isinstance(usage, dict) and not chunk.get("id"):
+        if self.id is None and not choices and not isinstance(usage, dict) and not chunk.get("id"):
             # Azure's first chunk is of no answer yet; what it tells goes with the next.
             self._early.update({k: v for k, v in chunk.items() if k not in _HEAD and v is not None})
             return []
@@ -126,13 +127,13 @@ class StreamRules:
 
     def _head(self, chunk: JsonObject) -> bool:
         """Make id, time, kind and model those of the stream; tell whether that changed more."""
-        if self._id is None:
+        if self.id is None:
             said, created = chunk.get("id"), chunk.get("created")
-            self._id = said if isinstance(said, str) and said else self._fallback_id
+            self.id = said if isinstance(said, str) and said else self._fallback_id
             self._created = created if isinstance(created, int) else int(time.time())
 
         changed = (
-            chunk.get("id") != self._id
+            chunk.get("id") != self.id
             or chunk.get("created") != self._created
             or chunk.get("object") != CHUNK
             or not isinstance(chunk.get("model"), str)
@@ -147,7 +148,7 @@ class StreamRules:
 
     def _frame(self) -> JsonObject:
         return {
-            "id": self._id or self._fallback_id,
+            "id": self.id or self._fallback_id,
             "object": CHUNK,
             "created": int(time.time()) if self._created is None else self._created,
             "model": self._model,

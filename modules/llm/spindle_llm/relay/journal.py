@@ -39,6 +39,8 @@ class Journal:
         "first_byte_at",
         "headers",
         "idempotency_key",
+        "response_bytes",
+        "response_id",
         "route_id",
         "served_by",
         "started",
@@ -75,14 +77,20 @@ class Journal:
         """Nothing was asked of an upstream."""
         self.embedded: Embedded | None = None
         """What a call for embeddings made."""
+        self.response_id: str | None = None
+        """What the answer calls itself."""
+        self.response_bytes = 0
+        """Bytes of the answer's body that the client was given."""
 
     def first_byte(self) -> None:
         """Note when the upstream began to answer; later calls change nothing."""
         if self.first_byte_at is None:
             self.first_byte_at = time.perf_counter()
 
-    def note_finish_reasons(self, answer: JsonObject) -> None:
-        """Take the finish reasons of a whole answer."""
+    def note_answer(self, answer: JsonObject) -> None:
+        """Take the id and the finish reasons of a whole answer."""
+        said = answer.get("id")
+        self.response_id = said if isinstance(said, str) else None
         choices = answer.get("choices")
         reasons = [
             choice.get("finish_reason")
@@ -122,4 +130,6 @@ class Journal:
             idempotency_key=self.idempotency_key,
             cache_hit=self.cache_hit,
             embedded=self.embedded,
+            response_id=self.response_id,
+            response_bytes=self.response_bytes or None,
         )

@@ -75,6 +75,7 @@ def require_media_type(
 
 def note_stream(journal: Journal, rules: StreamRules, sent_bytes: int) -> None:
     """Write into the journal what a stream came to, at its end or where it was left."""
+    journal.response_id = rules.id
     journal.finish_reasons = rules.finish_reasons
     journal.usage = told_usage(rules.usage) or estimated_usage(
         request_bytes=sent_bytes, output_tokens=rules.deltas

@@ -40,6 +40,7 @@ def outgoing_answer(data: bytes, *, model: str, journal: Journal, sent_bytes: in
         if usual.usage is None
         else _told(usual.usage)
     )
+    journal.response_id = usual.id
     journal.finish_reasons = tuple(
         choice.finish_reason for choice in usual.choices if choice.finish_reason is not None
     )
@@ -54,7 +55,7 @@ def _mended(data: bytes, model: str, journal: Journal, sent_bytes: int) -> bytes
     journal.usage = told_usage(answer.get("usage")) or estimated_usage(
         request_bytes=sent_bytes, output_bytes=len(data)
     )
-    journal.note_finish_reasons(answer)
+    journal.note_answer(answer)
     return encode(answer)
 
 

@@ -80,6 +80,7 @@ class Exchange:
 
     async def answer(self, body: bytes) -> None:
         """Settle, then send a whole answer: the core may still refuse it."""
+        self.journal.response_bytes = len(body)
         await self._settle_ok()
         await send_json(
             self._send, body, self.call.request_id, self._headers(), shape=self.form.shape
@@ -90,10 +91,12 @@ class Exchange:
         if not self.sink.is_open:
             await self._open_sink()
 
+        self.journal.response_bytes += len(events)
         await self.sink.write(events)
 
     async def end(self, events: bytes) -> None:
         """Settle, then send the last events of a stream."""
+        self.journal.response_bytes += len(events)
         await self._settle_ok()
 
         if not self.sink.is_open:

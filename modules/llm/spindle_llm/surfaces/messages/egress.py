@@ -49,6 +49,7 @@ def outgoing_message(data: bytes, *, model: str, journal: Journal, sent_bytes: i
         raise UpstreamError("The upstream sent no message.", code="upstream_garbage")
 
     note_end(journal, message)
+    journal.response_id = _id_of(message)
     journal.usage = told_usage(usage_of(message.get("usage"))) or estimated_usage(
         request_bytes=sent_bytes, output_bytes=len(data)
     )
@@ -63,10 +64,25 @@ def note_end(journal: Journal, fields: JsonObject) -> None:
         journal.finish_reasons = (FINISH_OF.get(reason, "stop"),)
 
 
+def _id_of(message: JsonObject) -> str | None:
+    said = message.get("id")
+    return said if isinstance(said, str) else None
+
+
 class MessageEgress:
     """One stream on its way to the client."""
 
-    __slots__ = ("_deltas", "_held", "_model", "_parser", "_usage", "end", "failure", "is_done")
+    __slots__ = (
+        "_deltas",
+        "_held",
+        "_model",
+        "_parser",
+        "_usage",
+        "end",
+        "failure",
+        "id",
+        "is_done",
+    )
 
     def __init__(self, *, model: str, limit: int) -> None:
         """Name the model, and bound one event by `limit` bytes."""
@@ -78,6 +94,8 @@ class MessageEgress:
         self._deltas = 0
         self.end: JsonObject = {}
         """Why the message ended."""
+        self.id: str | None = None
+        """What the message calls itself."""
         self.failure: GatewayError | None = None
         """The upstream told of an error, or sent what is no stream; nothing follows."""
         self.is_done = False
@@ -122,6 +140,7 @@ class MessageEgress:
         """Write into the journal what the stream came to so far, if it came to anything."""
         if self._usage or self._deltas:
             note_end(journal, self.end)
+            journal.response_id = self.id
             journal.usage = told_usage(usage_of(self._usage)) or estimated_usage(
                 request_bytes=sent_bytes, output_tokens=self._deltas
             )
@@ -188,6 +207,7 @@ class MessageEgress:
             raise UpstreamError("The upstream sent no message.", code="upstream_garbage")
 
         self._count(message.get("usage"))
+        self.id = _id_of(message)
 
         try:
             members = locate(text)
