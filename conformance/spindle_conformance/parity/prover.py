@@ -148,14 +148,15 @@ class Prover:
         one, other = self._reader.stream(plain.body), self._reader.stream(cut.body)
         require(one == other, "a cut changes nothing", (one, other))
         whole = said_by(replace(answer, fault=None), self.cell.dialect, self._subject.model)
-        self._hold_prefix(other, self._comparable(whole, answer))
+        told = replace(other, said=self._comparable(other.said, answer))
+        self._hold_prefix(told, self._comparable(whole, answer))
         del framing
 
     def _hold_prefix(self, streamed: Streamed, whole: Said) -> None:
         if not streamed.failed:
-            # Everything had been said when the upstream failed.
-            finishes = [choice.finish for choice in streamed.said.choices]
-            require(all(finishes), "only a whole answer ends well", finishes)
+            # Everything had been said when the upstream failed, but perhaps what it cost.
+            found = without_tokens(streamed.said).choices
+            require(found == whole.choices, "only a whole answer ends well", found)
 
         for said, meant in zip(streamed.said.choices, whole.choices, strict=False):
             require(meant.text.startswith(said.text), "nothing is said that was not", said.text)
@@ -305,8 +306,8 @@ def short_answers(cell: Cell) -> tuple[Answer, ...]:
 
     if Capability.CALLS in can:
         calls = (
-            Call(name="f", pieces=('{"a":', '"é"}'), id="call_a"),
-            Call(name="g", pieces=(), id="call_b"),
+            Call(name="f", pieces=(), id="call_a"),
+            Call(name="g", pieces=('{"a":', '"é"}'), id="call_b"),
         )
         found.append(answer_of("m", *calls, finish=Finish.TOOL_CALLS))
 

@@ -62,9 +62,9 @@ class ModuleSubject:
         """Stand between the dialect and the surface of a cell, over the transport of `set`."""
         self._surface = cell.surface
         kind, spec = provider_of(cell.dialect.name)
-        host = FakeHost([provider(url=url, spec=spec), model("m")])
+        self.host = FakeHost([provider(url=url, spec=spec), model("m")])
         settings = LlmSettings.of(_PATIENT)
-        services = host.services_for("llm")
+        services = self.host.services_for("llm")
         self._upstreams = Upstreams(services, {kind: self.adapter(kind)}, routing=settings.routing)
         state = State()
         state.set(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,10 +42,10 @@ def test_any_script_streams_over_sockets_as_it_answers(dialect: str) -> None:
 def test_short_scripts_stream_alike_at_every_single_cut(dialect: str) -> None:
     """Two reads at each place, and one read for each byte."""
     for cell in cells_of([dialect]):
-        subject = ModuleSubject(cell)
-        prover = Prover(cell, subject)
-        prover.prove_every_cut()
-        subject.close()
+        with closing(ModuleSubject(cell)) as subject:
+            prover = Prover(cell, subject)
+            prover.prove_every_cut()
+
         assert prover.cut > 100
 
 
@@ -59,10 +60,10 @@ def prove(dialect: str, kind: Callable[[Cell], ModuleSubject], scripts: int, how
     proven: dict[tuple[str, str], tuple[int, int]] = {}
 
     for cell in cells_of([dialect]):
-        subject = kind(cell)
-        prover = Prover(cell, subject)
-        prover.prove(scripts)
-        subject.close()
+        with closing(kind(cell)) as subject:
+            prover = Prover(cell, subject)
+            prover.prove(scripts)
+
         proven[dialect, cell.surface] = (len(prover.distinct), prover.cut)
 
     assert {surface for _, surface in proven} == set(SURFACES)
