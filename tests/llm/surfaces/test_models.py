@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spindle_conformance.upstreams.openai import answer
+from spindle_conformance.upstreams.server import Play
 from spindle_spi.errors import PermissionDenied
 from spindle_spi.records import Kind, Visibility
 from tests.llm.support.gateway import Gateway, gateway
-from tests.llm.support.records import CONTEXT, model
+from tests.llm.support.records import CONTEXT, model, provider
 
 if TYPE_CHECKING:
     from spindle_spi.types import JsonObject
@@ -24,6 +25,12 @@ SHOWN: JsonObject = {
     "object": "model",
     "created": 1_700_000_000,
     "owned_by": "up",
+    "provider": "up",
+    "provider_type": "openai",
+    "context_window": None,
+    "max_tokens": None,
+    "feature_flags": ["chat", "streaming"],
+    "is_available": True,
 }
 
 
@@ -45,6 +52,41 @@ async def test_a_caller_gets_the_models_they_see(prefix: str) -> None:
     assert mine.json == {"object": "list", "data": [SHOWN]}
     assert theirs.json == {"object": "list", "data": [{**SHOWN, "id": "up~h"}, SHOWN]}
     assert mine.headers["x-request-id"] == "req-1"
+
+
+@pytest.mark.requirement("003-models-list")
+async def test_a_list_may_be_of_one_provider() -> None:
+    """Another provider's models are left out; nobody's are none."""
+    async with gateway(answer, model("m")) as up:
+        up.host.records.add(provider("other"), model("n", of="other"))
+        whole = await up.ask(path="/v1/models", method="GET")
+        one = await up.ask(path="/v1/models", method="GET", query="provider=other")
+        none = await up.ask(path="/v1/models", method="GET", query="provider=nobody")
+
+    assert len(whole.json["data"]) == 2  # type: ignore[arg-type]
+    assert [entry["id"] for entry in one.json["data"]] == ["other~n"]  # type: ignore[index,call-overload,union-attr]
+    assert none.json["data"] == []
+
+
+@pytest.mark.requirement("003-models-list")
+async def test_a_model_of_a_provider_that_is_down_is_not_available() -> None:
+    """It stays in the list, and says so until its provider answers again."""
+    async with gateway(Play(status=401, body=b"no"), model("m")) as up:
+        before = await up.ask(path="/v1/models/up~m", method="GET")
+        await up.ask(path="/llm/providers/up/health", method="POST")
+        after = await up.ask(path="/v1/models", method="GET")
+
+    assert before.json["is_available"] is True
+    assert [entry["is_available"] for entry in after.json["data"]] == [False]  # type: ignore[index,call-overload,union-attr]
+
+
+async def test_the_type_of_a_hidden_provider_is_not_told() -> None:
+    """Its models may be seen all the same."""
+    async with gateway(answer, model("m")) as up:
+        up.host.records.add(replace(provider(), visibility=Visibility.TEAM, team="red"))
+        client = await up.ask(path="/v1/models/up~m", method="GET", context=OTHER)
+
+    assert client.json["provider_type"] is None
 
 
 async def test_callers_who_see_the_same_share_one_list() -> None:
