@@ -1,0 +1,108 @@
+"""The adapter of the long tail: providers that LiteLLM, an optional extra, knows how to ask.
+
+A model's upstream name is LiteLLM's own, `provider/model`. Nothing here imports the package; the
+transport does when the first call comes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from spindle_llm.providers.capabilities import ServiceCapabilities
+from spindle_llm.providers.ledger import Fate, Ledger
+from spindle_llm.providers.litellm_transport import (
+    CHAT_PASSED,
+    EMBEDDINGS_PASSED,
+    SETTINGS,
+    LitellmTransport,
+)
+from spindle_llm.providers.openai import OpenAiAdapter, common_headers
+from spindle_llm.providers.openai_chat import OpenAiChat
+from spindle_llm.providers.openai_embeddings import OpenAiEmbeddings
+from spindle_llm.providers.parameters import CHAT_PARAMETERS
+from spindle_llm.relay.wire_json import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from spindle_llm.members import Members
+    from spindle_llm.providers.dialect import ChatDialect, EmbeddingsDialect
+    from spindle_llm.providers.inquiry import Inquiry
+    from spindle_llm.relay.transport import Transport
+    from spindle_spi.records import ProviderSpec, PublishedRecord
+    from spindle_spi.secret import Secret
+    from spindle_spi.types import JsonObject
+
+NOWHERE: Final = "https://litellm.invalid/v1"
+"""Stands for the address that LiteLLM knows by itself."""
+
+OPTIONS: Final = frozenset(
+    {
+        *("allowed_openai_params", "api_version", "organization", "base_model", "region_name"),
+        *("aws_region_name", "aws_profile_name", "aws_role_name", "aws_session_name"),
+        *("vertex_project", "vertex_location", "watsonx_region_name", "project_id", "space_id"),
+        "credentials",
+    }
+)
+"""Options of a provider that are heeded: where and for whom, never a secret.
+
+`credentials: environment` lets LiteLLM look for credentials where no key is configured."""
+
+
+class LitellmChat(OpenAiChat):
+    """OpenAI's form, kept to what LiteLLM takes for a parameter of the model.
+
+    What else a request may hold could be an order to LiteLLM itself, such as another address for
+    the operator's key; so no bytes pass unread, and unknown members are left out and named.
+    """
+
+    def takes(self, members: Members, body: bytes) -> bool:
+        """Return False: every request is looked at."""
+        del members, body
+        return False
+
+
+class LitellmAdapter(OpenAiAdapter):
+    """Whatever LiteLLM knows and the other adapters do not."""
+
+    provider_type: ClassVar[str] = "litellm"
+    title: ClassVar[str] = "LiteLLM"
+    default_base: ClassVar[str | None] = NOWHERE
+    capabilities: ClassVar[ServiceCapabilities] = ServiceCapabilities(embedding=True)
+    chat_dialect: ClassVar[ChatDialect] = LitellmChat(
+        Ledger(passed=CHAT_PASSED, dropped=CHAT_PARAMETERS - CHAT_PASSED, others=Fate.DROPPED)
+    )
+    embeddings_dialect: ClassVar[EmbeddingsDialect | None] = OpenAiEmbeddings(
+        Ledger(passed=EMBEDDINGS_PASSED, others=Fate.DROPPED)
+    )
+
+    def headers(self, spec: ProviderSpec, key: Secret | None) -> dict[str, str]:
+        """Return where the transport finds key and settings; what is sent is LiteLLM's affair."""
+        settings: JsonObject = {
+            name: value for name, value in spec.options.items() if name in OPTIONS
+        }
+        headers = {**common_headers(), SETTINGS: encode(settings).decode()}
+
+        if key:
+            headers["Authorization"] = f"Bearer {key.reveal()}"
+
+        return headers
+
+    def transport(self, spec: ProviderSpec) -> Transport | None:
+        """Return the transport that calls the package."""
+        return LitellmTransport(spec, nowhere=NOWHERE)
+
+    def health_url(self, base: str) -> str | None:
+        """Return None: there is nothing that all providers answer for free."""
+        del base
+        return None
+
+    async def models(self, inquiry: Inquiry) -> Sequence[PublishedRecord]:
+        """Return none: models are declared."""
+        del inquiry
+        return ()
+
+    def shown_headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Return none beside what all providers share."""
+        del headers
+        return {}
