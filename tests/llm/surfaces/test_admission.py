@@ -143,6 +143,27 @@ async def test_a_request_that_says_its_task_gets_the_policys_model(asked: str | 
     assert record["exclusions"] == [{"model": "one~plain", "reason": "cost cap", "wait_ms": None}]
 
 
+_HI: JsonObject = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}
+
+
+@pytest.mark.requirement("004-routing-policy")
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/messages", _HI),
+        ("/v1/responses", {"input": "hi", "store": False}),
+    ],
+)
+async def test_every_surface_may_say_its_task(path: str, body: JsonObject) -> None:
+    """By the same header."""
+    plays = {"one": answer, "two": answer}
+
+    async with providers(plays, PLAIN, CHEAP, section=_rules(CODE)) as up:
+        client = await up.ask({"model": "auto", **body}, path=path, headers=TASK)
+
+    assert client.json["model"] == "one~plain"
+
+
 @pytest.mark.requirement("004-routing-policy")
 async def test_a_model_that_is_named_is_the_one_that_answers() -> None:
     """The policy is for those who leave it the choice."""

@@ -55,7 +55,9 @@ class TokenCounts:
             body = await read_body(receive)
             request = MessageRequest(body, edition=edition_of(scope), counting=True)
             runtime = self._state.runtime
-            permit = await admitted(runtime, call, request.model, request.estimate)
+            permit = await admitted(
+                runtime, call, request.model, request.estimate, headers=scope["headers"]
+            )
             tokens, is_estimate = await _counted(runtime, call, permit, request)
         except ClientGone:
             return

@@ -33,7 +33,15 @@ class Messages:
         def parse(body: bytes) -> tuple[MessageRequest, MessagesForm]:
             return MessageRequest(body, edition=asked), MessagesForm(len(body))
 
-        await serve_chat(self._state, (receive, send), call, ANTHROPIC, parse, _respond)
+        await serve_chat(
+            self._state,
+            (receive, send),
+            call,
+            ANTHROPIC,
+            parse,
+            _respond,
+            headers=scope["headers"],
+        )
 
 
 def message_routes(state: State) -> tuple[IngressRoute, ...]:

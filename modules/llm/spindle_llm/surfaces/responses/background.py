@@ -75,7 +75,12 @@ class Background:
 
         try:
             permit = await admitted(
-                runtime, call, request.model, request.estimate, lease_id=lease.id
+                runtime,
+                call,
+                request.model,
+                request.estimate,
+                lease_id=lease.id,
+                headers=request.headers,
             )
             session = await store.keep(call.context, request, form, messages)
         except BaseException:

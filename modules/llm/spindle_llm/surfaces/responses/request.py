@@ -67,6 +67,8 @@ class ResponseRequest:
     estimate: Estimate
     before: Sequence[Json] = field(default_factory=list[Json])
     """The messages of the response it goes on from."""
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Those of the request; one may say what kind of task it is."""
 
     @property
     def dropped(self) -> tuple[str, ...]:

@@ -68,11 +68,10 @@ class Responses:
 
     async def create(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
         """Answer `POST /v1/responses`."""
-        del scope
-
         try:
             runtime = self._state.runtime
             request = await self._request(runtime, call, await read_body(receive))
+            request = replace(request, headers=tuple(scope["headers"]))
             form = ResponseForm(request, new_response_id())
 
             if request.background:
@@ -83,7 +82,9 @@ class Responses:
 
             # Refused before it is admitted, where it can be: that costs nobody anything.
             request.parsed()
-            permit = await admitted(runtime, call, request.model, request.estimate)
+            permit = await admitted(
+                runtime, call, request.model, request.estimate, headers=request.headers
+            )
         except ClientGone:
             return
         except GatewayError as exc:
