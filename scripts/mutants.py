@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -116,28 +117,37 @@ def try_mutant(patch: Path) -> str:
     return closing
 
 
+def report(patch: Path) -> tuple[bool, str]:
+    """Return whether a mutant was caught, and the line that says so."""
+    started = time.monotonic()
+
+    try:
+        verdict, is_caught = f"caught: {try_mutant(patch.resolve())}", True
+    except MutantError as error:
+        verdict, is_caught = f"FAILED: {error}", False
+
+    return is_caught, f"{patch.name}: {verdict} [{time.monotonic() - started:.0f} s]"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("patches", nargs="*", type=Path, help="only these; all by default")
-    patches: list[Path] = parser.parse_args().patches or sorted(PATCHES.glob("*.patch"))
-    survivors = 0
+    parser.add_argument("--jobs", type=int, default=2, help="mutants tried at once")
+    options = parser.parse_args()
+    patches: list[Path] = options.patches or sorted(PATCHES.glob("*.patch"))
+    caught = 0
 
-    for patch in patches:
-        started = time.monotonic()
-
-        try:
-            verdict = f"caught: {try_mutant(patch.resolve())}"
-        except MutantError as error:
-            verdict = f"FAILED: {error}"
-            survivors += 1
-
-        print(f"{patch.name}: {verdict} [{time.monotonic() - started:.0f} s]", flush=True)
+    # Each works in a folder of its own, and much of it waits for other processes.
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for is_caught, line in pool.map(report, patches):
+            caught += is_caught
+            print(line, flush=True)
 
     if not patches:
         print("tests/mutants holds no patch", file=sys.stderr)
 
-    print(f"{len(patches) - survivors} of {len(patches)} mutants caught")
-    return int(survivors > 0 or not patches)
+    print(f"{caught} of {len(patches)} mutants caught")
+    return int(caught < len(patches) or not patches)
 
 
 if __name__ == "__main__":
