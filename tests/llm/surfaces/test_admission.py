@@ -159,7 +159,7 @@ async def test_every_surface_may_say_its_task(path: str, body: JsonObject) -> No
     plays = {"one": answer, "two": answer}
 
     async with providers(plays, PLAIN, CHEAP, section=_rules(CODE)) as up:
-        client = await up.ask({"model": "auto", **body}, path=path, headers=TASK)
+        client = await up.gateway.ask({"model": "auto", **body}, path=path, headers=TASK)
 
     assert client.json["model"] == "one~plain"
 
