@@ -12,7 +12,7 @@ UV = $$(command -v uv || echo .cache/uv-tool/bin/uv)
 WORKERS ?= 2
 
 # What `make check` runs, in this order; `make quick` leaves out the slow ones.
-CHECKS := format-check lint imports sizes lock-check proto-check types coverage
+CHECKS := format-check lint imports sizes lock-check prices-check proto-check types coverage
 QUICK := format-check lint imports sizes lock-check types-quick test-quick
 TYPED := spi/spindle_spi core/spindle modules/llm/spindle_llm modules/mcp/spindle_mcp \
 	conformance/spindle_conformance scripts tests $(wildcard benchmarks)
@@ -120,9 +120,21 @@ proto-check: $(STAMP) ## the committed .proto files are those of the types, and 
 	@$(BIN)/python -W error -m grpc_tools.protoc -I spi/proto --descriptor_set_out=/dev/null \
 		$$(find spi/proto -name '*.proto')
 
+.PHONY: prices
+prices: $(STAMP) ## write the table of public prices from the library that keeps them
+	@$(BIN)/python scripts/prices.py
+
+.PHONY: prices-check
+prices-check: $(STAMP) ## the committed table of prices is that of the library
+	@$(BIN)/python scripts/prices.py --check
+
 .PHONY: bench
 bench: $(STAMP) ## measure against nginx and a bare relay (needs nginx and wrk); PEERS=1: against LiteLLM and Portkey, too
 	@$(BIN)/python -m benchmarks $(if $(PEERS),--peers --uv "$(UV)") $(ARGS)
+
+.PHONY: parity
+parity: $(STAMP) ## a stream is its answer: every dialect behind every surface, as a table
+	@$(BIN)/python scripts/parity.py $(ARGS)
 
 .PHONY: soak
 soak: $(STAMP) ## 50,000 requests, some clients leave: nothing stays behind (SHORT=1: 10,000)

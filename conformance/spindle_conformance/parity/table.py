@@ -12,11 +12,11 @@ def table_of(proven: Mapping[tuple[str, str], tuple[int, int]]) -> str:
     """Return a table of dialects × surfaces: distinct scripts, and streams read at their cuts."""
     dialects = list(dict.fromkeys(dialect for dialect, _ in proven))
     surfaces = list(dict.fromkeys(surface for _, surface in proven))
-    lines = [f"{'dialect':<20}" + "".join(f"{surface:>22}" for surface in surfaces)]
+    lines = [f"{'dialect':<20}" + "".join(f"{surface:>28}" for surface in surfaces)]
 
     for dialect in dialects:
         cells = [proven.get((dialect, surface)) for surface in surfaces]
         shown = ["–" if cell is None else f"{cell[0]} scripts, {cell[1]} cuts" for cell in cells]
-        lines.append(f"{dialect:<20}" + "".join(f"{cell:>22}" for cell in shown))
+        lines.append(f"{dialect:<20}" + "".join(f"{cell:>28}" for cell in shown))
 
     return "\n".join(lines)

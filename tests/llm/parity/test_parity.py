@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from spindle_conformance.parity import Cell
 
-SCRIPTS = int(os.environ.get("SPINDLE_PARITY_SCRIPTS", "80"))
+SCRIPTS = int(os.environ.get("SPINDLE_PARITY_SCRIPTS", "30"))
 """Distinct scripts for each cell; `make parity` proves 2,000 and prints the table."""
-OVER_SOCKETS = int(os.environ.get("SPINDLE_PARITY_SOCKETS", "12"))
+OVER_SOCKETS = int(os.environ.get("SPINDLE_PARITY_SOCKETS", "8"))
 """The same over sockets; 50 by `make parity`."""
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.requirement("000-module-owns-streaming")]
