@@ -65,6 +65,8 @@ class OpenPermit:
     receipts: set[HookPhase] = field(default_factory=set[HookPhase])
     taken: Held | None = None
     """What it takes of limits and budgets; None when it takes nothing."""
+    estimate: Estimate | None = None
+    """What its surface said before it began."""
 
 
 _NOBODY: frozenset[str] = frozenset()
@@ -263,6 +265,7 @@ class Admission:
             holder,
             plugins,
             taken=taken,
+            estimate=estimate,
         )
 
         if self.admitted is not None:

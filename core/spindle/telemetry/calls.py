@@ -1,125 +1,209 @@
-"""What the core tells of every settled call: measures by the conventions, and spans if sampled."""
+"""What the core tells of every settled call: measures by the conventions, log lines, and spans.
+
+Models are measured twice: as a client measures, for each question to an upstream, and as a server
+does, for the call as whoever made it saw it.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
 from spindle.telemetry import semconv
-from spindle.telemetry.spans import Span, child_of
-from spindle_spi.admission import Status
-from spindle_spi.records import GatewaySpec, Kind, ProviderSpec
+from spindle.telemetry.attempts import OK, asked_by, attempts_of, operation_of, provider_name
+from spindle.telemetry.call_logs import CallLog
+from spindle.telemetry.call_spans import METHODS, SettledCall, error_of, spans_of
+from spindle_spi.records import Kind
 
 if TYPE_CHECKING:
     from spindle.admission import OpenPermit
     from spindle.telemetry.metrics import Counter, Metrics, Values
-    from spindle.telemetry.spans import Attribute, Tracing
-    from spindle_spi.admission import Attempt, Outcome, TokenUsage
-    from spindle_spi.records import CatalogRecord
+    from spindle.telemetry.spans import Tracing
+    from spindle_spi.admission import Attempt, Outcome, Permit, Status, TokenUsage
 
 _Place: TypeAlias = "tuple[Kind, str, str | None, str | None, Status, str | None, bool, bool]"
 """What tells the measures of two calls apart."""
+_AttemptPlace: TypeAlias = "tuple[str, str, str]"
+"""What tells the measures of two attempts apart."""
 
 CALLS = "spindle_calls_total"
 CALL_INPUT = "spindle_input_tokens_total"
 CALL_OUTPUT = "spindle_output_tokens_total"
 
-_OTHER = "_OTHER"
-_METHODS = {
-    Kind.TOOL: "tools/call",
-    Kind.RESOURCE: "resources/read",
-    Kind.RESOURCE_TEMPLATE: "resources/read",
-    Kind.PROMPT: "prompts/get",
-}
 _MAX_KNOWN = 2000
 
 
 class _Measures:
     """The counters and histograms of calls that differ in nothing that is a label."""
 
-    __slots__ = ("calls", "first_chunk", "input", "output", "seconds", "tokens_in", "tokens_out")
+    __slots__ = ("calls", "first_token", "input", "output", "output_token", "seconds")
 
-    def __init__(self, metrics: Metrics, record: CatalogRecord, status: str) -> None:
-        kind = {"kind": record.kind.value}
-        self.calls = metrics.counter(CALLS, kind | {"status": status})
+    def __init__(self, calls: Counter) -> None:
+        self.calls = calls
         self.input: Counter | None = None
         self.output: Counter | None = None
         self.seconds: Values | None = None
+        self.first_token: Values | None = None
+        self.output_token: Values | None = None
+
+
+class _AttemptMeasures:
+    """The histograms of attempts that differ in nothing that is a label."""
+
+    __slots__ = ("_labels", "_metrics", "first_chunk", "seconds", "tokens_in", "tokens_out")
+
+    def __init__(self, metrics: Metrics, permit: Permit, attempt: Attempt) -> None:
+        asked = asked_by(permit, attempt)
+        self._metrics = metrics
+        self._labels = {
+            "operation": asked.operation,
+            "provider": asked.provider,
+            "model": asked.model,
+        }
+        error = {} if attempt.outcome == OK else {"error": attempt.outcome}
+        self.seconds = metrics.histogram(semconv.OPERATION_SECONDS, self._labels | error)
         self.first_chunk: Values | None = None
         self.tokens_in: Values | None = None
         self.tokens_out: Values | None = None
+
+    def add_tokens(self, usage: TokenUsage) -> None:
+        if self.tokens_in is None or self.tokens_out is None:
+            name, labels = semconv.TOKEN_USAGE, self._labels
+            self.tokens_in = self._metrics.histogram(name, labels | {"type": "input"})
+            self.tokens_out = self._metrics.histogram(name, labels | {"type": "output"})
+
+        self.tokens_in.add(usage.input_tokens)
+        self.tokens_out.add(usage.output_tokens)
+
+    def add_first_chunk(self, seconds: float) -> None:
+        if self.first_chunk is None:
+            self.first_chunk = self._metrics.histogram(semconv.FIRST_CHUNK_SECONDS, self._labels)
+
+        self.first_chunk.add(seconds)
 
 
 class CallObserver:
     """Measures and traces calls as they are settled; `tracing` is None when nothing is traced."""
 
-    def __init__(self, metrics: Metrics, tracing: Tracing | None = None) -> None:
+    def __init__(
+        self, metrics: Metrics, tracing: Tracing | None = None, log: CallLog | None = None
+    ) -> None:
         self.tracing = tracing
         self._metrics = metrics
+        self._log = CallLog() if log is None else log
         self._known: dict[_Place, _Measures] = {}
+        self._known_attempts: dict[_AttemptPlace, _AttemptMeasures] = {}
 
     def observe(
         self, held: OpenPermit, outcome: Outcome, usage: TokenUsage | None, cost: float | None
     ) -> None:
         """Take note of a call that ends now."""
         permit = held.permit
-        backend = permit.backend
-        is_timed = outcome.stream and outcome.first_byte_ms is not None
+        record, backend = permit.record, permit.backend
+        first = outcome.first_byte_ms if outcome.stream else None
         place = (
-            permit.record.kind,
-            permit.record.name,
+            record.kind,
+            record.name,
             outcome.served_by,
             None if backend is None else backend.name,
             outcome.status,
             outcome.error_code,
             usage is not None,
-            is_timed,
+            first is not None,
         )
-        measures = self._known.get(place) or self._measures(place, permit.record, backend, outcome)
+        measures = self._known.get(place) or self._measures(place, permit, outcome)
         measures.calls.value += 1
 
         if measures.seconds is not None:
             measures.seconds.add(outcome.total_ms / 1000)
 
-        if usage is not None:
-            _add_tokens(measures, usage)
+        if usage is not None and measures.input is not None and measures.output is not None:
+            measures.input.value += usage.input_tokens
+            measures.output.value += usage.output_tokens
 
-        if measures.first_chunk is not None and outcome.first_byte_ms is not None:
-            measures.first_chunk.add(outcome.first_byte_ms / 1000)
-
-        if self.tracing is not None and held.context.trace.traceparent is not None:
-            self._trace(self.tracing, held, outcome, usage, cost)
-
-    def _measures(
-        self,
-        place: _Place,
-        record: CatalogRecord,
-        backend: CatalogRecord | None,
-        outcome: Outcome,
-    ) -> _Measures:
-        *_, has_usage, is_timed = place
-        metrics = self._metrics
-        measures = _Measures(metrics, record, outcome.status.value)
-        error = _error_of(outcome)
-
-        if has_usage:
-            labels = {"kind": record.kind.value}
-            measures.input = metrics.counter(CALL_INPUT, labels)
-            measures.output = metrics.counter(CALL_OUTPUT, labels)
+        if first is not None:
+            _add_stream(measures, outcome.total_ms, first, usage)
 
         if record.kind is Kind.MODEL:
-            labels = _model_labels(record, outcome.served_by or record.name, backend, error)
-            measures.seconds = metrics.histogram(semconv.OPERATION_SECONDS, labels)
+            self._add_attempts(held, outcome, usage, first)
+
+        log = self._log
+
+        if log.is_heard():
+            log.write(held, outcome)
+
+        if self.tracing is not None and held.context.trace.traceparent is not None:
+            call = SettledCall(held, outcome, usage, cost)
+
+            for span in spans_of(call):
+                self.tracing.end(span)
+
+    def _add_attempts(
+        self, held: OpenPermit, outcome: Outcome, usage: TokenUsage | None, first: float | None
+    ) -> None:
+        permit = held.permit
+        attempts = outcome.attempts or attempts_of(permit, outcome)
+        known, failing, before = self._known_attempts, self._log.failing, 0.0
+
+        for attempt in attempts:
+            place = (attempt.backend, attempt.target, attempt.outcome)
+            measures = known.get(place) or self._attempt_measures(place, permit, attempt)
+            seconds = attempt.milliseconds / 1000
+            before += attempt.waited_ms / 1000
+
+            if attempt is attempts[-1]:
+                # Its own time ends where its stream begins.
+                if first is not None:
+                    seconds = max(seconds, outcome.total_ms / 1000 - before)
+                    measures.add_first_chunk(max(0.0, first / 1000 - before))
+
+                if usage is not None:
+                    measures.add_tokens(usage)
+
+            measures.seconds.add(seconds)
+            before += seconds
+
+            # The usual case costs one look-up: it goes well, and nobody ever said otherwise.
+            if attempt.outcome != OK or attempt.backend in failing:
+                self._log.note(held.context.trace.request_id, attempt)
+
+    def _attempt_measures(
+        self, place: _AttemptPlace, permit: Permit, attempt: Attempt
+    ) -> _AttemptMeasures:
+        # Outcomes come from a module: what is kept of them is bounded.
+        if len(self._known_attempts) >= _MAX_KNOWN:
+            self._known_attempts.clear()
+
+        measures = _AttemptMeasures(self._metrics, permit, attempt)
+        self._known_attempts[place] = measures
+        return measures
+
+    def _measures(self, place: _Place, permit: Permit, outcome: Outcome) -> _Measures:
+        *_, has_usage, is_timed = place
+        metrics, record = self._metrics, permit.record
+        kind = {"kind": record.kind.value}
+        measures = _Measures(metrics.counter(CALLS, kind | {"status": outcome.status.value}))
+        error = error_of(outcome)
+        failed = {"error": error} if error else {}
+
+        if has_usage:
+            measures.input = metrics.counter(CALL_INPUT, kind)
+            measures.output = metrics.counter(CALL_OUTPUT, kind)
+
+        if record.kind is Kind.MODEL:
+            labels = {
+                "operation": operation_of(record),
+                "provider": provider_name(permit.backend),
+                "model": record.name,
+                "served_by": _known_name(permit, outcome.served_by),
+            }
+            labels |= failed
+            measures.seconds = metrics.histogram(semconv.REQUEST_SECONDS, labels)
 
             if is_timed:
-                measures.first_chunk = metrics.histogram(semconv.FIRST_CHUNK_SECONDS, labels)
-
-            if has_usage:
-                tokens = semconv.TOKEN_USAGE
-                measures.tokens_in = metrics.histogram(tokens, labels | {"type": "input"})
-                measures.tokens_out = metrics.histogram(tokens, labels | {"type": "output"})
-        elif record.kind in _METHODS:
-            labels = {"method": _METHODS[record.kind]}
-            labels |= {"error": error} if error else {}
+                measures.first_token = metrics.histogram(semconv.FIRST_TOKEN_SECONDS, labels)
+                measures.output_token = metrics.histogram(semconv.OUTPUT_TOKEN_SECONDS, labels)
+        elif record.kind in METHODS:
+            labels = {"method": METHODS[record.kind]} | failed
             measures.seconds = metrics.histogram(semconv.MCP_SECONDS, labels)
 
         # Error codes may come from a module: what is kept of them is bounded.
@@ -129,181 +213,24 @@ class CallObserver:
         self._known[place] = measures
         return measures
 
-    def _trace(
-        self,
-        tracing: Tracing,
-        held: OpenPermit,
-        outcome: Outcome,
-        usage: TokenUsage | None,
-        cost: float | None,
-    ) -> None:
-        trace = held.context.trace
-        start = int(held.at * 1e9)
-        last = len(outcome.attempts) - 1
-        spans = outcome.attempts or (None,)
 
-        for number, attempt in enumerate(spans):
-            ids = child_of(trace)
+def _add_stream(
+    measures: _Measures, total_ms: float, first_ms: float, usage: TokenUsage | None
+) -> None:
+    if measures.first_token is None or measures.output_token is None:
+        return
 
-            if ids is None:
-                return
+    measures.first_token.add(first_ms / 1000)
 
-            is_last = number >= last
-            milliseconds = outcome.total_ms if attempt is None else attempt.milliseconds
-            end = start + int(milliseconds * 1e6)
-            attributes = _attributes(held, outcome, attempt, number)
-
-            if is_last:
-                attributes |= _usage_attributes(usage, cost, outcome)
-
-            tracing.end(
-                Span(
-                    trace_id=ids[0],
-                    span_id=ids[2],
-                    parent_id=ids[1],
-                    name=_name_of(held, attempt),
-                    kind="client",
-                    start=start,
-                    end=end,
-                    attributes=attributes,
-                    error=_error_of_try(outcome, attempt, is_last=is_last) or None,
-                )
-            )
-            start = end
+    if usage is not None and usage.output_tokens > 1:
+        tokens = usage.output_tokens - 1
+        measures.output_token.add(max(0.0, total_ms - first_ms) / 1000 / tokens)
 
 
-def _add_tokens(measures: _Measures, usage: TokenUsage) -> None:
-    given, got = usage.input_tokens, usage.output_tokens
+def _known_name(permit: Permit, served_by: str | None) -> str:
+    """Return who answered, if the permit knows it: a label is never a free text."""
+    if served_by is None or served_by == permit.record.name:
+        return permit.record.name
 
-    if measures.input is not None and measures.output is not None:
-        measures.input.value += given
-        measures.output.value += got
-
-    if measures.tokens_in is not None and measures.tokens_out is not None:
-        measures.tokens_in.add(given)
-        measures.tokens_out.add(got)
-
-
-def _model_labels(
-    record: CatalogRecord, served_by: str, backend: CatalogRecord | None, error: str
-) -> dict[str, str]:
-    labels = {
-        "operation": _operation(record),
-        "provider": provider_name(backend),
-        "model": record.name,
-        "served_by": served_by,
-    }
-
-    if error:
-        labels["error"] = error
-
-    return labels
-
-
-def provider_name(backend: CatalogRecord | None) -> str:
-    """Return what the conventions call a backend: its adapter's name."""
-    spec = None if backend is None else backend.spec
-    return spec.provider_type if isinstance(spec, ProviderSpec) else _OTHER
-
-
-def _operation(record: CatalogRecord) -> str:
-    return "embeddings" if getattr(record.spec, "model_type", "") == "embeddings" else "chat"
-
-
-def _error_of(outcome: Outcome) -> str:
-    if outcome.status is Status.OK:
-        return ""
-
-    return outcome.error_code or outcome.status.value
-
-
-def _error_of_try(outcome: Outcome, attempt: Attempt | None, *, is_last: bool) -> str:
-    if is_last:
-        return _error_of(outcome)
-
-    return "" if attempt is None or attempt.outcome == "ok" else attempt.outcome
-
-
-def _name_of(held: OpenPermit, attempt: Attempt | None) -> str:
-    record = held.permit.record
-    method = _METHODS.get(record.kind)
-
-    if method is not None:
-        return f"{method} {record.name}"
-
-    target = record.name if attempt is None else attempt.target
-    return f"{_operation(record)} {target}"
-
-
-def _attributes(
-    held: OpenPermit, outcome: Outcome, attempt: Attempt | None, number: int
-) -> dict[str, Attribute]:
-    record, backend = held.permit.record, held.permit.backend
-    found: dict[str, Attribute] = {
-        semconv.GATEWAY_REQUEST: held.context.trace.request_id,
-        semconv.GATEWAY_STATUS: outcome.status.value,
-    }
-
-    if record.module:
-        found[semconv.GATEWAY_MODULE] = record.module
-
-    if attempt is not None:
-        found[semconv.GATEWAY_ATTEMPT] = number + 1
-
-        if attempt.target != record.name:
-            found[semconv.GATEWAY_FALLBACK] = record.name
-
-    method = _METHODS.get(record.kind)
-
-    if method is None:
-        found |= {
-            semconv.OPERATION_NAME: _operation(record),
-            semconv.PROVIDER_NAME: provider_name(backend),
-            semconv.REQUEST_MODEL: record.name,
-            semconv.REQUEST_STREAM: outcome.stream,
-        }
-        return found
-
-    found[semconv.MCP_METHOD] = method
-
-    if record.kind is Kind.TOOL:
-        found |= {semconv.OPERATION_NAME: "execute_tool", semconv.TOOL_NAME: record.name}
-    elif record.kind is Kind.PROMPT:
-        found[semconv.PROMPT_NAME] = record.name
-    else:
-        found[semconv.MCP_RESOURCE] = record.name
-
-    if backend is not None and isinstance(backend.spec, GatewaySpec):
-        found["network.transport"] = "pipe" if backend.spec.transport == "stdio" else "tcp"
-
-    return found
-
-
-def _usage_attributes(
-    usage: TokenUsage | None, cost: float | None, outcome: Outcome
-) -> dict[str, Attribute]:
-    found: dict[str, Attribute] = {}
-
-    if usage is not None:
-        found[semconv.INPUT_TOKENS] = usage.input_tokens
-        found[semconv.OUTPUT_TOKENS] = usage.output_tokens
-        optional = {
-            semconv.CACHE_READ: usage.cache_read_tokens,
-            semconv.CACHE_WRITE: usage.cache_write_tokens,
-            semconv.REASONING: usage.reasoning_tokens,
-        }
-        found |= {name: tokens for name, tokens in optional.items() if tokens}
-
-    if cost is not None:
-        found[semconv.GATEWAY_COST] = cost
-
-    if outcome.stream and outcome.first_byte_ms is not None:
-        found[semconv.FIRST_CHUNK] = outcome.first_byte_ms / 1000
-
-    if outcome.served_by is not None:
-        found[semconv.RESPONSE_MODEL] = outcome.served_by
-
-    if outcome.finish_reasons:
-        found["gen_ai.response.finish_reasons"] = list(outcome.finish_reasons)
-
-    return found
+    names = {alternative.name for alternative in permit.alternatives}
+    return served_by if served_by in names else semconv.OTHER

@@ -28,12 +28,18 @@ from opentelemetry.sdk.metrics.export import (
     Sum,
 )
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
 
-from spindle.telemetry.semconv import CONVENTIONS, SCOPE
+from spindle.telemetry.semconv import (
+    CONVENTIONS,
+    ERROR_TYPE,
+    EXCEPTION,
+    EXCEPTION_TYPE,
+    SCOPE,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -97,8 +103,14 @@ class Collector:
         status = Status(StatusCode.UNSET if span.error is None else StatusCode.ERROR)
         attributes = dict(span.attributes)
 
+        events: list[Event] = []
+
         if span.error is not None:
-            attributes["error.type"] = span.error
+            attributes[ERROR_TYPE] = span.error
+
+        if span.error is not None and span.kind != "server":
+            # Its code alone: what an upstream says of a failure is nobody's here.
+            events.append(Event(EXCEPTION, {EXCEPTION_TYPE: span.error}, span.end))
 
         self._processor.on_end(
             ReadableSpan(
@@ -109,6 +121,7 @@ class Collector:
                 parent=parent,
                 resource=self._resource,
                 attributes=attributes,
+                events=events,
                 kind=_KINDS[span.kind],
                 status=status,
                 start_time=span.start,
