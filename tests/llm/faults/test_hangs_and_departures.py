@@ -198,7 +198,7 @@ async def test_streams_that_are_dropped_leave_nothing_behind(case: Case) -> None
         assert there.up.host.open_permits == ()
         there.up.host.journal.settled.clear()
         # Route records are kept on purpose; they hold no call.
-        assert _alive() == before_objects
+        assert _alive() <= before_objects
 
 
 @EACH
