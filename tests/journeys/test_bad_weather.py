@@ -266,7 +266,7 @@ async def test_a_token_revoked_in_the_middle_cuts_the_stream(rig: Rig, name: str
     if name == "modern":
         body = json.loads(rig.good("modern").body)
         body["params"]["name"] = "demo__slow"
-        body["params"]["arguments"] = {"steps": 200, "delay": 0.05}
+        body["params"]["arguments"] = {"steps": 200, "delay": 0.25}
         body["params"]["_meta"]["progressToken"] = 1
         headers = {**request.headers, "mcp-name": "demo__slow"}
         request = replace(request, headers=headers, body=json.dumps(body).encode())
