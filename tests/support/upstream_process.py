@@ -54,10 +54,10 @@ class Upstream:
 
 @asynccontextmanager
 async def running_upstream(
-    *, chunk: int = 0, module: str = "spindle_conformance.upstreams.openai"
+    *arguments: str, chunk: int = 0, module: str = "spindle_conformance.upstreams.openai"
 ) -> AsyncGenerator[Upstream]:
     """Run the upstream of a module; `chunk` bytes for each write, 0 for whole bodies."""
-    command = (sys.executable, "-m", module, "--port", "0", "--chunk", str(chunk))
+    command = (sys.executable, "-m", module, *arguments, "--port", "0", "--chunk", str(chunk))
 
     async with await anyio.open_process(command, stderr=subprocess.STDOUT) as process:
         try:

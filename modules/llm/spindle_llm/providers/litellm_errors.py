@@ -90,8 +90,8 @@ def event_of(exc: Exception) -> bytes:
 
 
 def _told(exc: Exception) -> JsonObject:
-    found = getattr(exc, "body", None)
-    error: JsonObject = dict(found) if isinstance(found, dict) else _read(exc)
+    found: Json = getattr(exc, "body", None)
+    error = found if isinstance(found, dict) else _read(exc)
     code = _CODES.get(type(exc).__name__)
     return error if code is None else {**error, "code": code}
 

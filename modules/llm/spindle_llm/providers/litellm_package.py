@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from typing import Any, Final
@@ -36,6 +36,7 @@ class Package:
     provider_of: Callable[..., object]
     """Tells what a model's name means to it."""
     close_clients: Callable[[], Awaitable[None]]
+    """Closes its connections, which belong to no call and no provider."""
     errors: tuple[type[Exception], ...]
     """All that it raises by design."""
     unsupported: type[Exception]
@@ -43,6 +44,8 @@ class Package:
     """Causes that mean that there is no connection."""
     broken: tuple[type[Exception], ...]
     """Causes that mean that a connection broke."""
+    users: set[object] = field(default_factory=set[object])
+    """Who has to be done before connections are closed."""
 
 
 async def package() -> Package:
@@ -75,11 +78,17 @@ def _imported() -> Package:
     openai: Any = import_module("openai")
     httpx: Any = import_module("httpx")
     cleanup: Any = import_module("litellm.llms.custom_httpx.async_client_cleanup")
+
+    async def close_clients() -> None:
+        await cleanup.close_litellm_async_clients()
+        # It would go on with the closed ones.
+        litellm.in_memory_llm_clients_cache.flush_cache()
+
     return Package(
         acompletion=litellm.acompletion,
         aembedding=litellm.aembedding,
         provider_of=litellm.get_llm_provider,
-        close_clients=cleanup.close_litellm_async_clients,
+        close_clients=close_clients,
         errors=(openai.OpenAIError, litellm.BudgetExceededError, httpx.HTTPError),
         unsupported=litellm.UnsupportedParamsError,
         unreached=(httpx.ConnectError, httpx.ConnectTimeout),

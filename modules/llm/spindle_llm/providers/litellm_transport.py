@@ -16,6 +16,8 @@ from spindle_llm.relay.wire_json import encode, read_object
 from spindle_spi.errors import UpstreamTimeout
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from spindle_spi.records import ProviderSpec
     from spindle_spi.types import Json, JsonObject
 
@@ -28,8 +30,9 @@ SETTINGS: Final = "x-litellm-settings"
 """The header in which an adapter tells what LiteLLM is told beside the request; it is not sent."""
 _NO_KEY: Final = "none"
 """Given in place of a key, so that none is taken from the environment unasked."""
-_CHATS: Final = "/chat/completions"
-_EMBEDDINGS: Final = "/embeddings"
+CHATS: Final = "/chat/completions"
+EMBEDDINGS: Final = "/embeddings"
+"""What follows a base in the URL of an operation; LiteLLM puts a vendor's own path there."""
 _LOCAL: Final = ("provider_specific_fields", "thinking_blocks", "citations")
 """Members of answers that are LiteLLM's own."""
 
@@ -37,11 +40,15 @@ _LOCAL: Final = ("provider_specific_fields", "thinking_blocks", "citations")
 class LitellmTransport(Transport):
     """Calls the package for one provider."""
 
-    _open: int = 0
-    """Transports of this process; the package's connections belong to them all."""
-
-    def __init__(self, spec: ProviderSpec, *, nowhere: str) -> None:
+    def __init__(
+        self,
+        spec: ProviderSpec,
+        *,
+        nowhere: str,
+        load: Callable[[], Awaitable[Package]] = package,
+    ) -> None:
         """Take a provider; `nowhere` is the address that stands for the vendor's own."""
+        self._load = load
         self._nowhere = nowhere
         self._silence = spec.long_timeout
         self._is_verified = spec.verify_cert
@@ -53,12 +60,12 @@ class LitellmTransport(Transport):
         bounds = Bounds(silence, request.deadline)
 
         if self._package is None:
-            self._package = await package()
-            LitellmTransport._open += 1
+            self._package = await self._load()
+            self._package.users.add(self)
 
         used = self._package
         body, _ = read_object(request.body)
-        is_embedding = request.url.endswith(_EMBEDDINGS)
+        is_embedding = request.url.endswith(EMBEDDINGS)
 
         # The ledger has chosen already; what would be an order to LiteLLM must not depend on it.
         passed = EMBEDDINGS_PASSED if is_embedding else CHAT_PASSED
@@ -98,9 +105,9 @@ class LitellmTransport(Transport):
         used, self._package = self._package, None
 
         if used is not None:
-            LitellmTransport._open -= 1
+            used.users.discard(self)
 
-            if LitellmTransport._open == 0:
+            if not used.users:
                 await used.close_clients()
 
     def _access(self, request: UpstreamRequest) -> dict[str, Any]:
@@ -108,7 +115,7 @@ class LitellmTransport(Transport):
         settings, _ = read_object(request.headers.get(SETTINGS, "{}").encode())
         access: dict[str, Any] = {**settings}
         takes_environment = access.pop("credentials", None) == "environment"
-        base = request.url.removesuffix(_CHATS).removesuffix(_EMBEDDINGS)
+        base = request.url.removesuffix(CHATS).removesuffix(EMBEDDINGS)
 
         if base != self._nowhere:
             access["api_base"] = base
