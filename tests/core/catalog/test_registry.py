@@ -102,7 +102,7 @@ async def test_a_provider_without_a_name_or_with_a_bad_number_is_refused(
         assert (told.status, said in told.message) == (400, True), told.raw
 
 
-@pytest.mark.requirement("000-core-registry")
+@pytest.mark.requirement("000-core-registry", "001-api-models")
 async def test_a_model_is_registered_under_a_provider(tmp_path: Path) -> None:
     """By the provider's id or name; found by id, qualified name and alias."""
     body: JsonObject = {
@@ -176,6 +176,7 @@ async def test_a_model_is_registered_under_a_provider(tmp_path: Path) -> None:
             assert (told.status, told.code) == (404, "core.provider.not_found")
 
 
+@pytest.mark.requirement("001-api-models")
 async def test_a_discovered_model_shows_its_state_and_not_its_hidden_provider(
     tmp_path: Path,
 ) -> None:
