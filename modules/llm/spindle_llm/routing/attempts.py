@@ -43,9 +43,12 @@ _BYTES_PER_TOKEN = 4
 D = TypeVar("D", bound=Dialect)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Ask(Generic[D]):
-    """What is asked, whoever answers."""
+    """What is asked, whoever answers.
+
+    One is made for every call: not frozen, which costs three times as much. Nobody changes it.
+    """
 
     choose: Callable[[ModelSpec, Upstream], D]
     """Returns the dialect in which one candidate is asked."""

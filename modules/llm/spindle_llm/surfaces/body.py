@@ -39,9 +39,12 @@ _IMAGE = b'"image_url"'
 """An image part says it twice: as its type and as a key."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ChatRequest:
-    """A chat request whose top level holds to the rules; everything else is as it came."""
+    """A chat request whose top level holds to the rules; everything else is as it came.
+
+    One is made for every call: not frozen, which costs three times as much. Nobody changes it.
+    """
 
     body: bytes
     members: Members
