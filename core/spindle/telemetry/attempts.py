@@ -73,8 +73,12 @@ def provider_name(backend: CatalogRecord | None) -> str:
 def operation_of(record: CatalogRecord) -> str:
     """Return what is done with a model."""
     spec = record.spec
-    is_embedding = isinstance(spec, ModelSpec) and spec.model_type == "embeddings"
-    return "embeddings" if is_embedding else "chat"
+
+    if not isinstance(spec, ModelSpec):
+        return "chat"
+
+    is_silent = "embedding" in spec.supports and "chat" not in spec.supports
+    return "embeddings" if is_silent or spec.model_type == "embeddings" else "chat"
 
 
 def _named(name: str, *records: CatalogRecord | None) -> CatalogRecord | None:

@@ -52,7 +52,9 @@ def test_an_address_is_a_host_and_a_port(
 
 
 def test_a_model_of_vectors_makes_embeddings() -> None:
-    """The operation follows the model's type."""
+    """The operation follows the model's type, or what it supports."""
     spec = ModelSpec(provider="up", upstream_name="m", model_type="embeddings")
+    assert operation_of(replace(model("m"), spec=spec)) == "embeddings"
+    spec = ModelSpec(provider="up", upstream_name="m", supports=("embedding",))
     assert operation_of(replace(model("m"), spec=spec)) == "embeddings"
     assert operation_of(model("m")) == "chat"
