@@ -212,7 +212,11 @@ async def test_a_call_carries_key_and_settings_and_nothing_of_its_own_accord() -
     )
     scripted = Scripted(Answer(ANSWER))
     response = await scripted.transport(spec).open(
-        request({"temperature": 1, "api_base": "http://evil"}, spec=spec, key="k")
+        request(
+            {"temperature": 1, "api_base": "http://evil", "mock_response": "made up"},
+            spec=spec,
+            key="k",
+        )
     )
     (asked,) = scripted.asked
     assert response.status == 200
@@ -234,9 +238,7 @@ async def test_a_call_carries_key_and_settings_and_nothing_of_its_own_accord() -
     }
 
 
-@pytest.mark.parametrize(
-    ("options", "shown"), [({}, True), ({"credentials": "environment"}, False)]
-)
+@pytest.mark.parametrize(("options", "shown"), [({}, True), ({"use_environment": True}, False)])
 async def test_credentials_of_the_environment_are_used_when_the_operator_says_so(
     options: dict[str, Json], shown: bool
 ) -> None:
@@ -246,7 +248,7 @@ async def test_credentials_of_the_environment_are_used_when_the_operator_says_so
     await scripted.transport(spec).open(request(spec=spec))
     (asked,) = scripted.asked
     assert ("api_key" in asked) is shown
-    assert "credentials" not in asked
+    assert "use_environment" not in asked
     assert "api_base" not in asked
 
 

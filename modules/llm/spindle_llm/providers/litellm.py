@@ -46,12 +46,12 @@ OPTIONS: Final = frozenset(
         *("allowed_openai_params", "organization", "base_model", "region_name"),
         *("aws_region_name", "aws_profile_name", "aws_role_name", "aws_session_name"),
         *("vertex_project", "vertex_location", "watsonx_region_name", "project_id", "space_id"),
-        "credentials",
+        "use_environment",
     }
 )
 """Options of a provider that are heeded: where and for whom, never a secret.
 
-`credentials: environment` lets LiteLLM look for credentials where no key is configured."""
+`use_environment: true` lets LiteLLM look for credentials where no key is configured."""
 
 
 class LitellmChat(OpenAiChat):

@@ -92,7 +92,7 @@ def _imported() -> Package:
         errors=(openai.OpenAIError, litellm.BudgetExceededError, httpx.HTTPError),
         unsupported=litellm.UnsupportedParamsError,
         unreached=(httpx.ConnectError, httpx.ConnectTimeout),
-        broken=(httpx.TransportError, openai.APIConnectionError),
+        broken=(httpx.TransportError,),
     )
 
 

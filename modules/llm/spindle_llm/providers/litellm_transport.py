@@ -114,7 +114,7 @@ class LitellmTransport(Transport):
         """Return address, key, and whatever else the operator has set for a call."""
         settings, _ = read_object(request.headers.get(SETTINGS, "{}").encode())
         access: dict[str, Any] = {**settings}
-        takes_environment = access.pop("credentials", None) == "environment"
+        takes_environment = access.pop("use_environment", None) is True
         base = request.url.removesuffix(CHATS).removesuffix(EMBEDDINGS)
 
         if base != self._nowhere:
