@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Final
 from spindle.catalog_kinds import KINDS
 from spindle_spi.errors import PermissionDenied
 from spindle_spi.policy import Action, allow, granted, holds_in, visible
-from spindle_spi.records import CatalogRecord, ServerSpec, Visibility
+from spindle_spi.records import CatalogRecord, ModelSpec, ProviderSpec, ServerSpec, Visibility
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from spindle_spi.context import AuthenticatedContext
+    from spindle_spi.records import Kind
 
 PLATFORM: Final = "admin.catalog"
 """Permission for what concerns everybody: public records, those of no team, anonymous servers."""
@@ -38,6 +41,30 @@ def readable(context: AuthenticatedContext, record: CatalogRecord, permission: s
     """Tell whether a record stands in a caller's list."""
     return manageable(context, record) and holds_in(
         context.visibility_scope, permission, record.team
+    )
+
+
+def without_unknown(
+    context: AuthenticatedContext,
+    record: CatalogRecord,
+    by_name: Mapping[tuple[Kind, str], CatalogRecord],
+) -> CatalogRecord:
+    """Return a record as a caller may read it: its chain names nothing that is hidden, or gone.
+
+    Who governs the platform reads it as it is.
+    """
+    spec = record.spec
+
+    if not isinstance(spec, ModelSpec | ProviderSpec) or not spec.fallbacks or is_platform(context):
+        return record
+
+    known = tuple(
+        name
+        for name in spec.fallbacks
+        if (other := by_name.get((record.kind, name))) is not None and manageable(context, other)
+    )
+    return (
+        record if known == spec.fallbacks else replace(record, spec=replace(spec, fallbacks=known))
     )
 
 

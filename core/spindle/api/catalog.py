@@ -13,7 +13,7 @@ from spindle.api.request import Body, etag_of
 from spindle.api.response import created, no_content, ok
 from spindle.api.routing import ApiRoute
 from spindle.api.texts import check_value
-from spindle.catalog_access import may_change
+from spindle.catalog_access import may_change, without_unknown
 from spindle.catalog_kinds import KINDS, KindRules
 from spindle.catalog_shown import FILTERS, RecordFilter, shown
 from spindle_spi.errors import InvalidArgument
@@ -100,7 +100,8 @@ def _answer(core: Core, request: Request, record: CatalogRecord) -> tuple[JsonOb
     epoch = core.catalog.epoch(record)
     whole = may_change(request.context, record, Action.UPDATE)
     author = core.catalog.authorship(record)
-    return shown(record, author, epoch=epoch, whole=whole), etag_of(epoch)
+    known = without_unknown(request.context, record, core.snapshots.current.by_name)
+    return shown(known, author, epoch=epoch, whole=whole), etag_of(epoch)
 
 
 async def _list(rules: KindRules, core: Core, request: Request) -> Response:
@@ -109,9 +110,12 @@ async def _list(rules: KindRules, core: Core, request: Request) -> Response:
     wanted = RecordFilter.of(request.query)
     found = [r for r in core.catalog.records(request.context, rules.kind) if wanted.takes(r)]
 
+    by_name = core.snapshots.current.by_name
+
     def show(record: CatalogRecord) -> JsonObject:
         author = core.catalog.authorship(record)
-        return shown(record, author, epoch=core.catalog.epoch(record))
+        known = without_unknown(request.context, record, by_name)
+        return shown(known, author, epoch=core.catalog.epoch(record))
 
     return ok(paged(request, found, key=_name_of, show=show))
 

@@ -21,7 +21,7 @@ from spindle.api.registry_shapes import (
 from spindle.api.request import etag_of
 from spindle.api.response import created, no_content, ok
 from spindle.api.routing import ApiRoute
-from spindle.catalog_access import manageable, may_change
+from spindle.catalog_access import manageable, may_change, without_unknown
 from spindle.catalog_shown import FILTERS, RecordFilter
 from spindle_spi.policy import Action, holds
 from spindle_spi.records import CatalogRecord, Kind, ModelSpec
@@ -50,7 +50,9 @@ def _provider(core: Core, request: Request, record: CatalogRecord) -> JsonObject
     whole = may_change(request.context, record, Action.UPDATE)
     snapshot = core.snapshots.current
     models = [each for each in snapshot.by_kind[Kind.MODEL] if snapshot.backend_of(each) is record]
-    return provider_shown(record, _beside(core, request, record, models), whole=whole)
+    beside = _beside(core, request, record, models)
+    known = without_unknown(request.context, record, snapshot.by_name)
+    return provider_shown(known, beside, whole=whole)
 
 
 def _beside(
@@ -78,10 +80,11 @@ def _model(core: Core, request: Request, record: CatalogRecord) -> JsonObject:
     is_on = record.enabled and provider is not None and provider.enabled
     state = record.spec.state if isinstance(record.spec, ModelSpec) else ""
     is_known = provider is not None and manageable(request.context, provider)
+    known = without_unknown(request.context, record, core.snapshots.current.by_name)
     return model_shown(
-        record,
+        known,
         provider if is_known else None,
-        _beside(core, request, record, [record]),
+        _beside(core, request, record, [known]),
         is_available=is_on and state in _SERVING,
     )
 
