@@ -52,7 +52,7 @@ def answers(seen: Seen) -> Play:
         return Play(body=json.dumps(answer).encode())
 
     head["object"] = "chat.completion.chunk"
-    chunks = [
+    chunks: list[dict[str, object]] = [
         {**head, "choices": [{"index": 0, "delta": message, "finish_reason": None}]},
         {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
         {**head, "choices": [], "usage": usage},
