@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 
 SEED = 20_261_129
 """Two runs prove the same."""
+_UNCONCERNED = (
+    HealthCheck.too_slow,
+    HealthCheck.data_too_large,
+    HealthCheck.filter_too_much,
+    HealthCheck.large_base_example,
+)
+"""What a script costs to draw is nothing here."""
 VARIANTS = 8
 """Scripts that are made of one that Hypothesis draws."""
 
@@ -191,7 +198,7 @@ class Prover:
             deadline=None,
             database=None,
             phases=(Phase.generate, Phase.shrink),
-            suppress_health_check=[*HealthCheck],
+            suppress_health_check=_UNCONCERNED,
         )
         @given(answer=answers, framing=scripts.framings(), places=st.integers(0, 2**32))
         def each(answer: Answer, framing: Framing, places: int) -> None:

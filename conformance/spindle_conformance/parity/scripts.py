@@ -81,7 +81,11 @@ def faulty(cell: Cell) -> st.SearchStrategy[Answer]:
         how=st.sampled_from([How.ERROR, How.CUT, How.END]),
         after=st.integers(0, 8),
     )
-    return st.builds(lambda answer, fault: replace(answer, fault=fault), answers(cell), faults)
+    return st.builds(_with_fault, answers(cell), faults)
+
+
+def _with_fault(answer: Answer, fault: Fault) -> Answer:
+    return replace(answer, fault=fault)
 
 
 def framings() -> st.SearchStrategy[Framing]:

@@ -16,7 +16,10 @@ _LIKE_A_NUMBER: Final = re.compile(r"[-+.]?[0-9]")
 
 def to_yaml(bundle: JsonObject) -> bytes:
     """Return YAML in the order of the bundle, without anchors, in UTF-8."""
-    text: str = yaml.dump(bundle, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)
+    # The stubs leave the type of `width` out.
+    text: str = yaml.dump(  # pyright: ignore[reportUnknownMemberType]
+        bundle, Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100
+    )
     return text.encode()
 
 

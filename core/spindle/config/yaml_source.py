@@ -13,6 +13,7 @@ from pathlib import Path as FilePath
 from typing import TypeAlias
 
 import yaml
+from yaml.scanner import ScannerError
 
 from spindle.config.faults import Fault, Path
 from spindle_spi.types import Json, JsonObject
@@ -60,7 +61,7 @@ def _compose(text: str) -> yaml.Node | None:
     """
     try:
         _bound_depth(text)
-    except yaml.scanner.ScannerError as exc:
+    except ScannerError as exc:
         # The scanner reads ahead of the events, and has a bound of its own.
         if exc.problem == "exceeded maximum nesting depth":
             raise _TooDeep from exc

@@ -150,7 +150,14 @@ RUN = partial(
     max_examples=EXAMPLES,
     deadline=None,
     database=None,
-    suppress_health_check=[*HealthCheck],
+    suppress_health_check=(
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.filter_too_much,
+        HealthCheck.large_base_example,
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.differing_executors,
+    ),
 )
 
 

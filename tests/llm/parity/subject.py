@@ -107,7 +107,7 @@ class ModuleSubject:
 
     def _ask(self, options: Mapping[str, object]) -> Relayed:
         client = Client(json.dumps({"model": NAME, **_SAID[self._surface], **options}).encode())
-        scope = {
+        scope: dict[str, object] = {
             "type": "http",
             "method": "POST",
             "path": "/",
@@ -166,21 +166,18 @@ def _handler(surface: str, state: State) -> Callable[..., Awaitable[None]]:
 
 def provider_of(dialect: str) -> tuple[str, ProviderSpec]:
     """Return the provider type that speaks a dialect, and a spec that makes it speak it."""
-    kind, options = {
-        "ollama": ("ollama", {"keep_alive": "5m"}),
-        "ollama-compatible": ("ollama", {}),
-    }.get(dialect, (dialect, {}))
-    return kind, ProviderSpec(provider_type=kind, options=dict(options), max_retries=0)
+    options: JsonObject = {"keep_alive": "5m"} if dialect == "ollama" else {}
+    kind = "ollama" if dialect == "ollama-compatible" else dialect
+    return kind, ProviderSpec(provider_type=kind, options=options, max_retries=0)
 
 
 def _over(kind: type[Adapter], transport: Transport) -> Adapter:
-    class Over(kind):  # type: ignore[valid-type,misc]
-        def transport(self, spec: ProviderSpec) -> Transport | None:
-            del spec
-            return transport
+    def over(self: Adapter, spec: ProviderSpec) -> Transport:
+        del self, spec
+        return transport
 
-    adapter: Adapter = Over()
-    return adapter
+    made: type[Adapter] = type("Over", (kind,), {"transport": over})
+    return made()
 
 
 class _Bytes(Transport):

@@ -110,7 +110,9 @@ class Upstream:
             False: {**common, "Accept": "application/json"},
         }
         """By whether the answer is to be a stream."""
-        self.bases = spec.urls or ((adapter.default_base,) if adapter.default_base else ())
+        self.bases: tuple[str, ...] = spec.urls or (
+            (adapter.default_base,) if adapter.default_base else ()
+        )
         self._urls: dict[tuple[Dialect, str], tuple[str, ...]] = {}
         self._addresses = Addresses(len(self.bases))
 
