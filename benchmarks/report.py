@@ -29,16 +29,13 @@ _OURS = "spindle"
 class Figures:
     """Everything measured."""
 
+    subjects: list[str]
+    """Names, in the order they are shown."""
     cells: dict[Row, list[Measured]]
     first_chunk_ms: dict[str, float]
     ready_s: float
     idle_mb: float
     final_mb: float
-
-    @property
-    def subjects(self) -> list[str]:
-        """Names, in the order they are shown."""
-        return list(self.first_chunk_ms)
 
     @property
     def growth_mb(self) -> float:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _MOST_SECONDS = 40.0
 """Of one cell: a slow subject is measured over what it did in that time."""
-_SLOW = ("litellm", "portkey")
+SLOW = ("litellm", "portkey")
 _SLOW_CONNECTIONS = 16
 """What would take many seconds for all connections at once is measured with few of them."""
 
@@ -61,7 +61,7 @@ def rows(requests: int) -> tuple[Row, ...]:
 
 def measure(subject: Running, request: Request, row: Row) -> Measured:
     """Warm up, then send at least the row's number of requests and read the tree's CPU."""
-    is_slow = subject.name in _SLOW
+    is_slow = subject.name in SLOW
     connections = min(row.connections, _SLOW_CONNECTIONS) if is_slow else row.connections
     warm_up = send(subject.url, request, connections=connections, seconds=3)
     rounds = 1
