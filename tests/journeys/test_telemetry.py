@@ -189,10 +189,10 @@ async def test_a_fallback_is_seen_as_two_attempts_of_one_call(
 
 
 @pytest.mark.requirement("001-logging-behaviour")
-async def test_the_log_tells_of_each_call_and_once_of_the_service_that_fails(
+async def test_the_log_tells_of_requests_and_calls_and_once_of_the_service_that_fails(
     tmp_path: Path,
 ) -> None:
-    """Service, model, status, duration and size at debug; the failure in one warning."""
+    """Status, duration and size at debug, a call's service and model; the failure, one warning."""
     async with watched(tmp_path) as gateway:
         responses = [await gateway.chat(), await gateway.chat(stream=True), await gateway.chat()]
         entries = [
@@ -200,7 +200,19 @@ async def test_the_log_tells_of_each_call_and_once_of_the_service_that_fails(
             for line in gateway.process.stderr.splitlines()
             if line.startswith("{") and '"spindle.calls"' in line
         ]
+        requests = [
+            json.loads(line)
+            for line in gateway.process.stderr.splitlines()
+            if line.startswith("{") and '"event": "request"' in line and "/v1/chat" in line
+        ]
 
+    assert [request["response_bytes"] for request in requests] == [
+        len(each.content) for each in responses
+    ]
+    assert {(one["route"], one["method"], one["status"]) for one in requests} == {
+        ("/v1/chat/completions", "POST", "200")
+    }
+    assert all(request["duration_ms"] > 0 for request in requests)
     calls = [entry for entry in entries if entry["event"] == "call"]
     assert [call["response_bytes"] for call in calls] == [len(each.content) for each in responses]
     assert all(call["duration_ms"] > 0 for call in calls)

@@ -6,6 +6,7 @@ request may see or do beyond that is decided by the core when the handler asks f
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -60,6 +61,8 @@ if TYPE_CHECKING:
     from spindle_spi.types import Receive, Scope, Send
 
 _LOG = structlog.get_logger("spindle.ingress")
+_LOGGER = logging.getLogger("spindle.ingress")
+"""Asked whether anybody listens, which costs less than a line that nobody reads."""
 _NOBODY = Subject()
 _NOTHING = VisibilityScope()
 _REFUSED = (401, 403)
@@ -344,6 +347,15 @@ class Ingress:
 
         if self._tracing is not None and exchange.trace is not None:
             end_trace(self._tracing, exchange.trace, exchange, labels, seconds)
+
+        if _LOGGER.isEnabledFor(logging.DEBUG):
+            _LOG.debug(
+                "request",
+                **labels,
+                duration_ms=round(seconds * 1000, 3),
+                response_bytes=exchange.sent,
+                request_id=exchange.request_id,
+            )
 
 
 def _shutting_down() -> Unavailable:
