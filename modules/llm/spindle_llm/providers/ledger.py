@@ -64,11 +64,13 @@ class Ledger:
     """Named for people; without `others`, whatever is not listed anywhere is passed."""
     others: Fate = Fate.PASSED
     """Fate of the parameters nobody listed."""
+    touched: frozenset[str] = field(init=False, default=frozenset())
+    """The parameters that do not go on as they are: made once, looked at for every request."""
 
-    @property
-    def touched(self) -> frozenset[str]:
-        """The parameters that do not go on as they are."""
-        return frozenset((*self.translated, *self.dropped, *self.rejected))
+    def __post_init__(self) -> None:
+        """Put together what is touched."""
+        touched = frozenset((*self.translated, *self.dropped, *self.rejected))
+        object.__setattr__(self, "touched", touched)
 
     def fate(self, name: str) -> Fate:
         """Return what becomes of a parameter."""
