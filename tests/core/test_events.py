@@ -20,9 +20,11 @@ from spindle.events.completed import (
     CHAT_FAILED,
     EMBEDDING,
     EMBEDDING_FAILED,
+    EVENT_TYPES,
     Completions,
 )
 from spindle.events.dispatcher import Dispatcher
+from spindle.events.jetstream import keeps
 from spindle.store.outbox import add_events
 from spindle.store.rows import Companion, OutboxRow
 from spindle_spi.admission import Attempt, Embedded, Outcome, Status, TokenUsage
@@ -413,6 +415,38 @@ async def test_jetstream_has_each_event_once(tmp_path: Path) -> None:
         await put(store, 4)
         assert await again.publish_waiting()
         await again.close()
+
+
+@needs_nats
+@pytest.mark.parametrize("kept", [None, [CHAT, EMBEDDING], ["llm-provider.>"]])
+async def test_every_type_of_event_is_kept(tmp_path: Path, kept: list[str] | None) -> None:
+    """By a stream that is made, by one of an earlier version, and by one that keeps more."""
+    async with stream() as (settings, jetstream), opened(tmp_path) as store:
+        if kept is not None:
+            subjects = [f"{settings.subject_prefix}{name}" for name in kept]
+            await jetstream.add_stream(name=settings.stream, subjects=subjects)
+
+        async with store.database.writing() as connection:
+            rows = [
+                OutboxRow(id=f"e{number}", at=1e10 + number, type=kind, body=json.dumps(kind))
+                for number, kind in enumerate(EVENT_TYPES)
+            ]
+            await add_events(connection, rows)
+
+        sending = build_events(settings, store)
+        assert sending is not None
+        assert await sending.publish_waiting()
+        await sending.close()
+        assert await received(jetstream, settings, len(EVENT_TYPES)) == list(EVENT_TYPES)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "is_kept"),
+    [("a.b", True), ("a.*", True), ("a.>", True), (">", True), ("a", False), ("a.b.c", False)],
+)
+def test_a_stream_keeps_what_its_subjects_match(pattern: str, is_kept: bool) -> None:
+    """Token by token."""
+    assert keeps(pattern, "a.b") is is_kept
 
 
 async def test_without_nats_events_wait(tmp_path: Path) -> None:

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import anyio
 import httpx2
+import nats
 import pytest
+from nats.aio.subscription import Subscription
 
 from spindle_conformance.upstreams.server import Ending, Play, ScriptedServer, Seen
 from spindle_spi.types import JsonObject
 from tests.llm.support.gateway import play_of
 from tests.llm.support.providers import script
+from tests.support.services import NATS, needs_nats
 from tests.support.spindle_process import running_spindle
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from spindle_spi.types import Json
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/fallback-story.md").read_text()
 BLOCKS = re.compile(r"^```(yaml|json)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+EVENTS = "STORY"
 FIRST, SECOND = "http://127.0.0.1:9001", "http://127.0.0.1:9002"
 
 FINE = play_of("plain")
@@ -39,6 +45,7 @@ class Story:
     """The gateway, its two providers, and what the first of them does at the moment."""
 
     client: httpx2.AsyncClient
+    events: Subscription
     play: Play = FINE
     calls: int = 0
     asked: int = 0
@@ -66,6 +73,7 @@ class Story:
                 "client": _client(response),
                 "route": _route(route.json()),
                 "usage": await self._usage(),
+                "event": await self._event(response.headers["x-request-id"]),
                 "health": await self._health(),
             }
         )
@@ -79,6 +87,20 @@ class Story:
                     return _picked(rows[0], "status", "served_by", "error_code")
 
                 await anyio.sleep(0.02)
+
+    async def _event(self, request_id: str) -> JsonObject:
+        event: dict[str, Any] = {}
+
+        # A message may come twice: whoever keeps a stream of them sorts that out by their ids.
+        while event.get("subject") != request_id:
+            event = json.loads((await self.events.next_msg(timeout=10)).data)
+
+        attempts = [f"{one['provider']}: {one['outcome']}" for one in event["data"]["attempts"]]
+        return {
+            "type": event["type"],
+            "model_served": event["data"]["model_served"],
+            "attempts": [*attempts],
+        }
 
     async def _health(self) -> JsonObject:
         # The read model may be a moment old.
@@ -140,9 +162,22 @@ async def _serve(
     await ScriptedServer(handler=handler).serve(0, task_status.started)
 
 
+@asynccontextmanager
+async def _events(name: str) -> AsyncGenerator[Subscription]:
+    """Yield what is published under a prefix, and forget the stream of that name afterwards."""
+    client = await nats.connect(f"nats://{NATS}")  # pyright: ignore[reportUnknownMemberType]
+
+    try:
+        yield await client.subscribe(f"{name}.>")  # pyright: ignore[reportUnknownMemberType]
+        await client.jetstream().delete_stream(name)  # pyright: ignore[reportUnknownMemberType]
+    finally:
+        await client.close()
+
+
+@needs_nats
 @pytest.mark.requirement("003-chat-fallback", "003-chat-timeouts", "003-chat-health")
 async def test_the_story_of_the_page_is_what_happens(tmp_path: Path) -> None:
-    """What the client sees, the route record, the usage and the health, step by step."""
+    """What the client sees, route record, usage, event and health, step by step."""
     (_, config), *steps = BLOCKS.findall(PAGE)
     told: list[JsonObject] = []
 
@@ -154,10 +189,15 @@ async def test_the_story_of_the_page_is_what_happens(tmp_path: Path) -> None:
 
         first: str = await group.start(_serve, play)
         second: str = await group.start(_serve, script(FINE))
-        config = config.replace(FIRST, first).replace(SECOND, second)
+        name = f"TEST_{uuid4().hex}"
+        config = config.replace(FIRST, first).replace(SECOND, second).replace(EVENTS, name)
 
-        async with running_spindle(config, home=tmp_path) as server, server.client() as client:
-            story = Story(client)
+        async with (
+            running_spindle(config, home=tmp_path) as server,
+            server.client() as client,
+            _events(name) as events,
+        ):
+            story = Story(client, events)
             stories.append(story)
 
             for each in (FINE, BROKEN, LIMITED, SILENT, CUT, BROKEN, BROKEN, BROKEN):

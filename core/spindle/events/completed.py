@@ -32,6 +32,8 @@ _SCHEMAS: Final = {
     CHAT_FAILED: "urn:gateway:schema:chat_failed:1",
     EMBEDDING_FAILED: "urn:gateway:schema:embedding_failed:1",
 }
+EVENT_TYPES: Final = tuple(_SCHEMAS)
+"""Every type of event there is: whoever keeps events has to keep all of them."""
 _MOST_OF_A_KEY: Final = 256
 """Characters of what a module says in one word."""
 

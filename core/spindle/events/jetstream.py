@@ -9,7 +9,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError
 
-from spindle.events.completed import CHAT, EMBEDDING
+from spindle.events.completed import EVENT_TYPES
 from spindle_spi.errors import Unavailable
 
 if TYPE_CHECKING:
@@ -73,20 +73,47 @@ class JetStreamPublisher:
         )
         stream = self._client.jetstream(timeout=_ANSWER_SECONDS)  # pyright: ignore[reportUnknownMemberType]
 
+        await self._make_room(stream)
+        self._stream = stream
+        return stream
+
+    async def _make_room(self, stream: JetStreamContext) -> None:
+        """Make the stream that keeps our events, or have the one that is there keep all of them.
+
+        A subject that no stream keeps is never acknowledged, and what comes after it would wait.
+        """
+        wanted = [f"{self._settings.subject_prefix}{name}" for name in EVENT_TYPES]
+
         try:
-            await stream.stream_info(self._settings.stream)
+            config = (await stream.stream_info(self._settings.stream)).config
         except NotFoundError:
-            prefix = self._settings.subject_prefix
             await stream.add_stream(  # pyright: ignore[reportUnknownMemberType]
                 StreamConfig(
                     name=self._settings.stream,
-                    subjects=[f"{prefix}{CHAT}", f"{prefix}{EMBEDDING}"],
+                    subjects=wanted,
                     duplicate_window=_DUPLICATE_SECONDS,
                 )
             )
+            return
 
-        self._stream = stream
-        return stream
+        kept = config.subjects or []
+        missing = [name for name in wanted if not any(keeps(pattern, name) for pattern in kept)]
+
+        if missing:
+            config.subjects = [*kept, *missing]
+            await stream.update_stream(config)  # pyright: ignore[reportUnknownMemberType]
+
+
+def keeps(pattern: str, subject: str) -> bool:
+    """Tell whether a stream with this subject keeps another: `*` is one token, `>` the rest."""
+    wanted, given = pattern.split("."), subject.split(".")
+
+    if wanted[-1] == ">":
+        wanted, given = wanted[:-1], given[: len(wanted) - 1]
+
+    return len(wanted) == len(given) and all(
+        one in ("*", other) for one, other in zip(wanted, given, strict=True)
+    )
 
 
 async def _ignore(error: Exception) -> None:
