@@ -44,6 +44,7 @@ SHAPES = {
     "openai": {"message", "type", "param", "code"},
     "envelope": {"category", "code", "message", "origin", "retryable", "traceId"},
     "json-rpc": {"code", "message", "data"},
+    "anthropic": {"type", "message"},
 }
 
 BY_CREDENTIAL = ("no token", "bad", "expired", "revoked", "wrong IP", "outside hours")
@@ -73,6 +74,7 @@ NAMED = {
     "/admin/api/v1/budgets": "budget",
     "/admin/api/v1/limits": "limit",
     "/llm/providers": "provider",
+    "/llm/services": "provider",
     "/llm/models": "model",
     "/models": "model",
     "/v1/models": "model",
@@ -90,6 +92,9 @@ OF_NO_TEAM = {
     "/admin/api/v1/service-accounts",
     "/admin/api/v1/users",
     "/llmchat/status",
+    # Each caller's own; a stranger's are told apart from none by nobody, and tested where they are.
+    "/llm/routes",
+    "/v1/responses",
 }
 OF_NO_SERVER = {"team", "token", "invitation", "budget", "limit", "provider", "gateway", "toolset"}
 

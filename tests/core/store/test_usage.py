@@ -53,7 +53,17 @@ async def test_a_batch_is_stored_with_every_field(tmp_path: Path) -> None:
     assert second["stream"] == 1
     assert (
         json.loads(str(second["attempts"]))
-        == [{"backend": "mock", "target": "http://x", "outcome": "ok", "milliseconds": 1.5}] * 2
+        == [
+            {
+                "backend": "mock",
+                "target": "http://x",
+                "outcome": "ok",
+                "milliseconds": 1.5,
+                "status": None,
+                "waited_ms": 0.0,
+            }
+        ]
+        * 2
     )
 
 
