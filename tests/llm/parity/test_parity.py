@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from spindle_conformance.parity import Cell
 
-SCRIPTS = int(os.environ.get("SPINDLE_PARITY_SCRIPTS", "30"))
+SCRIPTS = int(os.environ.get("SPINDLE_PARITY_SCRIPTS", "90"))
 """Distinct scripts for each cell; `make parity` proves 2,000 and prints the table."""
 OVER_SOCKETS = int(os.environ.get("SPINDLE_PARITY_SOCKETS", "8"))
 """The same over sockets; 50 by `make parity`."""

@@ -106,6 +106,11 @@ class StreamRules:
         """Return what is due at the end: last chunks of the choices, and the usage if wanted."""
         pieces: list[Piece] = []
 
+        if not self._choices:
+            # An answer of nothing is an answer: it has its one choice, as a whole one has.
+            choice = self._choices[0] = _Choice()
+            choice.held = self._chunk(0, {"role": "assistant", "content": ""}, choice.ending())
+
         for index, choice in sorted(self._choices.items()):
             missing = choice.tools.missing_arguments()
 
