@@ -310,3 +310,10 @@ def test_whatever_an_upstream_sends_clients_get_a_well_formed_stream(
 ) -> None:
     """No sequence of bad chunks gets past the rules."""
     _sent(*chunks, with_usage=with_usage)
+
+
+def test_a_stream_of_nothing_has_its_one_choice() -> None:
+    """An upstream that says only that it is done has said an empty answer."""
+    (piece,) = StreamRules(model="m", fallback_id="chatcmpl-1").finish(with_usage=True)
+    delta: JsonObject = {"role": "assistant", "content": ""}
+    assert piece.chunk["choices"] == [{"index": 0, "delta": delta, "finish_reason": "stop"}]
