@@ -195,15 +195,22 @@ async def test_the_log_tells_of_requests_and_calls_and_once_of_the_service_that_
     """Status, duration and size at debug, a call's service and model; the failure, one warning."""
     async with watched(tmp_path) as gateway:
         responses = [await gateway.chat(), await gateway.chat(stream=True), await gateway.chat()]
+        requests: list[dict[str, Any]] = []
+
+        # A line is written after the answer whose request it tells of.
+        with anyio.fail_after(10):
+            while len(requests) < len(responses):
+                await anyio.sleep(0.02)
+                requests = [
+                    json.loads(line)
+                    for line in gateway.process.stderr.splitlines()
+                    if line.startswith("{") and '"event": "request"' in line and "/v1/chat" in line
+                ]
+
         entries = [
             json.loads(line)
             for line in gateway.process.stderr.splitlines()
             if line.startswith("{") and '"spindle.calls"' in line
-        ]
-        requests = [
-            json.loads(line)
-            for line in gateway.process.stderr.splitlines()
-            if line.startswith("{") and '"event": "request"' in line and "/v1/chat" in line
         ]
 
     assert [request["response_bytes"] for request in requests] == [

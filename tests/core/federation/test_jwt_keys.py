@@ -223,7 +223,7 @@ CLAIMS: dict[str, Any] = {
     "aud": "spindle-api",
     "sub": "u",
     "email": "ann@example.com",
-    "exp": time.time() + 600,
+    "exp": time.time() + 86_400,
 }
 
 

@@ -215,7 +215,7 @@ NOW = int(time.time())
         {"aud": ["spindle", "x"], "azp": "x"},
         {"iss": "https://other.example.com"},
         {"exp": NOW - 600},
-        {"iat": NOW + 600},
+        {"iat": NOW + 86_400},
     ],
     # No times: what is run by several workers is collected in each of them.
     ids=lambda claims: "-".join(claims),
