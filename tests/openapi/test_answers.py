@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from tests.openapi.fuzzing import CHECKS, Schema, load
-from tests.openapi.gateway import ADMIN, MODEL, NEW, SECONDS, Fuzzed, running
+from tests.openapi.fuzzing import CHECKS, Schema
+from tests.openapi.gateway import ADMIN, MODEL, NEW, SECONDS, Fuzzed
 from tests.openapi.inventory import obj, operations
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from spindle_spi.types import JsonObject
 
 HELLO: JsonObject = {"role": "user", "content": "Hello"}
@@ -46,17 +44,6 @@ GOOD: tuple[tuple[str, JsonObject], ...] = (
     (f"POST {ADMIN}/plugins/try", {"entry": {"plugin": "pii"}, "sample": {"text": "a@b.example"}}),
     (f"POST {ADMIN}/plugins/{{name}}/try", {"sample": {"text": "a@b.example"}}),
 )
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Generator[Fuzzed]:
-    with running(tmp_path_factory.mktemp("home")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def schema(gateway: Fuzzed) -> Schema:
-    return load(gateway)
 
 
 def test_what_is_made_is_shown_as_the_document_says(gateway: Fuzzed, schema: Schema) -> None:

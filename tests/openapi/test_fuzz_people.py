@@ -7,26 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.openapi.areas import labels
-from tests.openapi.fuzzing import LEAST, Schema, fuzz, load
-from tests.openapi.gateway import Fuzzed, running
+from tests.openapi.fuzzing import LEAST, Schema, fuzz
 from tests.plugins.openapi_cases import PROPERTY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable
+
+    from tests.openapi.gateway import Fuzzed
 
 
 pytestmark = pytest.mark.timeout(240)  # dozens of cases a test, on a machine others use too
-
-
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Generator[Fuzzed]:
-    with running(tmp_path_factory.mktemp("home")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def schema(gateway: Fuzzed) -> Schema:
-    return load(gateway)
 
 
 @pytest.mark.parametrize("label", labels("people"))
