@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spindle_llm.providers.runtimes import (
-    RUNTIME_OPTIONS,
-    RUNTIMES,
-    Place,
-    place_of,
-    runtime_of,
-)
+from spindle_llm.providers.runtimes import OLLAMA_OPTIONS, RUNTIMES, Place, runtime_of
 
 pytestmark = pytest.mark.requirement("001-runtime")
 
@@ -46,31 +40,17 @@ def test_a_runtime_is_identified(
 
 
 @pytest.mark.parametrize(
-    ("kind", "option", "place"),
+    ("option", "place"),
     [
-        ("ollama", "num_ctx", (Place.OPTIONS, "num_ctx")),
-        ("ollama", "num_gpu", (Place.OPTIONS, "num_gpu")),
-        ("ollama", "keep_alive", (Place.REQUEST, "keep_alive")),
-        ("ollama", "flash_attention", None),
-        ("lm_studio", "flash_attention", (Place.LOAD, "flash_attention")),
-        ("lm_studio", "num_ctx", (Place.LOAD, "context_length")),
-        ("lm_studio", "ttl", (Place.REQUEST, "ttl")),
-        ("cortexso", "num_gpu", (Place.LOAD, "ngl")),
-        ("gpt4all", "top_k", None),
-        ("openai_compatible", "guided_json", (Place.REQUEST, "guided_json")),
+        ("num_ctx", Place.OPTIONS),
+        ("num_gpu", Place.OPTIONS),
+        ("keep_alive", Place.REQUEST),
+        ("flash_attention", None),
     ],
 )
-def test_an_option_has_its_place(kind: str, option: str, place: tuple[Place, str] | None) -> None:
-    """Under the name the server has for it; or nowhere."""
-    assert place_of(kind, option) == place
-
-
-def test_options_of_loading_are_told_apart() -> None:
-    """What a request takes is none of them."""
-    wanted = {"num_ctx": 4096, "flash_attention": True, "top_k": 3, "unheard_of": 1}
-    loading = RUNTIME_OPTIONS["lm_studio"].of_load(wanted)
-    assert loading == {"context_length": 4096, "flash_attention": True}
-    assert RUNTIME_OPTIONS["ollama"].of_load(wanted) == {}
+def test_an_option_of_ollama_has_its_place(option: str, place: Place | None) -> None:
+    """In the request, in its `options`, or nowhere."""
+    assert OLLAMA_OPTIONS.place(option) is place
 
 
 def test_every_runtime_has_a_name_of_its_own() -> None:

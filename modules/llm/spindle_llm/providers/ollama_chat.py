@@ -123,7 +123,7 @@ class OllamaChat(ChatDialect):
             place = OLLAMA_OPTIONS.place(name)
 
             if place is not None:
-                (self._options if place[0] is Place.OPTIONS else self._request)[name] = value
+                (self._options if place is Place.OPTIONS else self._request)[name] = value
 
     def url(self, base: str, model: str) -> str:
         """Return where chats are asked."""

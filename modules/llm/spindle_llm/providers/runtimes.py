@@ -6,13 +6,12 @@ what the server says of itself. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from spindle_spi.types import Json, JsonObject
+    from collections.abc import Mapping
 
 
 class Place(StrEnum):
@@ -22,8 +21,6 @@ class Place(StrEnum):
     """Beside the other parameters of a request."""
     OPTIONS = "options"
     """Into the member `options` of a request."""
-    LOAD = "load"
-    """Into the request that loads the model; it holds until the model is unloaded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,34 +129,15 @@ def runtime_of(
 class RuntimeOptions:
     """Where a provider type takes the options of its runtimes, by their names there."""
 
-    request: frozenset[str] = frozenset()
-    options: frozenset[str] = frozenset()
-    load: frozenset[str] = frozenset()
-    renamed: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Its own name of an option that the runtime calls otherwise."""
+    request: frozenset[str]
+    options: frozenset[str]
 
-    def place(self, name: str) -> tuple[Place, str] | None:
-        """Return where an option goes, and its name there; None when it has no place."""
-        own = self.renamed.get(name, name)
+    def place(self, name: str) -> Place | None:
+        """Return where an option goes; None when it has no place."""
+        if name in self.request:
+            return Place.REQUEST
 
-        for place, names in (
-            (Place.REQUEST, self.request),
-            (Place.OPTIONS, self.options),
-            (Place.LOAD, self.load),
-        ):
-            if own in names:
-                return place, own
-
-        return None
-
-    def of_load(self, options: Mapping[str, Json]) -> JsonObject:
-        """Return the options that go into the request which loads a model, by their names there."""
-        placed = {name: self.place(name) for name in options}
-        return {
-            found[1]: options[name]
-            for name, found in placed.items()
-            if found is not None and found[0] is Place.LOAD
-        }
+        return Place.OPTIONS if name in self.options else None
 
 
 OLLAMA_OPTIONS: Final = RuntimeOptions(
@@ -170,31 +148,3 @@ OLLAMA_OPTIONS: Final = RuntimeOptions(
         *("use_mlock", "numa", "low_vram", "f16_kv", "vocab_only", "num_predict"),
     },
 )
-RUNTIME_OPTIONS: Final[Mapping[str, RuntimeOptions]] = {
-    "ollama": OLLAMA_OPTIONS,
-    "lm_studio": RuntimeOptions(
-        request=frozenset({"ttl", "top_k", "min_p", "repeat_penalty"}),
-        load=frozenset(
-            {
-                *("context_length", "eval_batch_size", "flash_attention", "num_experts"),
-                "offload_kv_cache_to_gpu",
-            }
-        ),
-        renamed={"num_ctx": "context_length", "num_batch": "eval_batch_size"},
-    ),
-    "jan": RuntimeOptions(request=_SAMPLING),
-    "gpt4all": RuntimeOptions(request=frozenset({"min_p"})),
-    "localai": RuntimeOptions(request=frozenset({"top_k", "typical_p", "repeat_penalty"})),
-    "cortexso": RuntimeOptions(
-        request=frozenset({"top_k", "min_p", "repeat_penalty"}),
-        load=frozenset({"ctx_len", "ngl", "n_parallel", "cache_type", "caching_enabled"}),
-        renamed={"num_ctx": "ctx_len", "num_gpu": "ngl"},
-    ),
-}
-"""By provider type; a type that is not here passes what it is given."""
-
-
-def place_of(provider_type: str, name: str) -> tuple[Place, str] | None:
-    """Return where a provider type takes an option, and its name there; None when nowhere."""
-    known = RUNTIME_OPTIONS.get(provider_type)
-    return (Place.REQUEST, name) if known is None else known.place(name)
