@@ -1,8 +1,4 @@
-"""Upstreams of the protocol before 2026, over HTTP: a session of the SDK's client.
-
-One failed POST would end the SDK's whole session, so its transport is wrapped: a transport error
-becomes an error answer to that one request.
-"""
+"""Upstreams of the protocol before 2026: a session of the SDK's client, however messages travel."""
 
 from __future__ import annotations
 
@@ -11,15 +7,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio
-import httpx2
 import mcp_types as types
 from mcp.client.session import ClientSession
-from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 from mcp_types.jsonrpc import CONNECTION_CLOSED, INVALID_REQUEST
 from pydantic import ValidationError
 
-from spindle_mcp.text import encode
 from spindle_mcp.trace import TRACEPARENT
 from spindle_mcp.upstream.base import CLIENT_NAME, Endpoint, ToolCall, Upstream
 from spindle_mcp.upstream.faults import (
@@ -30,6 +23,8 @@ from spindle_mcp.upstream.faults import (
     too_slow,
     unreachable,
 )
+from spindle_mcp.upstream.streamable import streamable_streams
+from spindle_mcp.upstream.streams import TOO_LONG, TRANSPORT_FAILED
 from spindle_mcp.upstream.wire import AnyResult
 from spindle_spi.invocation import Progress
 
@@ -38,12 +33,8 @@ if TYPE_CHECKING:
 
     from mcp.client.session import IncomingMessage
 
+    from spindle_mcp.upstream.streams import MessageStreams
     from spindle_spi.types import JsonObject
-
-TRANSPORT_FAILED: Final = -32090
-"""Our own JSON-RPC code for a POST that broke; never leaves the process."""
-TOO_LONG: Final = -32091
-"""The same for an answer longer than is taken."""
 
 _MAX_PAGES: Final = 100
 
@@ -176,78 +167,22 @@ class LegacyUpstream(Upstream):
             self._announce.send_nowait(None)
 
 
-class _OneRequestOnly(httpx2.AsyncBaseTransport):
-    """Answers in place of a broken connection, so that only the one request fails."""
-
-    def __init__(self, endpoint: Endpoint) -> None:
-        limits = httpx2.Limits(max_connections=endpoint.max_connections)
-        self._inner = httpx2.AsyncHTTPTransport(limits=limits)
-        self._address = endpoint.address
-        self._limit = endpoint.max_result_bytes
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        if self._address is not None:
-            _pin(request, self._address)
-
-        try:
-            response = await self._inner.handle_async_request(request)
-        except httpx2.TransportError:
-            return _error_answer(TRANSPORT_FAILED)
-
-        if response.headers.get("content-type", "").startswith("text/event-stream"):
-            return response
-
-        return await self._bounded(response)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    async def _bounded(self, response: httpx2.Response) -> httpx2.Response:
-        """Read a plain answer to its end, within the limit."""
-        body = bytearray()
-
-        try:
-            async for chunk in response.aiter_bytes():
-                body += chunk
-
-                if len(body) > self._limit:
-                    await response.aclose()
-                    return _error_answer(TOO_LONG)
-        except httpx2.TransportError:
-            return _error_answer(TRANSPORT_FAILED)
-
-        kept = [
-            (name, value)
-            for name, value in response.headers.raw
-            if name.lower() not in (b"content-encoding", b"content-length", b"transfer-encoding")
-        ]
-        return httpx2.Response(response.status_code, headers=kept, content=bytes(body))
-
-
 @asynccontextmanager
-async def open_legacy(endpoint: Endpoint) -> AsyncGenerator[LegacyUpstream]:
-    """Open a session; enter and leave this in one task.
+async def open_legacy(
+    endpoint: Endpoint, streams: MessageStreams | None = None
+) -> AsyncGenerator[LegacyUpstream]:
+    """Open a session over streams of messages; enter and leave this in one task.
+
+    Without streams it is one over streamable HTTP.
 
     Raises:
         GatewayError: The upstream cannot be reached, or does not shake hands.
     """
-    headers: dict[str, str] = {}
-
-    if endpoint.credential is not None:
-        headers["authorization"] = f"Bearer {endpoint.credential.reveal()}"
-
     upstream = LegacyUpstream(endpoint)
-    # Calls have time limits of their own; a session may be silent as long as it likes.
-    timeout = httpx2.Timeout(endpoint.connect_seconds, read=None, pool=None)
 
     try:
         async with (
-            httpx2.AsyncClient(
-                headers=headers, timeout=timeout, transport=_OneRequestOnly(endpoint)
-            ) as client,
-            streamable_http_client(
-                endpoint.url, http_client=client, max_sse_event_size=endpoint.max_result_bytes
-            ) as (incoming, outgoing),
+            streams or streamable_streams(endpoint) as (incoming, outgoing),
             ClientSession(
                 incoming,
                 outgoing,
@@ -279,17 +214,3 @@ def _seconds(call: ToolCall) -> float:
         return call.silence
 
     return min(call.silence, call.deadline - time.monotonic())
-
-
-def _error_answer(code: int) -> httpx2.Response:
-    body = encode(
-        {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": "transport error"}}
-    )
-    return httpx2.Response(502, headers={"content-type": "application/json"}, content=body)
-
-
-def _pin(request: httpx2.Request, address: str) -> None:
-    """Connect to a judged address while the name stays in the request and in the handshake."""
-    name = request.url.host
-    request.url = request.url.copy_with(host=address)
-    request.extensions = {**request.extensions, "sni_hostname": name}
