@@ -45,7 +45,7 @@ _UNCONCERNED = (
 VARIANTS = 8
 """Scripts that are made of one that Hypothesis draws."""
 SHORTEST_ROUND = 20 * VARIANTS
-"""Scripts that a round of draws asks for at least."""
+"""Scripts that a round after the first asks for at least."""
 IDLE_ROUNDS = 3
 """Rounds in a row without a new script, after which there are no more to be found."""
 
@@ -188,8 +188,8 @@ class Prover:
         # Hypothesis begins with what is simplest, so that a short round finds nothing new.
         while len(self.distinct) < target and idle_rounds < IDLE_ROUNDS:
             before = len(self.distinct)
-            missing = target - before
-            self._round(max(missing, SHORTEST_ROUND), answers, prove, round_number)
+            shortest = SHORTEST_ROUND if round_number else 1
+            self._round(max(target - before, shortest), answers, prove, round_number)
             round_number += 1
             idle_rounds = idle_rounds + 1 if len(self.distinct) == before else 0
 
