@@ -7,6 +7,7 @@ before anybody gets hold of it, it is of its own.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from typing import Any, TypeVar
@@ -42,20 +43,22 @@ def quickly_made(cls: type[_T]) -> type[_T]:
 
 def _written(cls: type[object], names: tuple[str, ...], slow: _Init) -> Any:
     lines = [
-        f"def __init__(self, *, {', '.join(names)}):",
+        "def write(own, slow, become, twin):",
+        f"    def __init__(self, *, {', '.join(names)}):",
         # The twin has the places of this class alone.
-        "    if self.__class__ is not _own:",
-        f"        return _slow(self, {', '.join(f'{name}={name}' for name in names)})",
-        "    _become(self, _twin)",
-        *(f"    self.{name} = {name}" for name in names),
-        "    self.__class__ = _own",
+        "        if self.__class__ is not own:",
+        f"            return slow(self, {', '.join(f'{name}={name}' for name in names)})",
+        "        become(self, twin)",
+        *(f"        self.{name} = {name}" for name in names),
+        "        self.__class__ = own",
+        "    return __init__",
     ]
     twin = type(f"_{cls.__name__}", (), {"__slots__": names})
     become = object.__dict__["__class__"].__set__
-    scope: dict[str, Any] = {"_own": cls, "_slow": slow, "_become": become, "_twin": twin}
+    written: dict[str, Any] = {}
     # As `dataclasses` itself does; all that is written into it are names of fields.
-    exec("\n".join(lines), scope)
-    return scope["__init__"]
+    exec("\n".join(lines), vars(sys.modules[cls.__module__]), written)
+    return written["write"](cls, slow, become, twin)
 
 
 def _is_plain(field: Field[Any]) -> bool:
