@@ -18,6 +18,7 @@ import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from spindle_llm.relay.patience import Patience
 from spindle_llm.relay.transport import Transport, UpstreamRequest, UpstreamResponse
 from spindle_spi.errors import GatewayError, UpstreamError, UpstreamTimeout
 
@@ -30,6 +31,9 @@ _POOL_WAIT = 30.0
 
 _STALE_WITHIN = 0.5
 """A pooled connection that the upstream has closed fails at once; one at work fails later."""
+
+_UNTIMED = 0.05
+"""Seconds before a timer is made for an answer; most have come by then."""
 
 _MOST_ROUTES = 1024
 _COPIED = 1024 * 1024
@@ -74,6 +78,7 @@ class AiohttpTransport(Transport):
         self._loop = asyncio.get_running_loop()
         self._routes: dict[str, _Route] = {}
         self._timeout = self._bound(_POOL_WAIT)
+        self._patience = Patience(_UNTIMED)
         self._connector = aiohttp.TCPConnector(
             limit=limits.connections, keepalive_timeout=30.0, ssl=bool(limits.verify_cert)
         )
@@ -127,6 +132,7 @@ class AiohttpTransport(Transport):
 
         silence = min(request.silence or self._limits.silence, self._limits.silence)
         response = AiohttpResponse(connection, protocol, self._loop, silence, request.deadline)
+        response.watch(self._patience)
 
         try:
             await response.begin()
@@ -172,6 +178,7 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
         "_status",
         "_timer",
         "_waits_since",
+        "is_over",
     )
 
     def __init__(
@@ -191,8 +198,9 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
         self._headers: Mapping[str, str] = {}
         self._content = aiohttp.EMPTY_PAYLOAD
         self._waits_since = time.monotonic()
-        due = silence if deadline is None else min(silence, deadline - self._waits_since)
-        self._timer = loop.call_later(due, self._look)
+        self._timer: asyncio.TimerHandle | None = None
+        self.is_over = False
+        """Nobody reads on."""
 
     @property
     def status(self) -> int:
@@ -203,6 +211,16 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
     def headers(self) -> Mapping[str, str]:
         """The headers."""
         return self._headers
+
+    def watch(self, patience: Patience) -> None:
+        """See to it that no wait is too long; what takes no time at all needs no timer."""
+        now = self._waits_since
+        due = min(now + self._silence, self._deadline)
+
+        if due - now > 2 * _UNTIMED:
+            patience.add(self)
+        else:
+            self._timer = self._loop.call_later(due - now, self.late)
 
     async def begin(self) -> None:
         """Wait for status and headers."""
@@ -247,7 +265,7 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
                     while await self._content.readany():
                         pass
 
-        self._timer.cancel()
+        self._end()
 
         if self._content.at_eof():
             self._connection.release()
@@ -256,17 +274,23 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
 
     def abandon(self) -> None:
         """Close the connection."""
-        self._timer.cancel()
+        self._end()
         self._connection.close()
 
-    def _look(self) -> None:
-        """End a wait that has been too long."""
+    def _end(self) -> None:
+        self.is_over = True
+
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def late(self) -> None:
+        """End a wait that has been too long; look again when it may be."""
         now = time.monotonic()
         since = min(self._waits_since, now)
         due = min(since + self._silence, self._deadline)
 
         if due > now:
-            self._timer = self._loop.call_later(due - now, self._look)
+            self._timer = self._loop.call_later(due - now, self.late)
             return
 
         late = aiohttp.SocketTimeoutError()

@@ -69,7 +69,7 @@ class Exchange:
         self.form = form
         self.journal = journal
         runtime.routes.follow(permit, journal)
-        self.watch = ClientWatch(receive)
+        self.watch = ClientWatch(receive, runtime.patience)
         self.sink = EventSink(
             send, keep_alive=runtime.settings.keep_alive_seconds, refused=self.watch.give_up
         )
