@@ -57,7 +57,7 @@ class TransportLimits:
 class _Route:
     """Where requests to one URL go."""
 
-    __slots__ = ("address", "host", "target")
+    __slots__ = ("_begin", "_headers", "_method", "address", "host", "target")
 
     def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
         parsed = URL(url)
@@ -68,6 +68,30 @@ class _Route:
         self.host = "".join(
             f"{name}: {named[name]}\r\n" for name in ("Host", "Authorization") if name in named
         )
+        self._method = ""
+        self._headers: Mapping[str, str] = {}
+        self._begin = ""
+
+    def head(self, request: UpstreamRequest) -> bytes:
+        """Return the head of a request.
+
+        Raises:
+            ValueError: A header would be more than one.
+        """
+        method, headers = request.method, request.headers
+
+        # A provider's headers are the same object until its record or its key changes, and it is
+        # held here, so that no other one comes to be in its place.
+        if headers is not self._headers or method != self._method:
+            self._begin = f"{method} {self.target} HTTP/1.1\r\n{self.host}{_lines(headers)}"
+            self._method, self._headers = method, headers
+
+        size = len(request.body)
+
+        if size or method == "POST":
+            return f"{self._begin}Content-Length: {size}\r\n\r\n".encode()
+
+        return f"{self._begin}\r\n".encode()
 
 
 class AiohttpTransport(Transport):
@@ -114,7 +138,7 @@ class AiohttpTransport(Transport):
         if request.deadline is not None:
             timeout = self._bound(request.deadline - time.monotonic())
 
-        head = _head(request, route)
+        head = route.head(request)
         connection = await self._connector.connect(route.address, [], timeout)
         protocol, transport = connection.protocol, connection.transport
 
@@ -301,21 +325,13 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
             self._protocol.set_exception(late)
 
 
-def _head(request: UpstreamRequest, route: _Route) -> bytes:
-    """Return the head of a request.
-
-    Raises:
-        ValueError: A header would be more than one.
-    """
-    headers = request.headers
+def _lines(headers: Mapping[str, str]) -> str:
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
     if lines.count("\n") != len(headers) or lines.count("\r") != len(headers) or "\0" in lines:
         raise ValueError("A header of a request is not valid.")
 
-    size = len(request.body)
-    length = f"Content-Length: {size}\r\n" if size or request.method == "POST" else ""
-    return f"{request.method} {route.target} HTTP/1.1\r\n{route.host}{lines}{length}\r\n".encode()
+    return lines
 
 
 def _translated(exc: Exception) -> GatewayError:
