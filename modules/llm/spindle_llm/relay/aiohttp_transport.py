@@ -12,19 +12,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from spindle_llm.relay.kept_connections import Held, KeptConnections
 from spindle_llm.relay.patience import Patience
 from spindle_llm.relay.transport import Transport, UpstreamRequest, UpstreamResponse
 from spindle_spi.errors import GatewayError, UpstreamError, UpstreamTimeout
-
-if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
-    from aiohttp.connector import Connection
 
 _POOL_WAIT = 30.0
 """Seconds a request waits for one of the provider's connections to come free."""
@@ -57,12 +53,14 @@ class TransportLimits:
 class _Route:
     """Where requests to one URL go."""
 
-    __slots__ = ("_begin", "_headers", "_method", "address", "host", "target")
+    __slots__ = ("_begin", "_headers", "_method", "address", "host", "place", "target")
 
     def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
         parsed = URL(url)
         self.address = aiohttp.ClientRequest("POST", parsed, loop=loop)
-        """What the pool tells connections apart by; it is never sent."""
+        """How the pool makes connections; it is never sent."""
+        self.place = self.address.connection_key
+        """What connections are told apart by."""
         self.target = parsed.raw_path_qs
         named = self.address.headers
         self.host = "".join(
@@ -106,6 +104,7 @@ class AiohttpTransport(Transport):
         self._connector = aiohttp.TCPConnector(
             limit=limits.connections, keepalive_timeout=30.0, ssl=bool(limits.verify_cert)
         )
+        self._connections = KeptConnections(self._connector, self._loop, limits.connections)
 
     async def open(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send a request; a connection that turns out to be closed already is replaced once."""
@@ -126,6 +125,7 @@ class AiohttpTransport(Transport):
 
     async def close(self) -> None:
         """Close every connection."""
+        self._connections.close_kept()
         await self._connector.close()
 
     async def _send(self, request: UpstreamRequest) -> UpstreamResponse:
@@ -139,14 +139,14 @@ class AiohttpTransport(Transport):
             timeout = self._bound(request.deadline - time.monotonic())
 
         head = route.head(request)
-        connection = await self._connector.connect(route.address, [], timeout)
-        protocol, transport = connection.protocol, connection.transport
+        connections, place = self._connections, route.place
+        held = connections.take(place) or await connections.connect(place, route.address, timeout)
 
-        if protocol is None or transport is None:
-            connection.close()
+        if held is None:
             raise aiohttp.ServerDisconnectedError
 
-        protocol.set_response_params(read_until_eof=True, skip_payload=request.method == "HEAD")
+        held.prepare(is_bodiless=request.method == "HEAD")
+        transport = held.transport
 
         if len(request.body) <= _COPIED:
             transport.write(head + request.body)
@@ -155,7 +155,7 @@ class AiohttpTransport(Transport):
             transport.write(request.body)
 
         silence = min(request.silence or self._limits.silence, self._limits.silence)
-        response = AiohttpResponse(connection, protocol, self._loop, silence, request.deadline)
+        response = AiohttpResponse(held, connections, self._loop, silence, request.deadline)
         response.watch(self._patience)
 
         try:
@@ -192,10 +192,11 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
     """
 
     __slots__ = (
-        "_connection",
+        "_connections",
         "_content",
         "_deadline",
         "_headers",
+        "_held",
         "_loop",
         "_protocol",
         "_silence",
@@ -207,14 +208,15 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
 
     def __init__(
         self,
-        connection: Connection,
-        protocol: ResponseHandler,
+        held: Held,
+        connections: KeptConnections,
         loop: asyncio.AbstractEventLoop,
         silence: float,
         deadline: float | None,
     ) -> None:
-        self._connection = connection
-        self._protocol = protocol
+        self._held: Held | None = held
+        self._connections = connections
+        self._protocol = held.protocol
         self._loop = loop
         self._silence = silence
         self._deadline = inf if deadline is None else deadline
@@ -267,6 +269,10 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
 
     async def __anext__(self) -> bytes:
         """Return what the next read gives."""
+        # The usual whole answer came in one piece: there is nothing to wait for.
+        if self._content.at_eof():
+            raise StopAsyncIteration
+
         self._waits_since = time.monotonic()
 
         try:
@@ -289,23 +295,26 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
                     while await self._content.readany():
                         pass
 
-        self._end()
-
-        if self._content.at_eof():
-            self._connection.release()
-        else:
-            self._connection.close()
+        self._end(is_whole=self._content.at_eof())
 
     def abandon(self) -> None:
         """Close the connection."""
-        self._end()
-        self._connection.close()
+        self._end(is_whole=False)
 
-    def _end(self) -> None:
+    def _end(self, *, is_whole: bool) -> None:
+        held, self._held = self._held, None
         self.is_over = True
 
         if self._timer is not None:
             self._timer.cancel()
+
+        if held is None:
+            return
+
+        if is_whole:
+            self._connections.release(held)
+        else:
+            self._connections.close(held)
 
     def late(self) -> None:
         """End a wait that has been too long; look again when it may be."""
