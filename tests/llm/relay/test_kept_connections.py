@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 import pytest
@@ -12,6 +12,9 @@ from anyio.abc import SocketAttribute, SocketStream
 from spindle_llm.relay.aiohttp_transport import AiohttpTransport, TransportLimits
 from spindle_llm.relay.reading import read_all
 from spindle_llm.relay.transport import UpstreamRequest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
 
 pytestmark = pytest.mark.anyio
 

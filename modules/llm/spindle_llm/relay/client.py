@@ -96,7 +96,6 @@ class EventSink:
         self._send = send
         self._refused = refused
         self._interval = keep_alive
-        self._loop = asyncio.get_running_loop()
         self._last = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._comment: asyncio.Task[None] | None = None
@@ -105,6 +104,7 @@ class EventSink:
     async def open(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Answer 200 and begin."""
         self.is_open = True
+        self._loop = asyncio.get_running_loop()
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         self._last = self._loop.time()
         self._timer = self._loop.call_later(self._interval, self._tick)
