@@ -9,7 +9,7 @@ import sys
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, Protocol, TypeGuard
+from typing import TYPE_CHECKING, Annotated, BinaryIO, TypeGuard
 
 import anyio
 import httpx2
@@ -17,51 +17,19 @@ import typer
 
 from spindle_mcp.bridge.relay import Bridge
 from spindle_mcp.bridge.streams import Writer, reading
+from spindle_mcp.clients.cli import config
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from spindle_mcp.access import ReachGateway
     from spindle_mcp.bridge.streams import Source
 
 _CONNECT_SECONDS = 10.0
+_MAX_TOKEN_BYTES = 16_384
 
-
-class Token(Protocol):
-    """A secret the command line hands over."""
-
-    def reveal(self) -> str:
-        """Return its text."""
-        ...
-
-
-class Connection(Protocol):
-    """Where a gateway is, and the token to show it."""
-
-    @property
-    def url(self) -> str:
-        """Return its base address."""
-        ...
-
-    @property
-    def token(self) -> Token:
-        """Return the token."""
-        ...
-
-
-class GatewayAccess(Protocol):
-    """How a command reaches a gateway: the one that runs, or one of its own."""
-
-    def open(self) -> AbstractAsyncContextManager[Connection]:
-        """Give a connection for as long as it is held."""
-        ...
-
-
-class ReachGateway(Protocol):
-    """What the command line leaves in the context for commands of modules."""
-
-    def __call__(self, home: Path | None = None) -> GatewayAccess:
-        """Return the way to the gateway of a home directory."""
-        ...
+mcp = typer.Typer(add_completion=False, invoke_without_command=True)
+mcp.command("config")(config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +38,18 @@ class _Goal:
     token: str | None
 
 
-def mcp(
+@mcp.callback()
+def serve(
     ctx: typer.Context,
     url: Annotated[
         str | None,
-        typer.Option(help="A gateway elsewhere; only SPINDLE_TOKEN is shown to it."),
+        typer.Option(help="A gateway elsewhere; no token but the one that is said is shown to it."),
     ] = None,
     server: Annotated[
         str | None, typer.Option(help="Slug of a virtual server; everything if not said.")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File that holds the token; SPINDLE_TOKEN if not said.")
     ] = None,
     home: Annotated[
         Path | None, typer.Option(envvar="SPINDLE_HOME", help="Where state is kept.")
@@ -86,19 +58,28 @@ def mcp(
         str | None, typer.Option(envvar="SPINDLE_TOKEN", hidden=True, show_envvar=False)
     ] = None,
 ) -> None:
-    """Serve MCP over standard input and output, for clients that start programs."""
+    """Serve MCP over standard input and output, for clients that start programs.
+
+    `spindle mcp config` prints what such a client, or any other, needs to reach the gateway.
+    """
+    if ctx.invoked_subcommand is not None:
+        _refuse_options(ctx)
+        return
+
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     reach: ReachGateway = ctx.obj
     path = "/mcp" if server is None else f"/servers/{server}/mcp"
 
     @asynccontextmanager
     async def goal() -> AsyncGenerator[_Goal]:
+        told = None if token_file is None else _token_in(token_file)
+
         if url is not None:
-            yield _Goal(url.rstrip("/") + path, token)
+            yield _Goal(url.rstrip("/") + path, told or token)
             return
 
         async with reach(home).open() as found:
-            yield _Goal(found.url.rstrip("/") + path, found.token.reveal())
+            yield _Goal(found.url.rstrip("/") + path, told or found.token.reveal())
 
     try:
         anyio.run(_bridge, goal())
@@ -107,6 +88,40 @@ def mcp(
             _complain(line)
 
         raise typer.Exit(1) from exc
+
+
+def _refuse_options(ctx: typer.Context) -> None:
+    """Let no option stand before a command that has the same one and would not see it."""
+    said = [
+        parameter.opts[0]
+        for parameter in ctx.command.params
+        if (source := ctx.get_parameter_source(str(parameter.name))) is not None
+        and source.name == "COMMANDLINE"
+    ]
+
+    if said:
+        _complain(f"{', '.join(said)}: say it after {ctx.invoked_subcommand}.")
+        raise typer.Exit(2)
+
+
+def _token_in(path: Path) -> str:
+    """Return the token a file holds.
+
+    Raises:
+        ValueError: It cannot be read, or there is no token in it.
+    """
+    try:
+        with path.expanduser().open("rb") as file:
+            text = file.read(_MAX_TOKEN_BYTES).decode("ascii").strip()
+    except OSError as exc:
+        raise ValueError(f"The token cannot be read from {path}: {exc.strerror}.") from exc
+    except UnicodeDecodeError as exc:
+        raise ValueError(f"There is no token in {path}: it is no text.") from exc
+
+    if not text or not text.isprintable() or " " in text:
+        raise ValueError(f"There is no token in {path}: it has to hold a token, and nothing else.")
+
+    return text
 
 
 async def _bridge(goal: AbstractAsyncContextManager[_Goal]) -> None:

@@ -1,0 +1,95 @@
+"""The gateway the clients are checked against: the demo, our upstream, and virtual servers."""
+
+from __future__ import annotations
+
+import json
+import sys
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from tests.support.environments import NODE, ROOT
+from tests.support.spindle_process import SpindleProcess, clean_environment, running_spindle
+from tests.support.upstream_process import running_upstream
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+    from spindle_spi.types import JsonObject
+
+_TOOL_SECONDS = 20.0
+_META: JsonObject = {
+    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/clientCapabilities": {},
+}
+_LIST: JsonObject = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": _META}}
+_HEADERS = {
+    "accept": "application/json, text/event-stream",
+    "mcp-protocol-version": "2026-07-28",
+    "mcp-method": "tools/list",
+}
+
+
+def configuration(upstream: str) -> JsonObject:
+    """Return the gateway's configuration over an upstream."""
+    return {
+        "modules": {"enabled": ["mcp"]},
+        "mcp": {"gateways": {"demo": {"transport": "builtin"}, "kit": {"url": f"{upstream}/mcp"}}},
+        "servers": {
+            "desk": {"gateways": ["kit"], "visibility": "public"},
+            "open": {"gateways": ["kit"], "visibility": "public", "anonymous": True},
+        },
+    }
+
+
+@asynccontextmanager
+async def running_gateway(home: Path) -> AsyncGenerator[dict[str, str]]:
+    """Run upstream and gateway; give the environment a client's script is run with."""
+    async with (
+        running_upstream(module="tests.clients.upstream") as upstream,
+        running_spindle(configuration(upstream.url), home=home) as process,
+    ):
+        token = await _token(process)
+        await _wait_for_tools(process, token)
+        variables = clean_environment()
+
+        yield {
+            **variables,
+            "PATH": f"{NODE.parent}:{variables.get('PATH', '')}",
+            "PYTHONPATH": str(ROOT),
+            "SPINDLE_URL": process.url,
+            "SPINDLE_TOKEN": token,
+            "SPINDLE_BRIDGE": json.dumps([sys.executable, "-m", "spindle", "mcp"]),
+            # Neither a proxy of the machine's nor what programs keep at home is any part of this.
+            "NO_PROXY": "*",
+            "HOME": str(home),
+            "MCP_REMOTE_CONFIG_DIR": str(home / "mcp-remote"),
+            "npm_config_offline": "true",
+            "npm_config_update_notifier": "false",
+        }
+
+
+async def _token(process: SpindleProcess) -> str:
+    wanted: JsonObject = {"name": "client", "role": "developer", "teams": ["red"]}
+
+    async with process.client() as client:
+        answer = await client.post("/admin/api/v1/tokens", json=wanted)
+
+    assert answer.status_code in (200, 201), answer.text
+    return str(answer.json()["token"])
+
+
+async def _wait_for_tools(process: SpindleProcess, token: str) -> None:
+    """Return when the gateway has read the upstream's tools."""
+    with anyio.fail_after(_TOOL_SECONDS):
+        async with process.client(token) as client:
+            while True:
+                answer: Any = (await client.post("/mcp", json=_LIST, headers=_HEADERS)).json()
+                names = [tool["name"] for tool in answer["result"]["tools"]]
+
+                if any(name.startswith("kit__") for name in names):
+                    return
+
+                await anyio.sleep(0.05)

@@ -1,0 +1,58 @@
+"""MCP clients people use, unmodified and in environments of their own, against a real gateway.
+
+Each client's script runs once; each of its checks is a test here.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.clients.environments import ENVIRONMENTS
+from tests.clients.expected import CHECKS
+from tests.clients.gateway import running_gateway
+from tests.support.script_reports import Report, Reports, asked_for, report_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def reports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Reports:
+    async def make(client: str) -> Report:
+        home = tmp_path_factory.mktemp(client)
+        return await report_of(ENVIRONMENTS, client, home, running_gateway)
+
+    return Reports(asked_for(request, list(CHECKS)), make)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("client", "name"),
+    [
+        pytest.param(client, name, id=f"{client}-{name}")
+        for client, names in CHECKS.items()
+        for name in names
+    ],
+)
+async def test_the_gateway_is_what_the_client_expects(
+    reports: Reports, client: str, name: str
+) -> None:
+    """The check of this name holds."""
+    (await reports.of(client)).expect(name)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("client", list(CHECKS))
+async def test_no_check_is_left_out(reports: Reports, client: str) -> None:
+    """Each script came to its end, and ran what is listed and nothing else."""
+    (await reports.of(client)).expect_all(CHECKS[client])
+
+
+@pytest.mark.parametrize("client", list(CHECKS))
+def test_the_lock_of_a_client_is_up_to_date(client: str) -> None:
+    """What is installed is what its list asks for, from no particular registry."""
+    assert ENVIRONMENTS.find_faults(client) == []
