@@ -14,7 +14,6 @@ export const BRIDGE = JSON.parse(environment.SPINDLE_BRIDGE ?? '[]');
 export const [MODERN, LEGACY] = ['2026-07-28', '2025-11-25'];
 
 const KIT_TOOLS = ['kit__fail', 'kit__go', 'kit__refuse', 'kit__say', 'kit__slow', 'kit__weigh'];
-const REFUSAL_MS = 15_000;
 const REFUSAL = /\b401\b|token is not valid|Unauthorized/;
 const sessions = [];
 
@@ -62,13 +61,14 @@ const inSession = {
   },
 
   // The tool goes on when it is told to: each step is heard of while the call runs.
-  'call.progress': async (_, session) => {
-    const heard = [];
-    const goes = [];
-    const done = await session.call('kit__slow', { steps: 3 }, ({ progress, total, message }) => {
+  'call.progress': async (way, session) => {
+    const [heard, goes] = [[], []];
+    const name = `${process.pid} ${way.name}`;
+    const hear = ({ progress, total, message }) => {
       heard.push([progress, total, message]);
-      goes.push(session.call('kit__go', {}));
-    });
+      goes.push(session.call('kit__go', { name }));
+    };
+    const done = await session.call('kit__slow', { name, steps: 3 }, hear);
     await Promise.all(goes);
     same(done.text, 'done');
     same(heard, [1, 2, 3].map((step) => [step, 3, `step ${step}`]));
@@ -83,7 +83,6 @@ const inSession = {
 
 const onItsOwn = {
   'token.wrong': async (way) => {
-    const began = Date.now();
     let said;
 
     try {
@@ -94,7 +93,6 @@ const onItsOwn = {
     }
 
     assert((way.refusal ?? REFUSAL).test(said), said);
-    assert(Date.now() - began < REFUSAL_MS, 'it took too long');
   },
 
   'server.part': async (way) => {

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -26,8 +25,6 @@ KIT_TOOLS = ["kit__fail", "kit__go", "kit__refuse", "kit__say", "kit__slow", "ki
 BRIDGE: list[str] = json.loads(os.environ.get("SPINDLE_BRIDGE", "[]"))
 """The command `spindle mcp`."""
 MODERN, LEGACY = "2026-07-28", "2025-11-25"
-_REFUSAL_SECONDS = 15.0
-"""A token that is wrong has to be said to be so long before anybody's patience ends."""
 
 
 @dataclass(frozen=True)
@@ -195,12 +192,13 @@ async def _progress(way: Way, session: Session) -> None:
     async def hear(progress: float, total: float | None, message: str | None) -> None:
         heard.put_nowait((progress, total, message))
 
-    call = asyncio.create_task(session.call("kit__slow", {"steps": 3}, hear))
+    mine = f"{os.getpid()} {way.name}"
+    call = asyncio.create_task(session.call("kit__slow", {"name": mine, "steps": 3}, hear))
 
     # The tool goes on when it is told to: each step is heard of while the call runs.
     for step in (1, 2, 3):
         same(await heard.get(), (step, 3, f"step {step}"))
-        await session.call("kit__go", {})
+        await session.call("kit__go", {"name": mine})
 
     same((await call).text, "done")
     assert heard.empty()
@@ -215,10 +213,8 @@ async def _unknown(way: Way, session: Session) -> None:
 
 @on_its_own("token.wrong")
 async def _wrong_token(way: Way) -> None:
-    began = time.monotonic()
     said = await _failure(way.connect("spn_wrong", None))
     assert "401" in said or "token is not valid" in said or "Unauthorized" in said, said
-    assert time.monotonic() - began < _REFUSAL_SECONDS
 
 
 @on_its_own("server.part")

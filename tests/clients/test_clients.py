@@ -5,7 +5,7 @@ Each client's script runs once; each of its checks is a test here.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,23 +13,33 @@ import pytest
 from tests.clients.environments import ENVIRONMENTS
 from tests.clients.expected import CHECKS
 from tests.clients.gateway import running_gateway
-from tests.support.script_reports import Report, Reports, asked_for, report_of
+from tests.support.script_reports import Make, Report, Reports, asked_for, report_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
     from pathlib import Path
 
 
 @pytest.fixture(scope="session")
 def reports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Reports:
-    async def make(client: str) -> Report:
-        home = tmp_path_factory.mktemp(client)
-        return await report_of(ENVIRONMENTS, client, home, running_gateway)
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[Make]:
+        async with running_gateway(tmp_path_factory.mktemp("gateway")) as variables:
 
-    return Reports(asked_for(request, list(CHECKS)), make)
+            @asynccontextmanager
+            async def shared(_: Path) -> AsyncGenerator[Mapping[str, str]]:
+                yield variables
+
+            async def make(client: str) -> Report:
+                home = tmp_path_factory.mktemp(client)
+                return await report_of(ENVIRONMENTS, client, home, shared)
+
+            yield make
+
+    return Reports(asked_for(request, list(CHECKS)), opened)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     ("client", "name"),
     [
@@ -45,7 +55,7 @@ async def test_the_gateway_is_what_the_client_expects(
     (await reports.of(client)).expect(name)
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("client", list(CHECKS))
 async def test_no_check_is_left_out(reports: Reports, client: str) -> None:
     """Each script came to its end, and ran what is listed and nothing else."""

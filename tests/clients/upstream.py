@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import defaultdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,13 +44,13 @@ TOOLS = [
     types.Tool(
         name="slow",
         description="Take steps, tell of each, and wait after each until somebody says go.",
-        input_schema=_schema(steps={"type": "integer"}),
+        input_schema=_schema(name=_TEXT, steps={"type": "integer"}),
     ),
     types.Tool(
         name="go", description="Let the slow one take its next step.", input_schema=_schema()
     ),
 ]
-_STEP_SECONDS = 20.0
+_STEP_SECONDS = 60.0
 
 
 async def _list(
@@ -62,7 +63,7 @@ class Kit:
     """The tools; what is slow waits for `go`, so that nothing here depends on how fast one is."""
 
     def __init__(self) -> None:
-        self._goes = anyio.Semaphore(0)
+        self._goes = defaultdict[str, anyio.Semaphore](lambda: anyio.Semaphore(0))
 
     async def call(
         self, ctx: ServerRequestContext[Any], params: types.CallToolRequestParams
@@ -78,19 +79,21 @@ class Kit:
             case "fail":
                 return _result("The scales are broken.", is_error=True)
             case "slow":
-                return await self._take_steps(ctx, int(arguments["steps"]))
+                return await self._take_steps(ctx, arguments["name"], arguments["steps"])
             case "go":
-                self._goes.release()
+                self._goes[arguments["name"]].release()
                 return _result("gone")
             case _:
                 raise MCPError(-32603, "sk-upstream-0123456789 was refused.")
 
-    async def _take_steps(self, ctx: ServerRequestContext[Any], steps: int) -> types.CallToolResult:
+    async def _take_steps(
+        self, ctx: ServerRequestContext[Any], name: str, steps: int
+    ) -> types.CallToolResult:
         for step in range(1, steps + 1):
             await ctx.session.report_progress(step, steps, f"step {step}")
 
             with anyio.fail_after(_STEP_SECONDS):
-                await self._goes.acquire()
+                await self._goes[name].acquire()
 
         return _result("done")
 

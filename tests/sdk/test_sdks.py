@@ -5,12 +5,18 @@ Each SDK's script runs once; each of its checks is a test here.
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tests.sdk.environments import ENVIRONMENTS
 from tests.sdk.expected import CHECKS
 from tests.sdk.gateway import running_gateway
-from tests.support.script_reports import Report, Reports, asked_for, report_of
+from tests.support.script_reports import Make, Report, Reports, asked_for, report_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
 
 _PROVING = {
     ("openai_python", "chat.unary"): pytest.mark.requirement("000-chat-completions"),
@@ -26,7 +32,11 @@ def reports(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     async def make(sdk: str) -> Report:
         return await report_of(ENVIRONMENTS, sdk, tmp_path_factory.mktemp(sdk), running_gateway)
 
-    return Reports(asked_for(request, list(CHECKS)), make)
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[Make]:
+        yield make
+
+    return Reports(asked_for(request, list(CHECKS)), opened)
 
 
 @pytest.mark.timeout(900)

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 
 const checks = new Map();
-const CHECK_MS = 40_000;
+const CHECK_MS = 120_000;
 
 /** Register a check. */
 export function check(name, body) {

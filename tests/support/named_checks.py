@@ -16,7 +16,7 @@ from typing import Any
 
 Body = Callable[[], Awaitable[None] | None]
 
-_CHECK_SECONDS = 40
+_CHECK_SECONDS = 120
 _SECRET = "sk-upstream"
 """Begins what an upstream's errors say of its key."""
 

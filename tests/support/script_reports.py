@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,10 +18,9 @@ from spindle_spi.types import JsonObject
 from tests.support.environments import Environments, EnvironmentUnavailable
 
 if TYPE_CHECKING:
-    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-_RUN_SECONDS = 150.0
+_RUN_SECONDS = 300.0
 _AT_ONCE = 2
 
 
@@ -54,29 +54,42 @@ class Report:
             pytest.skip(self.unavailable)
 
 
+Make = Callable[[str], Awaitable[Report]]
+
+
 @dataclass(slots=True)
 class Reports:
     """The reports of this process, all made when one is asked for first, two at a time."""
 
     names: tuple[str, ...]
     """Those that somebody will ask for."""
-    make: Callable[[str], Awaitable[Report]]
+    opened: Callable[[], AbstractAsyncContextManager[Make]]
+    """Gives what makes a report, for as long as reports are made."""
     _made: dict[str, Report] = field(default_factory=dict[str, Report])
 
     async def of(self, name: str) -> Report:
         """Return the report of a script."""
         if name not in self._made:
-            limiter = anyio.CapacityLimiter(_AT_ONCE)
-
-            async with anyio.create_task_group() as group:
+            try:
+                await self._make_all()
+            except (AssertionError, TimeoutError) as exc:
+                # What the checks found stands, whatever a gateway did when it was told to end.
                 for each in self.names:
-                    group.start_soon(self._make, each, limiter)
+                    report = self._made.get(each, Report())
+                    self._made[each] = replace(report, fault=f"the gateway: {exc!r}")
 
         return self._made[name]
 
-    async def _make(self, name: str, limiter: anyio.CapacityLimiter) -> None:
+    async def _make_all(self) -> None:
+        limiter = anyio.CapacityLimiter(_AT_ONCE)
+
+        async with self.opened() as make, anyio.create_task_group() as group:
+            for each in self.names:
+                group.start_soon(self._make, make, each, limiter)
+
+    async def _make(self, make: Make, name: str, limiter: anyio.CapacityLimiter) -> None:
         async with limiter:
-            self._made[name] = await self.make(name)
+            self._made[name] = await make(name)
 
 
 def asked_for(request: pytest.FixtureRequest, names: Sequence[str]) -> tuple[str, ...]:

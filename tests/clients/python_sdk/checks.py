@@ -98,7 +98,8 @@ register(
     Way("auto", MODERN, over_http("auto")),
     Way("modern", MODERN, over_http(MODERN), server=""),
     Way("legacy", LEGACY, over_http("legacy")),
-    Way("bridge", MODERN, over_bridge("auto")),
+    # A slow start would make `auto` fall back; it asks first for all ways but this one.
+    Way("bridge", MODERN, over_bridge(MODERN), server=""),
     Way("bridge_legacy", LEGACY, over_bridge("legacy")),
 )
 

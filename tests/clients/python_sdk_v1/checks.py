@@ -1,4 +1,4 @@
-"""The Python SDK of last year, which speaks 2025-06-18 at most. Runs in an environment of its own."""
+"""The Python SDK of last year, which speaks 2025-06-18 at most; in an environment of its own."""
 
 # pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 # mypy: disable-error-code="import-not-found, attr-defined, no-untyped-call"

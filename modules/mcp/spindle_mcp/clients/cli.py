@@ -38,8 +38,6 @@ class _Wish:
     name: str
     token_env: str
     token_file: str
-    is_sought: bool
-    """The address is a guess: nobody said it, and no gateway runs here."""
 
     @property
     def endpoint(self) -> str:
@@ -118,14 +116,14 @@ def config(  # noqa: PLR0913 - one parameter per option
         name=name or server or "spindle",
         token_env=token_env,
         token_file=token_file,
-        is_sought=url is None and found is None,
     )
     seen = Found(answer=Answer.HERE)
 
-    if check:
-        # At an address nobody said there may be anybody.
-        is_shown = not (wish.is_sought or wish.client.is_anonymous)
-        token = access.environ.get(wish.token_env) if is_shown else None
+    if check and url is None and found is None:
+        # Whoever listens at an address nobody said is shown no token, and asked nothing.
+        _say("No gateway runs here: start one with `spindle serve`, or say where it is with --url.")
+    elif check:
+        token = None if chosen.is_anonymous else access.environ.get(token_env)
         seen = ask(wish.endpoint, token)
         _say(_verdict(wish, seen.answer, has_token=token is not None))
 
@@ -207,8 +205,7 @@ def _verdict(wish: _Wish, answer: Answer, *, has_token: bool) -> str:
         Answer.UNAUTHENTICATED: _without_identity(wish, has_token=has_token),
         Answer.FORBIDDEN: f"The token in {wish.token_env} may not use {wish.endpoint}: "
         "its role needs servers.use.",
-        Answer.SILENT: f"No gateway answers at {wish.base}: start one with `spindle serve`"
-        + (", or say where it is with --url." if wish.is_sought else "."),
+        Answer.SILENT: f"No gateway answers at {wish.base}: start it, and ask again.",
         Answer.STRANGE: f"What answers at {wish.endpoint} does not speak MCP: "
         "is this the gateway's address, and is the module mcp enabled?",
     }
