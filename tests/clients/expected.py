@@ -25,11 +25,30 @@ def _all(*ways: str, without: tuple[str, ...] = ()) -> tuple[str, ...]:
 
 
 CHECKS: dict[str, tuple[str, ...]] = {
-    "python_sdk": _all("auto", "modern", "legacy", "bridge", "bridge_legacy"),
-    "python_sdk_v1": _all("http"),
-    "fastmcp": _all("auto", "legacy"),
-    "typescript_sdk": _all("auto", "modern", "legacy", "bridge"),
-    "typescript_sdk_v1": _all("http", "bridge"),
-    "inspector": _all("legacy", "modern", without=("connect", "call.progress")),
-    "mcp_remote": _all("legacy", "auto"),
+    "python_sdk": (
+        *_all("auto", "modern", "legacy", "bridge", "bridge_legacy"),
+        "documented.claude-code.file",
+        "documented.vscode.file",
+        "documented.cursor.file",
+        "documented.chatgpt.ui",
+        "documented.claude-desktop.bridge",
+        "documented.python-sdk.v2",
+    ),
+    "python_sdk_v1": (*_all("http"), "documented.python-sdk.v1"),
+    "fastmcp": (*_all("auto", "legacy"), "documented.fastmcp.client"),
+    "typescript_sdk": (
+        *_all("auto", "modern", "legacy", "bridge"),
+        "documented.typescript-sdk.v2",
+    ),
+    "typescript_sdk_v1": (*_all("http", "bridge"), "documented.typescript-sdk.v1"),
+    "inspector": (
+        *_all("legacy", "modern", without=("connect", "call.progress")),
+        "documented.inspector.command",
+    ),
+    "mcp_remote": (
+        *_all("legacy", "auto"),
+        "documented.mcp-remote.file",
+        "documented.mcp-remote.command",
+        "documented.claude-desktop.mcp-remote",
+    ),
 }

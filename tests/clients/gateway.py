@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from tests.support.environments import NODE, ROOT
+from spindle_mcp.clients.snippets import clients
+from tests.support.client_pages import GATEWAY, snippets
+from tests.support.environments import NODE, NPX, ROOT
 from tests.support.spindle_process import SpindleProcess, clean_environment, running_spindle
 from tests.support.upstream_process import running_upstream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
-    from pathlib import Path
 
     from spindle_spi.types import JsonObject
 
@@ -53,15 +57,22 @@ async def running_gateway(home: Path) -> AsyncGenerator[dict[str, str]]:
     ):
         token = await _token(process)
         await _wait_for_tools(process, token)
+        # Where the pages have people keep it.
+        path = home / ".spindle" / "mcp-token"
+        path.parent.mkdir()
+        path.write_text(f"{token}\n")
         variables = clean_environment()
+        others = (NODE.parent, Path(sys.executable).parent, variables.get("PATH", ""))
+        programs = (_programs(home), *others)
 
         yield {
             **variables,
-            "PATH": f"{NODE.parent}:{variables.get('PATH', '')}",
+            "PATH": os.pathsep.join(map(str, programs)),
             "PYTHONPATH": str(ROOT),
             "SPINDLE_URL": process.url,
             "SPINDLE_TOKEN": token,
             "SPINDLE_BRIDGE": json.dumps([sys.executable, "-m", "spindle", "mcp"]),
+            "SPINDLE_DOCUMENTED": json.dumps(documented(process.url)),
             # Neither a proxy of the machine's nor what programs keep at home is any part of this.
             "NO_PROXY": "*",
             "HOME": str(home),
@@ -69,6 +80,29 @@ async def running_gateway(home: Path) -> AsyncGenerator[dict[str, str]]:
             "npm_config_offline": "true",
             "npm_config_update_notifier": "false",
         }
+
+
+def documented(url: str) -> dict[str, str]:
+    """Return the snippets of the pages for this gateway, by `<client>.<form>`."""
+    found: dict[str, str] = {}
+
+    for name, client in clients().items():
+        for snippet in snippets(f"{name}.md"):
+            form = client.form(snippet.option("--form"))
+            assert form is not None
+            found.setdefault(f"{name}.{form.id}", snippet.text.replace(GATEWAY, url))
+
+    return found
+
+
+def _programs(home: Path) -> Path:
+    """Return a folder with npx: the one beside this node finds its own parts in no wheel."""
+    folder = home / "programs"
+    folder.mkdir()
+    npx = folder / "npx"
+    npx.write_text(f'#!/bin/sh\nexec {shlex.join(NPX)} "$@"\n')
+    npx.chmod(0o755)
+    return folder
 
 
 async def _token(process: SpindleProcess) -> str:

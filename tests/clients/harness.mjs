@@ -1,8 +1,13 @@
 // What every MCP client for node is asked to do, written once; the twin of harness.py.
 
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { promisify } from 'node:util';
 
 import { check, raises, same, run as runChecks } from './named_checks.mjs';
+
+export { check, same } from './named_checks.mjs';
 
 const environment = process.env;
 export const gateway = {
@@ -13,8 +18,9 @@ export const gateway = {
 export const BRIDGE = JSON.parse(environment.SPINDLE_BRIDGE ?? '[]');
 export const [MODERN, LEGACY] = ['2026-07-28', '2025-11-25'];
 
-const KIT_TOOLS = ['kit__fail', 'kit__go', 'kit__refuse', 'kit__say', 'kit__slow', 'kit__weigh'];
+export const KIT_TOOLS = ['kit__fail', 'kit__go', 'kit__refuse', 'kit__say', 'kit__slow', 'kit__weigh'];
 const REFUSAL = /\b401\b|token is not valid|Unauthorized/;
+const documentedSnippets = JSON.parse(environment.SPINDLE_DOCUMENTED ?? '{}');
 const sessions = [];
 
 /** A request was answered with an error of the protocol. */
@@ -132,6 +138,22 @@ export function register(...ways) {
 export async function run() {
   await runChecks();
   await Promise.all(sessions.map((session) => session.close()));
+}
+
+/** Return a snippet of the pages, `<client>.<form>`, for the gateway at hand. */
+export function documented(name) {
+  assert(name in documentedSnippets, name);
+  return documentedSnippets[name];
+}
+
+/** Run a documented program, which lists the tools, beside the packages. */
+export function checkDocumented(name) {
+  check(`documented.${name}`, async () => {
+    const path = new URL(`./documented-${name}.mjs`, import.meta.url).pathname;
+    await writeFile(path, documented(name));
+    const { stdout } = await promisify(execFile)(process.execPath, [path]);
+    same(stdout.split('\n').filter((line) => line.startsWith('kit__')), KIT_TOOLS);
+  });
 }
 
 /** Return a client of an SDK as a session; `callTool` is what differs between their versions. */

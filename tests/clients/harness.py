@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -16,7 +18,24 @@ from typing import Any, Protocol
 
 from tests.support.named_checks import check, raises_async, run, same
 
-__all__ = ["BRIDGE", "Outcome", "Refused", "Session", "Way", "gateway", "register", "run"]
+__all__ = [
+    "BRIDGE",
+    "KIT_TOOLS",
+    "LEGACY",
+    "MODERN",
+    "Hear",
+    "Outcome",
+    "Refused",
+    "Session",
+    "Way",
+    "check",
+    "documented",
+    "gateway",
+    "register",
+    "run",
+    "run_documented",
+    "same",
+]
 
 Hear = Callable[[float, float | None, str | None], Awaitable[None]]
 
@@ -112,6 +131,7 @@ class Way:
 InSession = Callable[[Way, Session], Awaitable[None]]
 OnItsOwn = Callable[[Way], Awaitable[None]]
 
+_documented: dict[str, str] = json.loads(os.environ.get("SPINDLE_DOCUMENTED", "{}"))
 _in_session: dict[str, InSession] = {}
 _on_its_own: dict[str, OnItsOwn] = {}
 
@@ -144,6 +164,19 @@ def register(*ways: Way) -> None:
 
         for name, ask in _on_its_own.items():
             check(f"{way.name}.{name}")(lambda way=way, ask=ask: ask(way))
+
+
+def documented(name: str) -> str:
+    """Return a snippet of the pages, `<client>.<form>`, for the gateway at hand."""
+    return _documented[name]
+
+
+def run_documented(name: str) -> None:
+    """Run a documented program, which lists the tools, with this Python."""
+    command = (sys.executable, "-W", "error", "-c", documented(name))
+    finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert finished.returncode == 0, finished.stderr
+    same([name for name in finished.stdout.split() if name.startswith("kit__")], KIT_TOOLS)
 
 
 @in_session("connect")

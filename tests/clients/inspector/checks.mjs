@@ -3,8 +3,9 @@
 import { execFile } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 
-import { Refused, gateway, register, run } from '../harness.mjs';
+import { KIT_TOOLS, Refused, check, documented, gateway, register, run, same } from '../harness.mjs';
 
 const require = createRequire(import.meta.url);
 const PACKAGE = require.resolve('@modelcontextprotocol/inspector/package.json');
@@ -61,5 +62,12 @@ register(
   { name: 'legacy', without, codes, connect: connect('legacy') },
   { name: 'modern', without, codes, connect: connect('modern') },
 );
+
+// The version of the command is the one that is installed here, or it could not be run offline.
+check('documented.inspector.command', async () => {
+  const { stdout } = await promisify(execFile)('sh', ['-c', documented('inspector.command')]);
+  const names = JSON.parse(stdout).tools.map((tool) => tool.name);
+  same(names.filter((name) => name.startsWith('kit__')), KIT_TOOLS);
+});
 
 await run();

@@ -13,6 +13,7 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+import tests.clients.python_sdk.configurations  # noqa: F401 - registers its checks
 from tests.clients.harness import (
     BRIDGE,
     LEGACY,

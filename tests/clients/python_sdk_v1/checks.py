@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 from mcp import ClientSession, McpError
 from mcp.client.streamable_http import streamablehttp_client
 
-from tests.clients.harness import Hear, Outcome, Refused, Session, Way, gateway, register, run
+from tests.clients.harness import (
+    Hear,
+    Outcome,
+    Refused,
+    Session,
+    Way,
+    check,
+    gateway,
+    register,
+    run,
+    run_documented,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -57,6 +68,11 @@ async def over_http(token: str, server: str | None) -> AsyncGenerator[Session]:
         ClientSession(read, write) as session,
     ):
         yield SdkSession(session, await session.initialize())
+
+
+@check("documented.python-sdk.v1")
+def _documented() -> None:
+    run_documented("python-sdk.v1")
 
 
 register(Way("http", "2025-06-18", over_http))

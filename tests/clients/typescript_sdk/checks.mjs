@@ -3,7 +3,7 @@
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 
-import { BRIDGE, LEGACY, MODERN, gateway, register, run, sessionOf } from '../harness.mjs';
+import { BRIDGE, LEGACY, MODERN, checkDocumented, gateway, register, run, sessionOf } from '../harness.mjs';
 
 async function connected(transport, mode) {
   const client = new Client({ name: 'checks', version: '1' }, { versionNegotiation: { mode } });
@@ -35,5 +35,7 @@ register(
   { name: 'legacy', version: LEGACY, connect: overHttp('legacy') },
   { name: 'bridge', version: MODERN, connect: overBridge('auto') },
 );
+
+checkDocumented('typescript-sdk.v2');
 
 await run();

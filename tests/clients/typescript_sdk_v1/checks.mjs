@@ -4,7 +4,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
 
-import { BRIDGE, LEGACY, gateway, register, run, sessionOf } from '../harness.mjs';
+import { BRIDGE, LEGACY, checkDocumented, gateway, register, run, sessionOf } from '../harness.mjs';
 
 async function connected(transport, version) {
   const client = new Client({ name: 'checks', version: '1' });
@@ -36,5 +36,7 @@ register(
     },
   },
 );
+
+checkDocumented('typescript-sdk.v1');
 
 await run();

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from spindle_mcp.cli import mcp
 from spindle_mcp.clients.snippets import clients
 from tests.mcp.support.records import gateway, server
 from tests.mcp.support.serving import serving
+from tests.support.client_pages import parsed
 from tests.support.http_server import Answered, serve_http
 
 if TYPE_CHECKING:
@@ -65,17 +65,6 @@ async def served(token: str = TOKEN) -> AsyncGenerator[Served]:
 
     async with serving(host, {token: caller("a")}) as running:
         yield running
-
-
-def parsed(language: str, text: str) -> object:
-    """Return what a snippet is; fail when it is not what it says."""
-    if language == "json":
-        return json.loads(text)
-
-    if language == "python":
-        return compile(text, "snippet", "exec")
-
-    return shlex.split(text)
 
 
 @pytest.mark.parametrize(("name", "form"), FORMS)
