@@ -14,7 +14,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeGuard
 
 from tests.support.named_checks import check, raises_async, run, same
 
@@ -36,8 +37,6 @@ __all__ = [
     "run_documented",
     "same",
 ]
-
-Hear = Callable[[float, float | None, str | None], Awaitable[None]]
 
 KIT_TOOLS = ["kit__fail", "kit__go", "kit__refuse", "kit__say", "kit__slow", "kit__weigh"]
 """What the upstream offers behind the gateway."""
@@ -78,6 +77,14 @@ class Outcome:
     is_error: bool = False
 
 
+class Hear(Protocol):
+    """Is told of each step of a call."""
+
+    async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
+        """Take notice of a step."""
+        ...
+
+
 class Session(Protocol):
     """A connected client, whatever its methods are called by themselves."""
 
@@ -113,7 +120,7 @@ class Way:
     connect: Connect
     server: str = "spindle"
     """As the other side introduces itself, which not every way asks for."""
-    _findings: dict[str, Exception | None] = field(default_factory=dict)
+    _findings: dict[str, Exception | None] = field(default_factory=dict[str, "Exception | None"])
 
     async def hold(self, name: str) -> None:
         """Fail with what was found when this was asked; the first asks everything."""
@@ -160,10 +167,10 @@ def register(*ways: Way) -> None:
     """Make the named checks of some ways: each is `<way>.<name>`."""
     for way in ways:
         for name in _in_session:
-            check(f"{way.name}.{name}")(lambda way=way, name=name: way.hold(name))
+            check(f"{way.name}.{name}")(partial(way.hold, name))
 
         for name, ask in _on_its_own.items():
-            check(f"{way.name}.{name}")(lambda way=way, ask=ask: ask(way))
+            check(f"{way.name}.{name}")(partial(ask, way))
 
 
 def documented(name: str) -> str:
@@ -290,7 +297,11 @@ def _told(exc: BaseException) -> str:
         # Some clients raise an error again while handling it.
         if each not in seen:
             seen.append(each)
-            waiting += each.exceptions if isinstance(each, BaseExceptionGroup) else ()
+            waiting += each.exceptions if _is_group(each) else ()
             waiting += [found for found in (each.__cause__, each.__context__) if found is not None]
 
     return "\n".join(map(repr, seen))
+
+
+def _is_group(exc: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:
+    return isinstance(exc, BaseExceptionGroup)

@@ -1,6 +1,6 @@
 """FastMCP's client. Runs in an environment of its own."""
 
-# pyright: basic, reportMissingImports=false
+# pyright: basic, reportMissingImports=false, reportAttributeAccessIssue=false
 # mypy: disable-error-code="import-not-found"
 
 from __future__ import annotations

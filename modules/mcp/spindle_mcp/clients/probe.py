@@ -10,10 +10,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
 
+from spindle_spi.types import JsonObject
+
 _SECONDS: Final = 5.0
 _MAX_BYTES: Final = 1_000_000
 _VERSION: Final = "2026-07-28"
-_ASK: Final = {
+_ASK: Final[JsonObject] = {
     "jsonrpc": "2.0",
     "id": 1,
     "method": "server/discover",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     Values = Mapping[str, str | None]
 
+_FOLDER: Final = "spindle_mcp.clients"
 _TABLE: Final = ".toml"
 _VALUE: Final = re.compile(r"\{\{(\w+)\}\}")
 
@@ -93,14 +94,14 @@ class Circumstances:
 
 def names() -> tuple[str, ...]:
     """Return the names of the clients, in their order."""
-    tables = (entry.name for entry in files(__package__).iterdir())
+    tables = (entry.name for entry in files(_FOLDER).iterdir())
     return tuple(sorted(name.removesuffix(_TABLE) for name in tables if name.endswith(_TABLE)))
 
 
 @cache
 def clients() -> Mapping[str, Client]:
     """Return every client by its name."""
-    folder = files(__package__)
+    folder = files(_FOLDER)
     return {
         name: Client.model_validate(tomllib.loads((folder / f"{name}{_TABLE}").read_text("utf-8")))
         for name in names()
