@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,7 +52,7 @@ def serve(
     reach: ReachGateway = ctx.obj
     wish = Wish(url=url, server=server, token=token, token_file=token_file)
 
-    if not run(reach(home), wish):
+    if not run(partial(reach, home), wish):
         raise typer.Exit(1)
 
 

@@ -18,7 +18,7 @@ from spindle_mcp.bridge.relay import Bridge
 from spindle_mcp.bridge.streams import Writer, reading
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from spindle_mcp.access import GatewayAccess
     from spindle_mcp.bridge.streams import Source
@@ -46,12 +46,15 @@ class _Goal:
     token: str | None
 
 
-def run(access: GatewayAccess, wish: Wish) -> bool:
-    """Carry messages until standard input ends; tell whether it could be done, and say why not."""
+def run(reach: Callable[[], GatewayAccess], wish: Wish) -> bool:
+    """Carry messages until standard input ends; tell whether it could be done, and say why not.
+
+    `reach` is called for a gateway that is reached from here: one elsewhere needs nothing of it.
+    """
     logging.getLogger("httpx2").setLevel(logging.WARNING)
 
     try:
-        anyio.run(_bridge, _goal(access, wish))
+        anyio.run(_bridge, _goal(reach, wish))
     except Exception as exc:  # noqa: BLE001 - the edge of this process
         for line in _sentences(exc):
             complain(line)
@@ -62,14 +65,19 @@ def run(access: GatewayAccess, wish: Wish) -> bool:
 
 
 @asynccontextmanager
-async def _goal(access: GatewayAccess, wish: Wish) -> AsyncGenerator[_Goal]:
+async def _goal(reach: Callable[[], GatewayAccess], wish: Wish) -> AsyncGenerator[_Goal]:
     path = "/mcp" if wish.server is None else f"/servers/{wish.server}/mcp"
     told = None if wish.token_file is None else _token_in(wish.token_file)
 
-    url = access.find() if wish.url is None and told is not None else wish.url
+    if wish.url is not None:
+        yield _Goal(wish.url.rstrip("/") + path, told or wish.token)
+        return
+
+    access = reach()
+    url = None if told is None else access.find()
 
     if url is not None:
-        yield _Goal(url.rstrip("/") + path, told or wish.token)
+        yield _Goal(url.rstrip("/") + path, told)
         return
 
     async with access.open() as found:

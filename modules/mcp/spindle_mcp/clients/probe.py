@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
 
-from spindle_spi.types import JsonObject
+if TYPE_CHECKING:
+    from spindle_spi.types import JsonObject
 
 _SECONDS: Final = 5.0
 _MAX_BYTES: Final = 1_000_000
