@@ -13,6 +13,10 @@ class McpSettings:
 
     accelerated: bool = True
     """Answer plain `tools/call` and `tools/list` requests without the SDK's machinery."""
+    legacy_sse: bool = False
+    """Serve the transport of 2024-11-05 as well: `/sse` and `/messages`."""
+    resumable: bool = False
+    """Keep what sessions are told, for clients that lost a stream: every message is written."""
     connect_seconds: float = 10.0
     """How long connecting to an upstream, negotiation included, may take."""
     refresh_seconds: float = 300.0
@@ -28,6 +32,13 @@ class McpSettings:
     """Connections per upstream."""
     max_result_bytes: int = 16 * 1024 * 1024
     """Longest answer taken from an upstream."""
+    max_own_sessions: int = 256
+    """Sessions per upstream of the protocol before 2026 that belong to one client each."""
+    own_session_idle_seconds: float = 300.0
+    input_seconds: float = 600.0
+    """How long a client may take to answer what an upstream asks during a call."""
+    max_parked_calls: int = 1000
+    """Calls that wait for such an answer between two requests of a client."""
     max_tools: int = 1000
     """Most tools taken from one upstream."""
 
@@ -40,6 +51,8 @@ SCHEMA: JsonObject = {
     "additionalProperties": False,
     "properties": {
         "accelerated": {"type": "boolean"},
+        "legacy_sse": {"type": "boolean"},
+        "resumable": {"type": "boolean"},
         "connect_seconds": _SECONDS,
         "refresh_seconds": _SECONDS,
         "reconnect_max_seconds": _SECONDS,
@@ -48,6 +61,10 @@ SCHEMA: JsonObject = {
         "session_idle_seconds": _SECONDS,
         "max_connections": _COUNT,
         "max_result_bytes": _COUNT,
+        "max_own_sessions": _COUNT,
+        "own_session_idle_seconds": _SECONDS,
+        "input_seconds": _SECONDS,
+        "max_parked_calls": _COUNT,
         "max_tools": _COUNT,
     },
 }
@@ -68,6 +85,8 @@ def settings_from(section: JsonObject) -> McpSettings:
 
     return McpSettings(
         accelerated=section.get("accelerated") is not False,
+        legacy_sse=section.get("legacy_sse") is True,
+        resumable=section.get("resumable") is True,
         connect_seconds=seconds("connect_seconds", defaults.connect_seconds),
         refresh_seconds=seconds("refresh_seconds", defaults.refresh_seconds),
         reconnect_max_seconds=seconds("reconnect_max_seconds", defaults.reconnect_max_seconds),
@@ -76,6 +95,12 @@ def settings_from(section: JsonObject) -> McpSettings:
         session_idle_seconds=seconds("session_idle_seconds", defaults.session_idle_seconds),
         max_connections=count("max_connections", defaults.max_connections),
         max_result_bytes=count("max_result_bytes", defaults.max_result_bytes),
+        max_own_sessions=count("max_own_sessions", defaults.max_own_sessions),
+        own_session_idle_seconds=seconds(
+            "own_session_idle_seconds", defaults.own_session_idle_seconds
+        ),
+        input_seconds=seconds("input_seconds", defaults.input_seconds),
+        max_parked_calls=count("max_parked_calls", defaults.max_parked_calls),
         max_tools=count("max_tools", defaults.max_tools),
     )
 
