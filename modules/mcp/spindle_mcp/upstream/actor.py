@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, TypeGuard
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 
 from spindle_mcp.config import McpSettings, option
 from spindle_mcp.upstream.base import Endpoint, Request, Upstream
-from spindle_mcp.upstream.connect import open_upstream
-from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable
+from spindle_mcp.upstream.connect import open_own, open_upstream
+from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable, innermost
 from spindle_mcp.upstream.ingest import harvest
+from spindle_mcp.upstream.pool import needs_own, own_sessions
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
 from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, GatewaySpec, PublishedRecord
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from spindle_mcp.upstream.pool import OwnSessions
     from spindle_spi.secret import SecretLease
     from spindle_spi.services import Services
     from spindle_spi.types import Json, JsonObject
@@ -48,6 +53,7 @@ class GatewayActor:
         self._settings = settings
         self._version = version
         self._upstream: Upstream | None = None
+        self._own: OwnSessions | None = None
         self._is_open = anyio.Event()
         self._is_closed = anyio.Event()
         self._is_wanted = anyio.Event()
@@ -73,6 +79,16 @@ class GatewayActor:
     def is_connected(self) -> bool:
         """Whether a connection is open."""
         return self._upstream is not None
+
+    @property
+    def era(self) -> str | None:
+        """The era of the protocol that the upstream speaks; None while it is not connected."""
+        return None if self._upstream is None else self._upstream.era
+
+    def release(self, key: str) -> None:
+        """Close what is open for a peer that is no more."""
+        if self._own is not None:
+            self._own.release(key)
 
     async def run(self) -> None:
         """Live until cancelled."""
@@ -103,6 +119,11 @@ class GatewayActor:
         """
         upstream = await self._connected()
 
+        own, peer = self._own, request.peer
+
+        if own is not None and peer is not None and needs_own(peer):
+            return await own.request(peer, request)
+
         try:
             return await upstream.request(request)
         except SessionLost:
@@ -115,14 +136,34 @@ class GatewayActor:
 
     async def _serve(self) -> None:
         lease = await self._lease()
+        endpoint = self._endpoint(lease)
 
-        async with open_upstream(self.spec, self._endpoint(lease)) as upstream:
+        async with open_upstream(self.spec, endpoint) as upstream, self._owning(upstream, endpoint):
             await self._publish(await upstream.list_all("tools/list", "tools"))
             self._upstream = upstream
             self._failure = ""
             self._is_open.set()
             self._log(Level.INFO, "mcp.gateway.connected", {"era": upstream.era})
             await self._keep_fresh(upstream, lease)
+
+    @asynccontextmanager
+    async def _owning(self, upstream: Upstream, endpoint: Endpoint) -> AsyncGenerator[None]:
+        """Keep sessions of single clients, where the upstream has sessions."""
+        if upstream.era != "legacy":
+            yield
+            return
+
+        async with own_sessions(
+            lambda offered: open_own(self.spec, endpoint, offered),
+            most=self._settings.max_own_sessions,
+            idle_seconds=self._settings.own_session_idle_seconds,
+        ) as own:
+            self._own = own
+
+            try:
+                yield
+            finally:
+                self._own = None
 
     async def _keep_fresh(self, upstream: Upstream, lease: SecretLease | None) -> None:
         """Read the tools again when told, and from time to time; return to reconnect.
@@ -218,7 +259,7 @@ class GatewayActor:
             await self._is_wanted.wait()
 
     def _report(self, exc: Exception) -> None:
-        cause = _innermost(exc)
+        cause = innermost(exc)
         failure = cause.message if isinstance(cause, GatewayError) else type(cause).__name__
 
         if failure != self._failure:
@@ -228,18 +269,6 @@ class GatewayActor:
 
     def _log(self, level: Level, event: str, fields: dict[str, Json]) -> None:
         self._services.observability.log(level, event, {"gateway": self.name, **fields})
-
-
-def _innermost(exc: Exception) -> Exception:
-    """Return what a task group wrapped."""
-    while _is_group(exc):
-        exc = exc.exceptions[0]
-
-    return exc
-
-
-def _is_group(exc: Exception) -> TypeGuard[ExceptionGroup[Exception]]:
-    return isinstance(exc, ExceptionGroup)
 
 
 def _until(lease: SecretLease | None, wait: float) -> float:
