@@ -18,7 +18,8 @@ from mcp_types.jsonrpc import INVALID_REQUEST
 
 from spindle_mcp.capabilities import required_for
 from spindle_mcp.surface.peers import WrappedPeer
-from spindle_mcp.surface.rounds import MAX_QUESTIONS, check_capabilities
+from spindle_mcp.surface.questions import check_capabilities, for_round
+from spindle_mcp.surface.rounds import MAX_QUESTIONS
 from spindle_spi.errors import FailedPrecondition, Origin
 from spindle_spi.types import JsonObject
 
@@ -111,7 +112,7 @@ class ParkedPeer(WrappedPeer):
 
         check_capabilities(self.capabilities, required)
         self._parking.check_room(self)
-        key, question = f"q{next(self._keys)}", _Question(method, params)
+        key, question = f"q{next(self._keys)}", _Question(method, for_round(method, params))
         self.questions[key] = question
         self.news.set()
 

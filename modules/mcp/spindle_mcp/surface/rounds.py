@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from mcp.shared.exceptions import MCPError
 
-from spindle_mcp.capabilities import lacks, required_for
-from spindle_mcp.upstream.faults import CapabilityRequired, garbled
+from spindle_mcp.capabilities import required_for
+from spindle_mcp.surface.questions import check_capabilities, for_session, read_question
+from spindle_mcp.upstream.faults import garbled
 from spindle_spi.errors import Origin, UpstreamError
 from spindle_spi.invocation import InputRequired
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from spindle_mcp.surface.judge import Judge
     from spindle_mcp.upstream.base import Peer, Request
     from spindle_mcp.upstream.fleet import Fleet
-    from spindle_spi.types import Json, JsonObject
+    from spindle_spi.types import JsonObject
 
 MAX_ROUNDS: Final = 16
 """How often one request of an older client is sent to an upstream that goes on asking."""
@@ -66,31 +67,6 @@ def input_required(answer: JsonObject, gateway: str, peer: Peer | None) -> Input
     return InputRequired(requests=requests, state=state)
 
 
-def read_question(question: Json, gateway: str) -> tuple[str, JsonObject]:
-    """Return method and parameters of one entry of `inputRequests`.
-
-    Raises:
-        UpstreamError: It is none.
-    """
-    method = question.get("method") if isinstance(question, dict) else None
-    params = question.get("params", {}) if isinstance(question, dict) else None
-
-    if not isinstance(method, str) or not isinstance(params, dict):
-        raise garbled(gateway, "a question that is none")
-
-    return method, params
-
-
-def check_capabilities(capabilities: JsonObject, required: JsonObject) -> None:
-    """Check that a client declared what a question needs.
-
-    Raises:
-        CapabilityRequired: It did not.
-    """
-    if lacks(capabilities, required):
-        raise CapabilityRequired("The upstream needs a capability of the client.", required)
-
-
 async def answered(asked: InputRequired, gateway: str, peer: Peer) -> JsonObject:
     """Ask a client that can be asked at once; returns `inputResponses` and `requestState`.
 
@@ -103,7 +79,7 @@ async def answered(asked: InputRequired, gateway: str, peer: Peer) -> JsonObject
         method, params = read_question(question, gateway)
 
         try:
-            responses[key] = await peer.ask(method, params)
+            responses[key] = await peer.ask(method, for_session(method, params))
         except MCPError as exc:
             raise UpstreamError(
                 "The client did not answer what the upstream asked.",
