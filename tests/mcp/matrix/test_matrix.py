@@ -1,4 +1,4 @@
-"""Every client era against every upstream era, through the gateway: each cell works or says why not.
+"""Every client era against every upstream era, through the gateway; a cell works or says why not.
 
 The table is the claim; what is not in `NOT_APPLICABLE`, with a reason, is tested.
 """
@@ -6,7 +6,7 @@ The table is the claim; what is not in `NOT_APPLICABLE`, with a reason, is teste
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import mcp_types as types
@@ -104,7 +104,7 @@ async def test_cancel(client_era: str, upstream_era: str, accelerated: bool) -> 
 
     async with cell(upstream, client_era, accelerated, Answering(), host) as client:
         async with anyio.create_task_group() as group:
-            group.start_soon(client.call_tool, "up__hang", {})
+            group.start_soon(client.call_tool, "up__hang")
 
             with anyio.fail_after(10):
                 await upstream.reached.wait()
@@ -181,8 +181,8 @@ async def test_log(client_era: str, upstream_era: str, accelerated: bool) -> Non
             )
             await client.call_tool("up__log", {})
         else:
-            meta = {"io.modelcontextprotocol/logLevel": "warning"}
-            await client.call_tool("up__log", {}, meta=meta)  # pyright: ignore[reportArgumentType]
+            meta: Any = {"io.modelcontextprotocol/logLevel": "warning"}
+            await client.call_tool("up__log", {}, meta=meta)
 
         with anyio.fail_after(10):
             while not answering.logged:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import mcp_types as types
+from pydantic import FileUrl
 
 if TYPE_CHECKING:
     from mcp.client.session import ClientRequestContext
@@ -54,7 +55,7 @@ class Answering:
 
     async def roots(self, context: ClientRequestContext) -> types.ListRootsResult:
         self.asked.append("roots")
-        return types.ListRootsResult(roots=[types.Root(uri="file:///tmp")])
+        return types.ListRootsResult(roots=[types.Root(uri=FileUrl("file:///tmp"))])
 
     async def log(self, params: types.LoggingMessageNotificationParams) -> None:
         self.logged.append((params.level, params.data, params.logger))

@@ -44,7 +44,7 @@ MODERN = "2026-07-28"
 
 @dataclass
 class Asking:
-    """Both eras in one, or one of them; a tool's name says what it does."""
+    """Speaks one era, or `both`; a tool's name says what it does."""
 
     era: str = "modern"
     calls: list[str] = field(default_factory=list[str])
@@ -71,7 +71,9 @@ class Asking:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             headers = {name.decode(): value.decode() for name, value in scope["headers"]}
 
-            if self.era == "legacy" and headers.get("mcp-protocol-version") == MODERN:
+            is_modern = headers.get("mcp-protocol-version") == MODERN
+
+            if self.era != "both" and is_modern != (self.era == "modern"):
                 await send({"type": "http.response.start", "status": 400, "headers": []})
                 await send({"type": "http.response.body", "body": b"unknown version"})
                 return

@@ -17,7 +17,7 @@ from spindle_mcp.upstream.base import Endpoint, Request, Upstream
 from spindle_mcp.upstream.connect import open_own, open_upstream
 from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable, innermost
 from spindle_mcp.upstream.ingest import harvest
-from spindle_mcp.upstream.pool import needs_own, own_sessions
+from spindle_mcp.upstream.pool import NotOpened, needs_own, own_sessions
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
 from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, GatewaySpec, PublishedRecord
@@ -25,6 +25,7 @@ from spindle_spi.records import CatalogRecord, GatewaySpec, PublishedRecord
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from spindle_mcp.upstream.base import Peer
     from spindle_mcp.upstream.pool import OwnSessions
     from spindle_spi.secret import SecretLease
     from spindle_spi.services import Services
@@ -54,6 +55,7 @@ class GatewayActor:
         self._version = version
         self._upstream: Upstream | None = None
         self._own: OwnSessions | None = None
+        self._speaks_both = False
         self._is_open = anyio.Event()
         self._is_closed = anyio.Event()
         self._is_wanted = anyio.Event()
@@ -119,10 +121,17 @@ class GatewayActor:
         """
         upstream = await self._connected()
 
-        own, peer = self._own, request.peer
+        peer = request.peer
 
-        if own is not None and peer is not None and needs_own(peer):
-            return await own.request(peer, request)
+        if self._own is not None and peer is not None and self._has_own(upstream, peer):
+            try:
+                return await self._own.request(peer, request)
+            except NotOpened as exc:
+                if upstream.era == "legacy":
+                    raise exc.cause from exc
+
+                # Nothing was sent. One that refused the handshake is not tried again.
+                self._speaks_both = isinstance(exc.cause, Unreachable)
 
         try:
             return await upstream.request(request)
@@ -133,6 +142,17 @@ class GatewayActor:
                     await self._is_closed.wait()
 
             return await (await self._connected()).request(request)
+
+    def _has_own(self, upstream: Upstream, peer: Peer) -> bool:
+        """Tell whether a request goes over a session that only its client uses.
+
+        Many upstreams speak both eras, and ask in the middle of a call in the older one only. So
+        a client of that era which can be asked meets them as if there were nothing between.
+        """
+        if not needs_own(peer):
+            return False
+
+        return upstream.era == "legacy" or (peer.can_be_asked and self._speaks_both)
 
     async def _serve(self) -> None:
         lease = await self._lease()
@@ -149,7 +169,9 @@ class GatewayActor:
     @asynccontextmanager
     async def _owning(self, upstream: Upstream, endpoint: Endpoint) -> AsyncGenerator[None]:
         """Keep sessions of single clients, where the upstream has sessions."""
-        if upstream.era != "legacy":
+        self._speaks_both = upstream.era == "modern" and self.spec.era == "auto"
+
+        if upstream.era != "legacy" and not self._speaks_both:
             yield
             return
 

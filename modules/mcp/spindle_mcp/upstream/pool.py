@@ -39,6 +39,14 @@ def needs_own(peer: Peer) -> bool:
     return peer.log_level is not None or bool(_offered(peer))
 
 
+class NotOpened(Exception):
+    """No session of its own could be opened for a client."""
+
+    def __init__(self, cause: GatewayError) -> None:
+        super().__init__(cause.message)
+        self.cause = cause
+
+
 def _offered(peer: Peer) -> JsonObject:
     return callbacks_in(peer.capabilities) if peer.can_be_asked else {}
 
@@ -85,7 +93,8 @@ class OwnSessions:
         """Carry out a request on a session of its peer's own.
 
         Raises:
-            GatewayError: There are too many sessions, none can be opened, or the request failed.
+            NotOpened: There was no session and none could be opened; nothing was sent.
+            GatewayError: There are too many sessions, or the request failed.
         """
         try:
             return await self._on_own(peer, request)
@@ -110,7 +119,7 @@ class OwnSessions:
     async def _on_own(self, peer: Peer, request: Request) -> JsonObject:
         async with self._taken(peer) as own:
             if own.upstream is None:
-                raise own.failure or Internal("A session was let go as it opened.")
+                raise NotOpened(own.failure or Internal("A session was let go as it opened."))
 
             try:
                 await own.upstream.set_level(peer.log_level)
