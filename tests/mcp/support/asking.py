@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -56,9 +57,15 @@ class Asking:
     declared: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     metas: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
     levels: list[str] = field(default_factory=list[str])
+    ended: list[str] = field(default_factory=list[str])
+    """Ids of sessions that were ended by their clients."""
+    forgotten: set[str] = field(default_factory=set[str])
+    """Ids of sessions that it says it does not know."""
     reached: anyio.Event = field(default_factory=anyio.Event)
     cancelled: anyio.Event = field(default_factory=anyio.Event)
     message: str = "Who are you?"
+    patience: float = math.inf
+    """Seconds it waits for an answer in the middle of a call."""
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[str]:
@@ -77,6 +84,16 @@ class Asking:
                 await send({"type": "http.response.start", "status": 400, "headers": []})
                 await send({"type": "http.response.body", "body": b"unknown version"})
                 return
+
+            session_id = headers.get("mcp-session-id", "")
+
+            if session_id in self.forgotten:
+                await send({"type": "http.response.start", "status": 404, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
+                return
+
+            if scope["method"] == "DELETE":
+                self.ended.append(session_id)
 
             await manager.handle_request(scope, receive, send)
 
@@ -156,7 +173,13 @@ class Asking:
         questions = self._questions(params.name)
 
         if ctx.protocol_version != MODERN:
-            answers = [await self._ask_now(ctx, question) for question in questions]
+            answers: list[Any] = []
+
+            with anyio.move_on_after(self.patience) as waiting:
+                answers = [await self._ask_now(ctx, question) for question in questions]
+
+            if waiting.cancelled_caught:
+                return types.CallToolResult(content=[types.TextContent(text="nobody answered")])
         else:
             given = params.input_responses or {}
             asked = int(params.request_state or "0")

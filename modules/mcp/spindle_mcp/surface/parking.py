@@ -64,6 +64,7 @@ class ParkedPeer(WrappedPeer):
         self.is_here = True
         self.scope = anyio.CancelScope()
         """Of the call itself."""
+        self.is_over = anyio.Event()
         self.questions: dict[str, _Question] = {}
         self.news = anyio.Event()
 
@@ -124,6 +125,8 @@ class ParkedPeer(WrappedPeer):
             del self.questions[key]
 
         self.scope.cancel()
+        # The upstream hears that the call is cancelled before it hears that nobody answered.
+        await self.is_over.wait()
         raise MCPError(INVALID_REQUEST, "The client did not answer in time.")
 
 
@@ -136,7 +139,6 @@ class _Call:
         self.peer = peer
         self.outcome: JsonObject | InputRequired | None = None
         self.failure: Exception | None = None
-        self.is_done = False
         self.is_fetched = anyio.Event()
         """Set when its client has what became of it."""
 
@@ -229,7 +231,7 @@ class Parking:
     async def _step(self, call: _Call) -> Outcome:
         """Wait until the call has a result, or a question that is not answered."""
         try:
-            while not call.is_done:
+            while not call.peer.is_over.is_set():
                 if call.peer.open_questions:
                     call.peer.is_here = False
                     return Parked(call.id, call.peer.open_questions)
@@ -258,7 +260,7 @@ class Parking:
         except Exception as exc:  # noqa: BLE001 - raised where the call is waited for
             call.failure = exc
         finally:
-            call.is_done = True
+            call.peer.is_over.set()
             call.peer.news.set()
 
             if call.peer.is_here or call.peer.scope.cancel_called:
