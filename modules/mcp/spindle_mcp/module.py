@@ -139,6 +139,7 @@ class McpModule(Module):
             sessions,
             services.observability,
             list_ttl_seconds=settings.list_ttl_seconds,
+            input_seconds=settings.input_seconds,
         )
         server = surface.build(self._version)
         fast = None
@@ -158,7 +159,7 @@ class McpModule(Module):
                 self._calls = calls
                 self._fleet = fleet
                 self._listeners = listeners
-                self._endpoint = Endpoint(manager, views, fast)
+                self._endpoint = Endpoint(manager, views, sessions, fast)
                 group.start_soon(fleet.run)
                 group.start_soon(parking.run)
                 group.start_soon(listeners.run)

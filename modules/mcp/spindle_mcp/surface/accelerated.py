@@ -6,7 +6,7 @@ Same decisions, same answers as the SDK's way; a test compares the two. Off by `
 from __future__ import annotations
 
 import asyncio  # noqa: TID251 - the hot path: watching for a departure costs a tenth of a task group
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from mcp.shared.dispatcher import coerce_request_id
@@ -24,6 +24,7 @@ from spindle_mcp.surface.posts import (
     read_head,
     read_reply,
     read_request,
+    replaying,
 )
 from spindle_mcp.surface.sessions import owner_of
 from spindle_mcp.text import encode
@@ -79,13 +80,13 @@ class FastPath:
         body = await read_body(receive)
 
         if body is None:
-            return _replaying(None, receive)
+            return replaying(None, receive)
 
         if session is not None and session.questions and await self._settle(session, body, send):
             return None
 
         if session is not None and self._sessions.is_due(session):
-            return _replaying(body, receive)
+            return replaying(body, receive)
 
         request = read_request(head, body)
 
@@ -94,7 +95,7 @@ class FastPath:
             request = None if tool is None or tool.is_mirrored else request
 
         if request is None:
-            return _replaying(body, receive)
+            return replaying(body, receive)
 
         await self._answer(asked, request, Answer(send, session_id=session_id), session, receive)
         return None
@@ -251,17 +252,3 @@ def _failed(identity: str | int, error: MCPError) -> bytes:
         body["data"] = error.data
 
     return encode({"jsonrpc": "2.0", "id": identity, "error": body})
-
-
-def _replaying(body: bytes | None, receive: Receive) -> Receive:
-    first: Message | None = {"type": "http.disconnect"}
-
-    if body is not None:
-        first = {"type": "http.request", "body": body, "more_body": False}
-
-    waiting: list[Any] = [first]
-
-    async def replay() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return replay

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+import anyio
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
 from mcp_types import LOG_LEVEL_META_KEY
 from mcp_types.jsonrpc import INVALID_PARAMS, INVALID_REQUEST
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from spindle_mcp.surface.sessions import no_answer
 
 if TYPE_CHECKING:
     from mcp.server import ServerRequestContext
@@ -186,13 +189,15 @@ class ContextPeer:
         )
 
         try:
-            answer = await self._ctx.session.send_request(
-                request, _Raw, metadata=ServerMessageMetadata(self._ctx.request_id)
-            )
+            with anyio.move_on_after(self._session.patience):
+                answer = await self._ctx.session.send_request(
+                    request, _Raw, metadata=ServerMessageMetadata(self._ctx.request_id)
+                )
+                return cast("dict[str, Json]", dict(answer.model_extra or {}))
         except ValidationError as exc:
             raise MCPError(INVALID_PARAMS, "The client's answer breaks the protocol.") from exc
 
-        return cast("dict[str, Json]", dict(answer.model_extra or {}))
+        raise no_answer()
 
 
 class AnswerPeer:

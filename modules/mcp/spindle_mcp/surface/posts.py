@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pydantic_core
 from mcp.server.streamable_http import check_accept_headers
@@ -30,7 +30,7 @@ from spindle_mcp.trace import TRACE_KEYS, relayed_meta, traceparent_in
 from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
-    from spindle_spi.types import Receive, Scope
+    from spindle_spi.types import Message, Receive, Scope
 
 _VERSION: Final = MCP_PROTOCOL_VERSION_HEADER.encode()
 _METHOD: Final = MCP_METHOD_HEADER.encode()
@@ -132,6 +132,21 @@ async def read_body(receive: Receive) -> bytes | None:
 
         if not message.get("more_body", False):
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def replaying(body: bytes | None, receive: Receive) -> Receive:
+    """Return the `receive` of a request whose body was read; None: its client left before that."""
+    first: Message | None = {"type": "http.disconnect"}
+
+    if body is not None:
+        first = {"type": "http.request", "body": body, "more_body": False}
+
+    waiting: list[Any] = [first]
+
+    async def replay() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replay
 
 
 def read_request(head: Head, body: bytes) -> PlainCall | PlainList | None:

@@ -72,11 +72,13 @@ class Surface:
         observability: ObservabilityService,
         *,
         list_ttl_seconds: float,
+        input_seconds: float,
     ) -> None:
         self._calls = calls
         self._listeners = listeners
         self._sessions = sessions
         self._observability = observability
+        self._input_seconds = input_seconds
         self._list_ttl_ms = int(list_ttl_seconds * 1000)
 
     def build(self, version: str) -> SpindleServer:
@@ -159,6 +161,7 @@ class Surface:
                 owner=owner_of(asked),
                 version=ctx.protocol_version,
                 capabilities=declared(ctx),
+                patience=self._input_seconds,
             )
         )
         connection.exit_stack.callback(self._listeners.remove, session_id)

@@ -15,7 +15,7 @@ import anyio
 from mcp.shared.dispatcher import coerce_request_id
 from mcp.shared.exceptions import MCPError
 from mcp_types import RequestId
-from mcp_types.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS
+from mcp_types.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST
 from mcp_types.methods import validate_client_result
 from pydantic import ValidationError
 
@@ -61,6 +61,8 @@ class Session:
     """What its client declared."""
     level: str | None = None
     """The least level of log messages it asked for."""
+    patience: float = 600.0
+    """Seconds its client may take to answer a question."""
     seen_at: float = field(default_factory=time.monotonic)
     """When the SDK last saw a request of it; what goes round the SDK does not keep it alive."""
     calls: dict[RequestId, anyio.CancelScope] = field(
@@ -92,7 +94,13 @@ class Session:
 
         try:
             await say({"jsonrpc": "2.0", "id": name, "method": method, "params": params})
-            await question.is_settled.wait()
+
+            with anyio.move_on_after(self.patience) as waiting:
+                await question.is_settled.wait()
+
+            if waiting.cancelled_caught:
+                await say(_cancelling(name))
+                raise no_answer()
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(_COURTESY_SECONDS, shield=True):
                 await say(_cancelling(name))
@@ -165,6 +173,11 @@ class Sessions:
 
         session.seen_at = now
         return True
+
+
+def no_answer() -> MCPError:
+    """Return what an upstream is told of a client that did not answer."""
+    return MCPError(INVALID_REQUEST, "The client did not answer in time.")
 
 
 def _result_of(reply: JsonObject, method: str, version: str) -> JsonObject:
