@@ -5,17 +5,15 @@ Binds sessions to caller and endpoint, and leaves the call where handlers find i
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import anyio
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import AccessToken
 
 from spindle_mcp.surface.batch import REVISION, Batch, looks_like_batch, read_batch, refuse
 from spindle_mcp.surface.exchange import CURRENT, Asked, put
 from spindle_mcp.surface.posts import read_body, replaying
+from spindle_mcp.surface.principal import principal_of
 from spindle_mcp.surface.sessions import owner_of
 
 if TYPE_CHECKING:
@@ -105,7 +103,7 @@ class Endpoint:
 
     async def _serve_by_sdk(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
         put(scope, asked)
-        scope["user"] = _principal(*owner_of(asked))
+        scope["user"] = principal_of(asked)
         token = CURRENT.set(asked)
 
         try:
@@ -146,12 +144,3 @@ def tidy_headers(scope: Scope) -> None:
         (name, value.strip(b" \t") if name.startswith(b"mcp-") else value)
         for name, value in headers
     ]
-
-
-@lru_cache(maxsize=1024)
-def _principal(token_id: str | None, slug: str | None) -> AuthenticatedUser:
-    """Return who a session belongs to: this credential, on this endpoint, and no other."""
-    client_id = token_id if token_id is not None else f"anonymous:{slug or ''}"
-    return AuthenticatedUser(
-        AccessToken(token="", client_id=client_id, scopes=[], subject=slug or "")
-    )
