@@ -11,9 +11,10 @@ import anyio
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 
 from spindle_mcp.surface.batch import REVISION, Batch, looks_like_batch, read_batch, refuse
-from spindle_mcp.surface.exchange import CURRENT, Asked, put
+from spindle_mcp.surface.exchange import CURRENT, Asked, put, take
 from spindle_mcp.surface.posts import read_body, replaying
 from spindle_mcp.surface.principal import principal_of
+from spindle_mcp.surface.resuming import ResumableSessions
 from spindle_mcp.surface.sessions import owner_of
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Endpoint:
         fast: FastPath | None,
     ) -> None:
         self._app = AuthContextMiddleware(manager.handle_request)
+        self._manager = manager
         self._views = views
         self._sessions = sessions
         self._fast = fast
@@ -119,9 +121,22 @@ class Endpoint:
             self._streams.add(stream)
 
             try:
-                await self._app(scope, receive, send)
+                if not await self._resume(scope, receive, send):
+                    await self._app(scope, receive, send)
             finally:
                 self._streams.discard(stream)
+
+    async def _resume(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Go on with a stream that a client lost, where what it was told is kept."""
+        last, session_id = header_of(scope, b"last-event-id"), header_of(scope, b"mcp-session-id")
+
+        if not isinstance(self._manager, ResumableSessions) or last is None or session_id is None:
+            return False
+
+        if self._sessions.owned(session_id.decode("latin-1"), owner_of(take(scope))) is None:
+            return False
+
+        return await self._manager.resume(last.decode("latin-1"), receive, send)
 
 
 def header_of(scope: Scope, name: bytes) -> bytes | None:

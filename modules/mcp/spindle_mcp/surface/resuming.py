@@ -7,13 +7,16 @@ and none that is very long. Off unless `mcp.resumable` is on, for every message 
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakValueDictionary
 
-from mcp.server.streamable_http import EventMessage, EventStore
+import anyio
+from mcp.server.streamable_http import EventStore
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-from mcp_types.jsonrpc import INTERNAL_ERROR, JSONRPCMessage, jsonrpc_message_adapter
-from pydantic import ValidationError
+from mcp_types.jsonrpc import INTERNAL_ERROR, JSONRPCMessage
 
+from spindle_mcp.surface.answers import PING, PING_SECONDS, STREAM_HEADERS
 from spindle_mcp.surface.exchange import CURRENT
 from spindle_mcp.text import encode
 from spindle_spi.errors import GatewayError
@@ -21,18 +24,21 @@ from spindle_spi.observability import Level
 from spindle_spi.session_event import SessionSpec
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, MutableMapping
+
     from mcp.server import Server
     from mcp.server.streamable_http import EventCallback, EventId, StreamId
 
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.services import Services
-    from spindle_spi.types import Json, JsonObject
+    from spindle_spi.types import Json, JsonObject, Receive, Send
 
 KIND: Final = "mcp.stream"
 MAX_EVENTS: Final = 1000
 """In one log; a session has the current one and the one before."""
 MAX_BYTES: Final = 256 * 1024
 RETRY_MS: Final = 1000
+_EVENT: Final = b"id: %b\r\nevent: message\r\ndata: %b\r\n\r\n"
 _LOST: Final = "lost"
 """The id of a message that could not be kept: nothing comes after it."""
 
@@ -41,14 +47,24 @@ class SessionLog(EventStore):
     """The messages of one session."""
 
     def __init__(
-        self, services: Services, context: AuthenticatedContext, *, seconds: float
+        self,
+        services: Services,
+        context: AuthenticatedContext,
+        known: MutableMapping[str, SessionLog],
+        *,
+        seconds: float,
     ) -> None:
+        """`known` is where its logs are looked up by their ids."""
+        self._known = known
         self._services = services
         self._events = services.session_event
         self._context = context
         self._seconds = seconds
         self._logs: deque[str] = deque(maxlen=2)
         self._count = 0
+        self._opening = anyio.Lock()
+        self._news = anyio.Event()
+        """Set when something was stored."""
 
     async def store_event(self, stream_id: StreamId, message: JSONRPCMessage | None) -> EventId:
         """See `EventStore`. A store that is away loses the message, not the session."""
@@ -65,50 +81,76 @@ class SessionLog(EventStore):
             return _LOST
 
         self._count += 1
+        self._news.set()
         return f"{log}:{event.sequence}"
 
     async def replay_events_after(
         self, last_event_id: EventId, send_callback: EventCallback
     ) -> StreamId | None:
-        """See `EventStore`: what came after, of the same stream."""
+        """See `EventStore`. Never asked: we replay ourselves, and go on with what comes then.
+
+        Between its replay and what comes live the SDK may lose a message.
+        """
+        del last_event_id, send_callback
+        return None
+
+    def is_of(self, context: AuthenticatedContext) -> bool:
+        """Tell whether it is kept in the name of this caller."""
+        return self._context.subject.token_id == context.subject.token_id
+
+    async def stream_of(self, last_event_id: str) -> tuple[str, str, int] | None:
+        """Return stream, log and number of an event; None when it is not kept."""
         log, _, number = last_event_id.rpartition(":")
 
         if log not in self._logs or not (number.isascii() and number.isdigit()):
             return None
 
-        sequence = int(number)
-        (seen, *_) = await self._events.replay_events(
-            self._context, log, after=sequence - 1, limit=1
-        ) or (None,)
+        found = await self._events.replay_events(self._context, log, after=int(number) - 1, limit=1)
+        stream = found[0].data.get("stream") if found else None
+        return (stream, log, int(number)) if isinstance(stream, str) else None
 
-        if seen is None or seen.sequence != sequence:
-            return None
+    async def follow(
+        self, stream: str, log: str, after: int
+    ) -> AsyncIterator[tuple[str, JsonObject]]:
+        """Yield ids and messages of a stream after an event, those to come included.
 
-        stream = seen.data.get("stream")
-        after = sequence
+        It ends with the answer to the request whose stream it is.
+        """
+        while True:
+            self._news = news = anyio.Event() if self._news.is_set() else self._news
 
-        for name in list(self._logs)[self._logs.index(log) :]:
             for event in await self._events.replay_events(
-                self._context, name, after=after, limit=MAX_EVENTS
+                self._context, log, after=after, limit=MAX_EVENTS
             ):
-                if event.data.get("stream") == stream:
-                    await _send(send_callback, event.data, f"{name}:{event.sequence}")
+                after, message = event.sequence, event.data.get("message")
 
-            after = 0
+                if event.data.get("stream") != stream or not isinstance(message, dict):
+                    continue
 
-        return stream if isinstance(stream, str) else None
+                yield f"{log}:{event.sequence}", message
+
+                if "method" not in message:
+                    return
+
+            if log != self._logs[-1] and log in self._logs:
+                log, after = self._logs[-1], 0
+            else:
+                await news.wait()
 
     async def _log(self) -> str:
-        if not self._logs or self._count >= MAX_EVENTS:
-            spec = SessionSpec(kind=KIND, ttl=self._seconds)
-            before = self._logs[0] if len(self._logs) == self._logs.maxlen else None
-            self._logs.append((await self._events.create_session(self._context, spec)).id)
-            self._count = 0
+        async with self._opening:
+            if not self._logs or self._count >= MAX_EVENTS:
+                spec = SessionSpec(kind=KIND, ttl=self._seconds)
+                opened = await self._events.create_session(self._context, spec)
+                self._count = 0
 
-            if before is not None:
-                await self._events.delete_session(self._context, before)
+                if len(self._logs) == self._logs.maxlen:
+                    await self._events.delete_session(self._context, self._logs[0])
 
-        return self._logs[-1]
+                self._logs.append(opened.id)
+                self._known[opened.id] = self
+
+            return self._logs[-1]
 
 
 class ResumableSessions(StreamableHTTPSessionManager):
@@ -119,6 +161,7 @@ class ResumableSessions(StreamableHTTPSessionManager):
     ) -> None:
         self._services = services
         self._seconds = seconds
+        self._logs: WeakValueDictionary[str, SessionLog] = WeakValueDictionary()
         super().__init__(
             server,
             retry_interval=RETRY_MS,
@@ -135,21 +178,57 @@ class ResumableSessions(StreamableHTTPSessionManager):
         if asked is None or asked.call.context.subject.token_id is None:
             return None
 
-        return SessionLog(self._services, asked.call.context, seconds=self._seconds)
+        return SessionLog(self._services, asked.call.context, self._logs, seconds=self._seconds)
 
     @event_store.setter
     def event_store(self, store: EventStore | None) -> None:
         del store
 
+    async def resume(self, last_event_id: str, receive: Receive, send: Send) -> bool:
+        """Tell a client again what it missed, and what comes; False when that is not kept.
 
-async def _send(send: EventCallback, data: JsonObject, event_id: str) -> None:
-    try:
-        message = jsonrpc_message_adapter.validate_python(data.get("message"))
-    except ValidationError:
-        # What began a stream is no message.
-        return
+        Who asks has been found to be the owner of the session; the log is read in their name.
+        """
+        log = self._logs.get(last_event_id.rpartition(":")[0])
+        asked = CURRENT.get()
 
-    await send(EventMessage(message, event_id))
+        if log is None or asked is None or not log.is_of(asked.call.context):
+            return False
+
+        place = await log.stream_of(last_event_id)
+
+        if place is None:
+            return False
+
+        await send({"type": "http.response.start", "status": 200, "headers": [*STREAM_HEADERS]})
+
+        async with anyio.create_task_group() as group:
+
+            async def leave() -> None:
+                while (await receive())["type"] != "http.disconnect":
+                    pass
+
+                group.cancel_scope.cancel()
+
+            group.start_soon(leave)
+            group.start_soon(_ping, send)
+
+            # A log that went away in between ends the stream.
+            with suppress(GatewayError):
+                async for number, message in log.follow(*place):
+                    body = _EVENT % (number.encode(), encode(message))
+                    await send({"type": "http.response.body", "body": body, "more_body": True})
+
+            await send({"type": "http.response.body", "body": b""})
+            group.cancel_scope.cancel()
+
+        return True
+
+
+async def _ping(send: Send) -> None:
+    while True:
+        await anyio.sleep(PING_SECONDS)
+        await send(PING)
 
 
 def _kept(message: JSONRPCMessage | None) -> Json:
