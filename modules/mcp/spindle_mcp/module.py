@@ -63,6 +63,7 @@ class McpModule(Module):
         self._listeners: Listeners | None = None
         self._calls: ToolCalls | None = None
         self._older: OlderStreams | None = None
+        self._parking: Parking | None = None
 
     @property
     def descriptor(self) -> ModuleDescriptor:
@@ -181,6 +182,7 @@ class McpModule(Module):
                 self._fleet = fleet
                 self._listeners = listeners
                 self._older = older
+                self._parking = parking
                 self._endpoint = Endpoint(manager, views, sessions, fast)
                 group.start_soon(fleet.run)
                 group.start_soon(parking.run)
@@ -226,6 +228,7 @@ class McpModule(Module):
         """See `Module`."""
         return {
             "in_flight": 0 if self._calls is None else self._calls.in_flight,
+            "parked": 0 if self._parking is None else self._parking.waiting,
             "listeners": 0 if self._listeners is None else len(self._listeners),
             "streams": 0 if self._endpoint is None else self._endpoint.streams,
             "gateways": {} if self._fleet is None else self._fleet.describe(),
