@@ -12,36 +12,41 @@ from mcp_types.methods import serialize_server_result
 from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 from pydantic import ValidationError
 
+from spindle_mcp.offers import TOOLS
 from spindle_spi.errors import Internal, UpstreamError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spindle_mcp.offers import Offer
     from spindle_spi.types import Json, JsonObject
 
 MODERN: Final = LATEST_MODERN_VERSION
 LEGACY: Final = LATEST_HANDSHAKE_VERSION
 
-_CONTENT_TYPES = frozenset({"text", "image", "audio", "resource", "resource_link"})
+CONTENT_TYPES: Final = frozenset({"text", "image", "audio", "resource", "resource_link"})
 
 
-def fits(version: str, definition: Mapping[str, Json]) -> JsonObject | None:
-    """Return a tool as that version of the protocol writes it, or None when it cannot be said.
+def fits(
+    version: str, definition: Mapping[str, Json], offer: Offer = TOOLS
+) -> JsonObject | None:
+    """Return a tool, or whatever is offered, as that version of the protocol writes it.
 
-    One tool the wire cannot carry would make the whole list unreadable, so each is tried alone.
+    None when it cannot be said there: one thing the wire cannot carry would make the whole list
+    unreadable, so each is tried alone.
     """
-    listed: JsonObject = {"tools": [dict(definition)]}
+    listed: JsonObject = {offer.key: [dict(definition)]}
 
     if version == MODERN:
         listed |= {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 
     try:
-        written = serialize_server_result("tools/list", version, listed)
+        written = serialize_server_result(offer.method, version, listed)
     except (ValidationError, RecursionError):
         return None
 
-    tools: Json = written.get("tools")
-    first = tools[0] if isinstance(tools, list) and tools else None
+    items: Json = written.get(offer.key)
+    first = items[0] if isinstance(items, list) and items else None
     return first if isinstance(first, dict) else None
 
 
@@ -57,7 +62,7 @@ def tool_result(payload: JsonObject, gateway: str) -> JsonObject:
         raise _no_result(gateway)
 
     for part in content:
-        if not isinstance(part, dict) or part.get("type") not in _CONTENT_TYPES:
+        if not isinstance(part, dict) or part.get("type") not in CONTENT_TYPES:
             raise _no_result(gateway)
 
     result: JsonObject = {"content": content}

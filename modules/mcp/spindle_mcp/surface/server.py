@@ -179,17 +179,7 @@ class Surface:
 
     def listing(self, view: View, version: str) -> JsonObject:
         """Return the list of tools of a view, as a version of the protocol has it."""
-        tools: list[Json] = [*view.listed(version)]
-
-        if version != MODERN:
-            return {"tools": tools}
-
-        return {
-            "tools": tools,
-            "resultType": "complete",
-            "ttlMs": self._list_ttl_ms,
-            "cacheScope": "private",
-        }
+        return listing(view, version, offer, self._list_ttl_ms, cursor)
 
     async def _call_tool(
         self, ctx: ServerRequestContext[dict[str, Any]], params: types.CallToolRequestParams
