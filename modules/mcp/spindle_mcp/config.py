@@ -16,11 +16,11 @@ class McpSettings:
     connect_seconds: float = 10.0
     """How long connecting to an upstream, negotiation included, may take."""
     refresh_seconds: float = 300.0
-    """How often an upstream's tools are read again, beside its own notifications."""
+    """How often an upstream's lists are read again, beside its own notifications."""
     reconnect_max_seconds: float = 30.0
     """Longest pause between two attempts to reach an upstream."""
     list_ttl_seconds: float = 5.0
-    """How long a client may take a list of tools for fresh."""
+    """How long a client may take a list for fresh."""
     max_sessions: int = 10_000
     """Open sessions of clients that speak the protocol before 2026."""
     session_idle_seconds: float = 1800.0
@@ -30,6 +30,10 @@ class McpSettings:
     """Longest answer taken from an upstream."""
     max_tools: int = 1000
     """Most tools taken from one upstream."""
+    max_resources: int = 1000
+    """Most resources, and most templates of them, taken from one upstream."""
+    max_prompts: int = 1000
+    """Most prompts taken from one upstream."""
 
 
 _SECONDS: JsonObject = {"type": "number", "exclusiveMinimum": 0}
@@ -49,6 +53,8 @@ SCHEMA: JsonObject = {
         "max_connections": _COUNT,
         "max_result_bytes": _COUNT,
         "max_tools": _COUNT,
+        "max_resources": _COUNT,
+        "max_prompts": _COUNT,
     },
 }
 """What the section may hold; a test compares its keys with the fields of `McpSettings`."""
@@ -77,6 +83,8 @@ def settings_from(section: JsonObject) -> McpSettings:
         max_connections=count("max_connections", defaults.max_connections),
         max_result_bytes=count("max_result_bytes", defaults.max_result_bytes),
         max_tools=count("max_tools", defaults.max_tools),
+        max_resources=count("max_resources", defaults.max_resources),
+        max_prompts=count("max_prompts", defaults.max_prompts),
     )
 
 

@@ -15,12 +15,16 @@ from spindle_mcp.config import SCHEMA, settings_from
 from spindle_mcp.documentation import operation_at
 from spindle_mcp.surface.accelerated import FastPath
 from spindle_mcp.surface.calls import ToolCalls, ToolRequest, call_upstream
+from spindle_mcp.surface.content import Content
 from spindle_mcp.surface.endpoint import Endpoint
+from spindle_mcp.surface.fetches import Fetches
 from spindle_mcp.surface.listeners import Listeners
 from spindle_mcp.surface.peers import SinkPeer
 from spindle_mcp.surface.server import Surface
 from spindle_mcp.surface.sessions import Sessions
+from spindle_mcp.surface.subscriptions import Subscriptions
 from spindle_mcp.surface.views import Views
+from spindle_mcp.surface.walk import InFlight
 from spindle_mcp.upstream.fleet import Fleet
 from spindle_spi.descriptor import ModuleDescriptor, PluginParity
 from spindle_spi.errors import Internal, Unavailable
@@ -52,7 +56,7 @@ class McpModule(Module):
         self._endpoint: Endpoint | None = None
         self._fleet: Fleet | None = None
         self._listeners: Listeners | None = None
-        self._calls: ToolCalls | None = None
+        self._in_flight = InFlight()
 
     @property
     def descriptor(self) -> ModuleDescriptor:
@@ -124,11 +128,17 @@ class McpModule(Module):
         services = context.services
         fleet = Fleet(services, settings, self._version)
         views = Views(services.catalog)
-        listeners = Listeners(services.catalog, views, max_sessions=settings.max_sessions)
-        calls = ToolCalls(services, fleet)
+        subscriptions = Subscriptions(fleet)
+        fleet.on_updated = subscriptions.updated
+        listeners = Listeners(
+            services.catalog, views, subscriptions, max_sessions=settings.max_sessions
+        )
+        calls = ToolCalls(services, fleet, self._in_flight)
+        fetches = Fetches(services, fleet, self._in_flight)
         sessions = Sessions(idle_seconds=settings.session_idle_seconds)
         surface = Surface(
             calls,
+            Content(fetches, listeners),
             listeners,
             sessions,
             services.observability,
@@ -149,7 +159,6 @@ class McpModule(Module):
 
         try:
             async with anyio.create_task_group() as group, manager.run():
-                self._calls = calls
                 self._fleet = fleet
                 self._listeners = listeners
                 self._endpoint = Endpoint(manager, views, fast)
@@ -163,14 +172,14 @@ class McpModule(Module):
 
     async def drain(self, deadline: float) -> None:
         """End the streams that only wait for news, and wait for the calls in flight."""
-        if self._endpoint is None or self._calls is None or self._listeners is None:
+        if self._endpoint is None or self._listeners is None:
             return
 
         self._listeners.close()
         self._endpoint.close_streams()
 
         with anyio.move_on_after(deadline - time.monotonic()):
-            await self._calls.idle()
+            await self._in_flight.idle()
 
     async def health(self) -> Health:
         """See `Module`."""
@@ -191,7 +200,7 @@ class McpModule(Module):
     async def stats(self) -> JsonObject:
         """See `Module`."""
         return {
-            "in_flight": 0 if self._calls is None else self._calls.in_flight,
+            "in_flight": self._in_flight.count,
             "listeners": 0 if self._listeners is None else len(self._listeners),
             "streams": 0 if self._endpoint is None else self._endpoint.streams,
             "gateways": {} if self._fleet is None else self._fleet.describe(),

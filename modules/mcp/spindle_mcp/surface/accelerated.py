@@ -99,11 +99,12 @@ class FastPath:
         return None
 
     def _list(self, asked: Asked, request: PlainList, version: str) -> bytes:
-        listing = asked.view.encoded.get(version)
+        key = ("tools/list", version)
+        listing = asked.view.encoded.get(key)
 
         if listing is None:
             shown = self._stamped(version, self._surface.listing(asked.view, version))
-            listing = asked.view.encoded[version] = encode(shown)
+            listing = asked.view.encoded[key] = encode(shown)
 
         return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (encode(request.id), listing)
 
@@ -158,7 +159,7 @@ class FastPath:
             shown = self._written(version, result)
             return 200, encode({"jsonrpc": "2.0", "id": call.id, "result": shown})
         except Exception as exc:  # noqa: BLE001 - the request boundary
-            error = self._surface.report(exc, "tools/call", asked.call.request_id)
+            error = self._surface.report(exc, "tools/call", asked.call.request_id, version)
             status = ERROR_CODE_HTTP_STATUS.get(error.code, 200)
             return status, _failed(call.id, error)
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
-
-import anyio
+from functools import partial
+from typing import TYPE_CHECKING
 
 from spindle_mcp.eras import tool_result
+from spindle_mcp.links import scoped_result
 from spindle_mcp.surface.errors import unknown_tool
-from spindle_mcp.surface.peers import WrappedPeer
+from spindle_mcp.surface.walk import (
+    InFlight,
+    Lease,
+    Renewing,
+    admitted,
+    answered,
+    asks_for_more,
+    peer_for,
+    silence_of,
+)
 from spindle_mcp.trace import traced
 from spindle_mcp.upstream.base import Peer, Request
-from spindle_spi.admission import Attempt, Outcome, Permit, Status
-from spindle_spi.errors import FailedPrecondition, GatewayError, Internal, NotFound, PluginDenied
-from spindle_spi.invocation import Complete, Invocation, Progress, ProgressSink
+from spindle_spi.errors import Internal, NotFound
+from spindle_spi.invocation import Complete, Invocation, ProgressSink
 from spindle_spi.payloads import lift_arguments, lift_document, lift_tool_result, write_back
 from spindle_spi.plugin import HookPhase
 from spindle_spi.policy import Action
@@ -23,16 +30,12 @@ from spindle_spi.records import Kind, Target, ToolSpec
 from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
-    from spindle_mcp.surface.views import ShownTool, View
+    from spindle_mcp.surface.shown import ShownTool
+    from spindle_mcp.surface.views import View
     from spindle_mcp.upstream.fleet import Fleet
+    from spindle_spi.admission import Permit
     from spindle_spi.ingress import Call
     from spindle_spi.services import Services
-
-_DEFAULT_SILENCE: Final = 60.0
-_LEASE_SECONDS: Final = 3600.0
-_LONGEST_SILENCE: Final = _LEASE_SECONDS / 2
-_CLEAN_UP_SECONDS: Final = 5.0
-_MS: Final = 1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +57,11 @@ class ToolRequest:
 class ToolCalls:
     """Carries out `tools/call` for the surface."""
 
-    def __init__(self, services: Services, fleet: Fleet) -> None:
+    def __init__(self, services: Services, fleet: Fleet, in_flight: InFlight) -> None:
         self._services = services
         self._catalog = services.catalog
         self._fleet = fleet
-        self._idle = anyio.Event()
-        self.in_flight = 0
-        """How many calls are being carried out."""
-
-    async def idle(self) -> None:
-        """Return when no call is in flight."""
-        while self.in_flight:
-            self._idle = anyio.Event()
-            await self._idle.wait()
+        self._in_flight = in_flight
 
     async def call(self, view: View, call: Call, request: ToolRequest) -> JsonObject:
         """Call a tool by the name this view shows; returns the neutral result.
@@ -79,65 +74,44 @@ class ToolCalls:
         if tool is None and view.is_readable:
             raise unknown_tool(request.name)
 
-        self.in_flight += 1
         call = traced(call, request.traceparent)
 
-        try:
+        with self._in_flight:
             if not request.outlives:
-                return await self._carry_out(tool, call, request, None)
+                result = await self._carry_out(tool, call, request, None)
+            else:
+                # The permit must not go with the HTTP exchange, which may end before the tool does.
+                async with Lease(self._services, call) as lease:
+                    result = await self._carry_out(tool, call, request, lease)
 
-            # The permit must not go with the HTTP exchange, which may end before the tool does.
-            async with _Lease(self._services, call) as lease:
-                return await self._carry_out(tool, call, request, lease)
-        finally:
-            self.in_flight -= 1
+        if tool is None or tool.gateway is None or tool.is_bare:
+            return result
 
-            if not self.in_flight:
-                self._idle.set()
+        return scoped_result(tool.gateway, result, view.resources.__contains__)
 
     async def _carry_out(
-        self, tool: ShownTool | None, call: Call, request: ToolRequest, lease: _Lease | None
+        self, tool: ShownTool | None, call: Call, request: ToolRequest, lease: Lease | None
     ) -> JsonObject:
         if tool is None or not tool.is_ours:
             return await self._delegate(tool, call, request, lease)
 
-        try:
-            permit = await self._catalog.admit(
-                call.context,
-                Target(kind=Kind.TOOL, name=tool.record.name),
-                Action.EXECUTE,
-                lease_id=None if lease is None else lease.id,
-            )
-        except NotFound as exc:
-            raise unknown_tool(request.name) from exc
-
-        started = time.perf_counter()
-
-        try:
-            result = await self._answer(tool, call, request, permit, lease)
-        except BaseException as exc:
-            await self._settle_failed(permit, exc, started)
-            raise
-
-        failed = result.get("isError") is True
-        await self._catalog.settle(
-            permit.id,
-            Outcome(
-                status=Status.ERROR if failed else Status.OK,
-                total_ms=_elapsed(started),
-                attempts=(_attempt(permit, "error" if failed else "ok", started),),
-                error_code="mcp.tool.error" if failed else None,
-            ),
+        return await admitted(
+            self._catalog,
+            call,
+            Target(kind=Kind.TOOL, name=tool.record.name),
+            Action.EXECUTE,
+            lease,
+            unknown_tool(request.name),
+            partial(self._answer, tool, call, request, lease),
         )
-        return result
 
     async def _answer(  # the order of these steps is the policy of a tool call
         self,
         tool: ShownTool,
         call: Call,
         request: ToolRequest,
+        lease: Lease | None,
         permit: Permit,
-        lease: _Lease | None,
     ) -> JsonObject:
         arguments = request.arguments
         fault = tool.arguments.fault_in(arguments)
@@ -148,21 +122,13 @@ class ToolCalls:
         if permit.hooks.request:
             arguments = await self._hooked(call, permit, HookPhase.PRE_INVOKE, arguments)
 
-        peer = request.peer
-
-        if peer is not None and permit.hooks.answer:
-            peer = _WithoutMessage(peer)
-
-        if peer is not None and lease is not None:
-            peer = _Renewing(peer, lease)
-
         result = await call_upstream(
             self._fleet,
             permit,
             replace(
                 request,
                 arguments=arguments,
-                peer=peer,
+                peer=peer_for(request.peer, permit, lease),
                 traceparent=call.context.trace.traceparent,
             ),
             deadline=call.deadline,
@@ -174,7 +140,7 @@ class ToolCalls:
         return result
 
     async def _delegate(
-        self, tool: ShownTool | None, call: Call, request: ToolRequest, lease: _Lease | None
+        self, tool: ShownTool | None, call: Call, request: ToolRequest, lease: Lease | None
     ) -> JsonObject:
         """Call a tool another module serves, or one whose list the caller may not read."""
         if tool is not None:
@@ -187,7 +153,7 @@ class ToolCalls:
         progress: ProgressSink | None = None
 
         if request.peer is not None and request.wants_progress:
-            peer = request.peer if lease is None else _Renewing(request.peer, lease)
+            peer = request.peer if lease is None else Renewing(request.peer, lease)
             progress = peer.progress
 
         try:
@@ -206,9 +172,7 @@ class ToolCalls:
             raise unknown_tool(request.name) from exc
 
         if not isinstance(result, Complete):
-            raise FailedPrecondition(
-                "The tool asks for more input, which is not relayed.", code="mcp.input_required"
-            )
+            raise asks_for_more()
 
         return result.payload
 
@@ -220,21 +184,6 @@ class ToolCalls:
         before = (*lift(payload), *lift_document(permit.hooks, payload, role))
         after = await self._services.plugin.execute_hook(call.context, permit.id, phase, before)
         return write_back(payload, before, after)
-
-    async def _settle_failed(self, permit: Permit, exc: BaseException, started: float) -> None:
-        outcome = failed_outcome(exc)
-        outcome = replace(
-            outcome,
-            total_ms=_elapsed(started),
-            attempts=(_attempt(permit, outcome.status.value, started),),
-        )
-
-        with anyio.move_on_after(_CLEAN_UP_SECONDS, shield=True):
-            try:
-                await self._catalog.settle(permit.id, outcome)
-            except NotFound:
-                # The lease ended first, and the core has settled it as lost.
-                return
 
 
 async def call_upstream(
@@ -257,7 +206,7 @@ async def call_upstream(
             params={"name": spec.upstream_name, "arguments": request.arguments},
             meta=request.meta,
             name=spec.upstream_name,
-            silence=_silence(permit),
+            silence=silence_of(permit),
             deadline=deadline,
             peer=request.peer,
             wants_progress=request.wants_progress,
@@ -265,88 +214,4 @@ async def call_upstream(
         ),
     )
 
-    if answer.get("resultType", "complete") != "complete":
-        raise FailedPrecondition(
-            "The tool asks for more input, which is not relayed.", code="mcp.input_required"
-        )
-
-    return tool_result(answer, spec.gateway)
-
-
-def failed_outcome(exc: BaseException) -> Outcome:
-    """Return how a call ended that raised."""
-    if isinstance(exc, PluginDenied):
-        return Outcome(status=Status.DENIED, error_code=exc.code)
-
-    if isinstance(exc, GatewayError):
-        return Outcome(status=Status.ERROR, error_code=exc.code)
-
-    if isinstance(exc, Exception):
-        return Outcome(status=Status.ERROR, error_code=Internal.default_code)
-
-    return Outcome(status=Status.CANCELLED)
-
-
-class _Lease:
-    """A lease of one call that outlives its HTTP exchange; progress renews it."""
-
-    def __init__(self, services: Services, call: Call) -> None:
-        self._catalog = services.catalog
-        self._context = call.context
-        self._renew_at = 0.0
-        self.id = ""
-
-    async def __aenter__(self) -> _Lease:
-        self.id = (await self._catalog.open_lease(self._context, _LEASE_SECONDS)).id
-        self._renew_at = time.monotonic() + _LEASE_SECONDS / 3
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        with anyio.move_on_after(_CLEAN_UP_SECONDS, shield=True):
-            await self._catalog.close_lease(self.id)
-
-    async def renew(self) -> None:
-        """Keep it alive, if it is time."""
-        now = time.monotonic()
-
-        if now >= self._renew_at:
-            self._renew_at = now + _LEASE_SECONDS / 3
-            await self._catalog.renew_lease(self.id, _LEASE_SECONDS)
-
-
-class _Renewing(WrappedPeer):
-    """Progress keeps the lease of the call alive."""
-
-    def __init__(self, peer: Peer, lease: _Lease) -> None:
-        super().__init__(peer)
-        self._lease = lease
-
-    async def progress(self, update: Progress) -> None:
-        await self._lease.renew()
-        await self._peer.progress(update)
-
-
-class _WithoutMessage(WrappedPeer):
-    """A message is content, and nobody judges it on its way: only the numbers pass."""
-
-    async def progress(self, update: Progress) -> None:
-        await self._peer.progress(Progress(progress=update.progress, total=update.total))
-
-
-def _silence(permit: Permit) -> float:
-    seconds = permit.limits.timeout or _DEFAULT_SILENCE
-    return min(seconds, _LONGEST_SILENCE)
-
-
-def _attempt(permit: Permit, outcome: str, started: float) -> Attempt:
-    backend = permit.backend.name if permit.backend is not None else ""
-    return Attempt(
-        backend=backend,
-        target=permit.record.name,
-        outcome=outcome,
-        milliseconds=_elapsed(started),
-    )
-
-
-def _elapsed(started: float) -> float:
-    return (time.perf_counter() - started) * _MS
+    return tool_result(answered(answer), spec.gateway)

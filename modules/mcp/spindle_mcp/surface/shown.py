@@ -40,6 +40,11 @@ class Shown:
         self._definition: JsonObject = {}
         self._written: dict[str, JsonObject | None] = {}
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether an upstream of this module serves it."""
+        return self.gateway is not None and self.record.module == "mcp"
+
     def define(self, definition: JsonObject, name_key: str) -> None:
         """Take what the protocol shows of it; here it has the name it is shown by."""
         self._definition = {**definition, name_key: self.name}
@@ -74,7 +79,7 @@ class ShownTool(Shown):
 
     @property
     def is_ours(self) -> bool:
-        """Whether an upstream of this module carries it out."""
+        """Whether it is of an upstream; no other module has any."""
         return self.gateway is not None
 
     @property
@@ -99,12 +104,13 @@ class ShownResource(Shown):
 class ShownTemplate(Shown):
     """A template of resources; its name is the template."""
 
-    __slots__ = ("_match",)
+    __slots__ = ("_match", "uri")
 
     def __init__(
         self, name: str, record: CatalogRecord, spec: ResourceTemplateSpec, *, is_bare: bool
     ) -> None:
         super().__init__(name, record, spec.gateway, is_bare=is_bare, offer=TEMPLATES)
+        self.uri = spec.uri_template
         self._match = _match(spec.uri_template)
         self.define(_definition(spec.definition, spec.uri_template), "uriTemplate")
 
