@@ -12,7 +12,7 @@ class McpSettings:
     """The `mcp:` section, without the gateways, which are records of the catalog."""
 
     accelerated: bool = True
-    """Answer plain `tools/call` and `tools/list` requests without the SDK's machinery."""
+    """Answer plain calls, reads, prompts and lists without the SDK's machinery."""
     connect_seconds: float = 10.0
     """How long connecting to an upstream, negotiation included, may take."""
     refresh_seconds: float = 300.0

@@ -27,9 +27,7 @@ LEGACY: Final = LATEST_HANDSHAKE_VERSION
 CONTENT_TYPES: Final = frozenset({"text", "image", "audio", "resource", "resource_link"})
 
 
-def fits(
-    version: str, definition: Mapping[str, Json], offer: Offer = TOOLS
-) -> JsonObject | None:
+def fits(version: str, definition: Mapping[str, Json], offer: Offer = TOOLS) -> JsonObject | None:
     """Return a tool, or whatever is offered, as that version of the protocol writes it.
 
     None when it cannot be said there: one thing the wire cannot carry would make the whole list
@@ -97,14 +95,14 @@ def for_wire(version: str, result: JsonObject) -> JsonObject:
     return {name: value for name, value in result.items() if name != "structuredContent"}
 
 
-def written(version: str, result: JsonObject) -> JsonObject:
-    """Return a tool result as the SDK would write it, for the path that goes round the SDK.
+def written(version: str, result: JsonObject, method: str = "tools/call") -> JsonObject:
+    """Return a method's result as the SDK would write it, for the path that goes round the SDK.
 
     Raises:
         Internal: The result cannot be said in this version.
     """
     try:
-        return serialize_server_result("tools/call", version, result)
+        return serialize_server_result(method, version, result)
     except ValidationError as exc:
         raise Internal("The result cannot be written in this version of the protocol.") from exc
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,10 @@ from spindle_mcp.results import COMPLETE, GET, READ, completion_result, prompt_r
 from spindle_mcp.uris import unscoped
 from spindle_spi.errors import InvalidArgument, Unsupported
 from spindle_spi.records import PromptSpec, ResourceSpec, ResourceTemplateSpec
+from spindle_spi.types import JsonObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from spindle_spi.records import CatalogRecord
-    from spindle_spi.types import JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,9 +32,7 @@ class Errand:
 
 def reading(gateway: str, uri: str) -> Errand:
     """Return the errand of reading a resource, by its upstream's URI."""
-    return Errand(
-        gateway=gateway, method=READ, params={"uri": uri}, name=uri, read=read_result
-    )
+    return Errand(gateway=gateway, method=READ, params={"uri": uri}, name=uri, read=read_result)
 
 
 def rendering(spec: PromptSpec, arguments: JsonObject | None) -> Errand:

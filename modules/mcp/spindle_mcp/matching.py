@@ -73,8 +73,6 @@ def same_place(uri: str) -> str:
 
 def _climbs(found: Mapping[str, str | list[str]]) -> bool:
     values = (
-        text
-        for value in found.values()
-        for text in ([value] if isinstance(value, str) else value)
+        text for value in found.values() for text in ([value] if isinstance(value, str) else value)
     )
     return any(step in _STEPS for text in values for step in _DIVIDERS.split(text))

@@ -13,6 +13,8 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from spindle_mcp.config import SCHEMA, settings_from
 from spindle_mcp.documentation import operation_at
+from spindle_mcp.links import scoped_result
+from spindle_mcp.offers import OFFERS
 from spindle_mcp.surface.accelerated import FastPath
 from spindle_mcp.surface.calls import ToolCalls, ToolRequest, call_upstream
 from spindle_mcp.surface.content import Content
@@ -49,13 +51,14 @@ _PERMISSION: Final = "servers.use"
 
 
 class McpModule(Module):
-    """Serves the catalog's tools over MCP, and the tools of upstream MCP servers to the catalog."""
+    """Serves the catalog over MCP, and what upstream MCP servers offer to the catalog."""
 
     def __init__(self) -> None:
         self._version = _own_version()
         self._endpoint: Endpoint | None = None
         self._fleet: Fleet | None = None
         self._listeners: Listeners | None = None
+        self._fetches: Fetches | None = None
         self._in_flight = InFlight()
 
     @property
@@ -74,8 +77,8 @@ class McpModule(Module):
                 "task_state": False,
                 "replay": False,
                 "subscriptions": True,
-                "prompt_rendering": False,
-                "resource_reads": False,
+                "prompt_rendering": True,
+                "resource_reads": True,
                 "tool_invocation": True,
                 "agent_invocation": False,
                 "provider_relay": False,
@@ -83,9 +86,12 @@ class McpModule(Module):
             },
             plugin_parity={
                 "tools/call": PluginParity.FULL,
+                "resources/read": PluginParity.FULL,
+                "prompts/get": PluginParity.FULL,
+                "completion/complete": PluginParity.FULL,
                 "tools/call of other modules": PluginParity.DELEGATE,
             },
-            serves=(Kind.TOOL.value,),
+            serves=tuple(offer.kind.value for offer in OFFERS),
         )
 
     @property
@@ -148,7 +154,7 @@ class McpModule(Module):
         fast = None
 
         if settings.accelerated:
-            fast = FastPath(calls, sessions, surface, server.server_info_stamp)
+            fast = FastPath(calls, fetches, sessions, surface, server.server_info_stamp)
 
         manager = StreamableHTTPSessionManager(
             server,
@@ -159,6 +165,7 @@ class McpModule(Module):
 
         try:
             async with anyio.create_task_group() as group, manager.run():
+                self._fetches = fetches
                 self._fleet = fleet
                 self._listeners = listeners
                 self._endpoint = Endpoint(manager, views, fast)
@@ -168,6 +175,7 @@ class McpModule(Module):
                 await anyio.sleep_forever()
         finally:
             self._endpoint = None
+            self._fetches = None
             self._fleet = None
 
     async def drain(self, deadline: float) -> None:
@@ -212,11 +220,14 @@ class McpModule(Module):
         invocation: Invocation,
         progress: ProgressSink | None = None,
     ) -> Result:
-        """Call one of our tools for somebody else, who has admitted it and runs its hooks."""
+        """Call a tool, read a resource or render a prompt of ours for somebody else.
+
+        Who has admitted it and runs its hooks.
+        """
         if invocation.permit is None:
             raise Internal("The call carries no permit.", code="mcp.invoke.unpermitted")
 
-        if self._fleet is None:
+        if self._fleet is None or self._fetches is None:
             raise _down()
 
         request = ToolRequest(
@@ -226,10 +237,15 @@ class McpModule(Module):
             wants_progress=progress is not None,
             traceparent=context.trace.traceparent,
         )
-        result = await call_upstream(
-            self._fleet, invocation.permit, request, deadline=invocation.deadline
+        permit, deadline = invocation.permit, invocation.deadline
+
+        if permit.record.kind is not Kind.TOOL:
+            return Complete(payload=await self._fetches.invoked(context, permit, request, deadline))
+
+        result = await call_upstream(self._fleet, permit, request, deadline=deadline)
+        return Complete(
+            payload=scoped_result(permit.backend.name, result) if permit.backend else result
         )
-        return Complete(payload=result)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
         endpoint = self._endpoint

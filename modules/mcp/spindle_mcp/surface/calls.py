@@ -10,6 +10,7 @@ from spindle_mcp.eras import tool_result
 from spindle_mcp.links import scoped_result
 from spindle_mcp.surface.errors import unknown_tool
 from spindle_mcp.surface.walk import (
+    Aim,
     InFlight,
     Lease,
     Renewing,
@@ -98,10 +99,12 @@ class ToolCalls:
         return await admitted(
             self._catalog,
             call,
-            Target(kind=Kind.TOOL, name=tool.record.name),
-            Action.EXECUTE,
+            Aim(
+                Target(kind=Kind.TOOL, name=tool.record.name),
+                Action.EXECUTE,
+                unknown_tool(request.name),
+            ),
             lease,
-            unknown_tool(request.name),
             partial(self._answer, tool, call, request, lease),
         )
 

@@ -1,4 +1,4 @@
-"""The protocol's methods for resources, prompts and completion, over the walks that carry them out."""
+"""The protocol's methods for resources, prompts and completion, over the walks behind them."""
 
 from __future__ import annotations
 

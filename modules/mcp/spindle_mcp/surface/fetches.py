@@ -5,14 +5,22 @@ See, may, admit, hooks, upstream, hooks, settle. What is hidden is answered as w
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from spindle_mcp.errands import completing, reading, rendering
+from spindle_mcp.errands import completing, invoked, reading, rendering
 from spindle_mcp.links import scoped_result
-
 from spindle_mcp.surface.errors import UnknownResource, unknown_prompt
-from spindle_mcp.surface.walk import Lease, admitted, answered, asks_for_more, peer_for, silence_of
+from spindle_mcp.surface.walk import (
+    Aim,
+    Lease,
+    admitted,
+    answered,
+    asks_for_more,
+    peer_for,
+    silence_of,
+)
 from spindle_mcp.trace import traced
 from spindle_mcp.upstream.base import Request
 from spindle_mcp.upstream.faults import ResourceMissing
@@ -31,7 +39,6 @@ if TYPE_CHECKING:
     from spindle_mcp.surface.shown import Shown
     from spindle_mcp.surface.views import Place, View
     from spindle_mcp.surface.walk import InFlight
-    from spindle_mcp.upstream.base import Peer
     from spindle_mcp.upstream.fleet import Fleet
     from spindle_spi.admission import Permit
     from spindle_spi.catalog import CatalogService
@@ -127,6 +134,29 @@ class Fetches:
         walk = _Walk(shown, Action.READ, request.arguments, unknown, errand)
         return await self._carry_out(call, request, walk)
 
+    async def invoked(
+        self,
+        context: AuthenticatedContext,
+        permit: Permit,
+        request: ToolRequest,
+        deadline: float | None,
+    ) -> JsonObject:
+        """Read or render for somebody else, who has admitted it and runs its hooks.
+
+        Raises:
+            GatewayError: The arguments are none, or the upstream failed.
+        """
+        errand = invoked(permit.record, request.arguments)
+
+        if permit.record.kind is Kind.RESOURCE_TEMPLATE:
+            uri, said = str(errand.params["uri"]), str(request.arguments["uri"])
+            await check_open(self._catalog, self._fleet, context, errand.gateway, uri, said)
+
+        with self._in_flight:
+            result = await self._fetch(permit, errand, request, deadline)
+
+        return scoped_result(errand.gateway, result)
+
     async def place_of(self, view: View, context: AuthenticatedContext, said: str) -> Place:
         """Return where a URI leads that a caller said.
 
@@ -143,8 +173,10 @@ class Fetches:
 
         return place
 
-    def _referred(self, view: View, call: Call, ref: JsonObject) -> tuple[Shown, JsonObject, NotFound]:
-        """Return what a reference means, how its upstream says it, and the error if it is hidden."""
+    def _referred(
+        self, view: View, call: Call, ref: JsonObject
+    ) -> tuple[Shown, JsonObject, NotFound]:
+        """Return what a reference means, its upstream's words for it, and the error if hidden."""
         unknown: NotFound
         shown: Shown | None
 
@@ -190,10 +222,8 @@ class Fetches:
         return await admitted(
             self._catalog,
             call,
-            target,
-            walk.action,
+            Aim(target, walk.action, walk.unknown),
             lease,
-            walk.unknown,
             partial(self._answer, call, request, walk, lease),
         )
 
@@ -206,13 +236,15 @@ class Fetches:
             payload = await self._hooked(call, permit, HookPhase.PRE_FETCH, payload)
 
         try:
-            result = await fetch_upstream(
-                self._fleet,
+            result = await self._fetch(
                 permit,
                 await walk.errand(payload),
-                request,
-                peer=peer_for(request.peer, permit, lease),
-                call=call,
+                replace(
+                    request,
+                    peer=peer_for(request.peer, permit, lease),
+                    traceparent=call.context.trace.traceparent,
+                ),
+                call.deadline,
             )
         except ResourceMissing as exc:
             raise walk.unknown from exc
@@ -221,6 +253,26 @@ class Fetches:
             result = await self._judged(call, permit, result)
 
         return result
+
+    async def _fetch(
+        self, permit: Permit, errand: Errand, request: ToolRequest, deadline: float | None
+    ) -> JsonObject:
+        """Run an errand under a permit: what follows admission and hooks."""
+        answer = await self._fleet.request(
+            errand.gateway,
+            Request(
+                method=errand.method,
+                params=errand.params,
+                meta=request.meta,
+                name=errand.name,
+                silence=silence_of(permit),
+                deadline=deadline,
+                peer=request.peer,
+                wants_progress=request.wants_progress,
+                traceparent=request.traceparent,
+            ),
+        )
+        return errand.read(answered(answer), errand.gateway)
 
     async def _delegate(
         self, call: Call, walk: _Walk, target: Target, lease: Lease | None
@@ -260,7 +312,9 @@ class Fetches:
 
         if isinstance(completion, dict):
             values = completion.get("values")
-            texts: list[Json] = [{"text": value} for value in values] if isinstance(values, list) else []
+            texts: list[Json] = (
+                [{"text": value} for value in values] if isinstance(values, list) else []
+            )
             shown: JsonObject = {"contents": texts}
             shown = await self._hooked(call, permit, HookPhase.POST_FETCH, shown)
             return {**result, "completion": {**completion, "values": _texts(shown)}}
@@ -311,37 +365,6 @@ async def check_open(
             await catalog.fetch(context, target)
         except GatewayError as exc:
             raise UnknownResource(said) from exc
-
-
-async def fetch_upstream(
-    fleet: Fleet,
-    permit: Permit,
-    errand: Errand,
-    request: ToolRequest,
-    *,
-    peer: Peer | None,
-    call: Call,
-) -> JsonObject:
-    """Run an errand under a permit; what follows admission and hooks. Returns the neutral payload.
-
-    Raises:
-        GatewayError: The gateway could not be reached, refused the request, or was too slow.
-    """
-    answer = await fleet.request(
-        errand.gateway,
-        Request(
-            method=errand.method,
-            params=errand.params,
-            meta=request.meta,
-            name=errand.name,
-            silence=silence_of(permit),
-            deadline=call.deadline,
-            peer=peer,
-            wants_progress=request.wants_progress,
-            traceparent=call.context.trace.traceparent,
-        ),
-    )
-    return errand.read(answered(answer), errand.gateway)
 
 
 def _as_shown(view: View, shown: Shown, result: JsonObject) -> JsonObject:

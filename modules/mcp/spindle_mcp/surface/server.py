@@ -11,7 +11,6 @@ from mcp.server.lowlevel import NotificationOptions
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
-from starlette.requests import Request
 
 from spindle_mcp.eras import MODERN, for_wire
 from spindle_mcp.offers import OFFERS, TOOLS
@@ -37,9 +36,7 @@ if TYPE_CHECKING:
     from spindle_mcp.surface.sessions import Sessions
     from spindle_mcp.surface.views import View
     from spindle_spi.observability import ObservabilityService
-    from spindle_spi.types import Json, JsonObject
-
-    Context = ServerRequestContext[dict[str, Any], Request]
+    from spindle_spi.types import JsonObject
 
 UI: Final = "io.modelcontextprotocol/ui"
 """The extension of user interfaces: ours to hand on, theirs to show."""

@@ -71,7 +71,9 @@ class Subscriptions:
         fresh = [place for place in places if place.said not in own]
 
         if len(own) + len(fresh) > MAX_EACH or self._count + len(fresh) > MAX_ALL:
-            raise Unavailable("Too many subscriptions to resources.", code="mcp.subscriptions.limit")
+            raise Unavailable(
+                "Too many subscriptions to resources.", code="mcp.subscriptions.limit"
+            )
 
         for place in fresh:
             record = place.shown.record

@@ -6,7 +6,7 @@ With it the lease of a request that outlives its HTTP exchange, and the count of
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -15,6 +15,8 @@ from spindle_mcp.surface.peers import WrappedPeer
 from spindle_spi.admission import Attempt, Outcome, Permit, Status
 from spindle_spi.errors import FailedPrecondition, GatewayError, Internal, NotFound, PluginDenied
 from spindle_spi.invocation import Progress
+from spindle_spi.policy import Action
+from spindle_spi.records import Target
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,8 +25,6 @@ if TYPE_CHECKING:
     from spindle_mcp.upstream.base import Peer
     from spindle_spi.catalog import CatalogService
     from spindle_spi.ingress import Call
-    from spindle_spi.policy import Action
-    from spindle_spi.records import Target
     from spindle_spi.services import Services
     from spindle_spi.types import JsonObject
 
@@ -63,27 +63,34 @@ class InFlight:
             await self._idle.wait()
 
 
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """What a request is to be admitted to, and the answer when that is absent or hidden."""
+
+    target: Target
+    action: Action
+    unknown: NotFound
+
+
 async def admitted(
     catalog: CatalogService,
     call: Call,
-    target: Target,
-    action: Action,
+    aim: Aim,
     lease: Lease | None,
-    unknown: NotFound,
     carry_out: Callable[[Permit], Awaitable[JsonObject]],
 ) -> JsonObject:
     """Admit a call, carry it out and settle its permit by how that ended.
 
     Raises:
-        NotFound: It is absent or hidden: then it is `unknown`.
+        NotFound: It is absent or hidden.
         GatewayError: It is not permitted, was refused, or failed.
     """
     try:
         permit = await catalog.admit(
-            call.context, target, action, lease_id=None if lease is None else lease.id
+            call.context, aim.target, aim.action, lease_id=None if lease is None else lease.id
         )
     except NotFound as exc:
-        raise unknown from exc
+        raise aim.unknown from exc
 
     started = time.perf_counter()
 

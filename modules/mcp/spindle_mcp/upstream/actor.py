@@ -269,7 +269,7 @@ class GatewayActor:
             self._offered = Offered(records)
 
     async def _follow(self, upstream: Upstream | None) -> None:
-        """Have the upstream tell of what is watched; if it will not, the next refresh asks again."""
+        """Have the upstream tell of what is watched."""
         if upstream is None or not _tells_of_updates(upstream):
             return
 

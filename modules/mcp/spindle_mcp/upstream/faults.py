@@ -144,8 +144,9 @@ def garbled(gateway: str, what: str) -> UpstreamError:
 
 
 def _is_resource_missing(refused: RpcRefused) -> bool:
-    is_modern = refused.rpc_code == INVALID_PARAMS and isinstance(refused.data, dict)
-    return refused.rpc_code == _RESOURCE_NOT_FOUND or (is_modern and "uri" in refused.data)
+    names_uri = isinstance(refused.data, dict) and "uri" in refused.data
+    is_modern = refused.rpc_code == INVALID_PARAMS and names_uri
+    return is_modern or refused.rpc_code == _RESOURCE_NOT_FOUND
 
 
 def _seconds(value: str | None) -> float | None:

@@ -68,7 +68,7 @@ class Fleet:
         return await held[0].request(request)
 
     def can(self, gateway: str, capability: str) -> bool:
-        """Tell whether a gateway's upstream declares a capability; not while it is not connected."""
+        """Tell whether a gateway is connected, and its upstream declares a capability."""
         held = self._actors.get(gateway)
         return held is not None and held[0].can(capability)
 

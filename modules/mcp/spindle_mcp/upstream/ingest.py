@@ -40,9 +40,7 @@ class Harvest:
     left_out: tuple[tuple[str, str], ...]
 
 
-def harvest(
-    gateway: str, items: Iterable[JsonObject], limit: int, offer: Offer = TOOLS
-) -> Harvest:
+def harvest(gateway: str, items: Iterable[JsonObject], limit: int, offer: Offer = TOOLS) -> Harvest:
     """Return the records for what an upstream offers of a kind, at most `limit` of them."""
     records: dict[str, PublishedRecord] = {}
     left_out: list[tuple[str, str]] = []
