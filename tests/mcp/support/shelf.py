@@ -1,0 +1,105 @@
+"""An upstream of 2026-07-28 that writes lists and results byte for byte as a test wants them."""
+
+from __future__ import annotations
+
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from tests.mcp.support.serving import listening
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from spindle_conformance.fakes import FakeHost
+    from spindle_spi.records import Kind
+    from spindle_spi.types import JsonObject, Receive, Scope, Send
+
+_KEYS = {
+    "tools/list": "tools",
+    "resources/list": "resources",
+    "resources/templates/list": "resourceTemplates",
+    "prompts/list": "prompts",
+}
+
+
+@dataclass
+class Shelf:
+    """Declares what it has something of, or what `capabilities` says."""
+
+    tools: list[Any] | None = None
+    resources: list[Any] | None = None
+    templates: list[Any] | None = None
+    prompts: list[Any] | None = None
+    results: dict[str, JsonObject] = field(default_factory=dict[str, "JsonObject"])
+    """By method."""
+    errors: dict[str, int] = field(default_factory=dict[str, int])
+    """By method; wins over results and lists."""
+    methods: list[str] = field(default_factory=list[str])
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[str]:
+        async with listening(self) as url:
+            yield f"{url}/mcp"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+
+        while True:
+            chunk = await receive()
+            body += bytes(chunk.get("body", b""))
+
+            if not chunk.get("more_body", False):
+                break
+
+        message: Any = json.loads(body)
+        method = message["method"]
+        self.methods.append(method)
+        answer: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
+
+        if method in self.errors:
+            answer["error"] = {"code": self.errors[method], "message": "secret-of-the-upstream"}
+        else:
+            answer["result"] = {"resultType": "complete", **self._result(method)}
+
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+    async def until_listed(self, host: FakeHost, kind: Kind, name: str) -> None:
+        """Wait until a host has a record."""
+        feed = host.records.feed([kind])
+
+        with anyio.fail_after(10):
+            while host.records.find(kind, name) is None:
+                await anext(feed)
+
+    def _result(self, method: str) -> dict[str, Any]:
+        lists: dict[str, list[Any] | None] = {
+            "tools": self.tools,
+            "resources": self.resources,
+            "resourceTemplates": self.templates,
+            "prompts": self.prompts,
+        }
+
+        if method == "server/discover":
+            declared = {
+                "tools": self.tools is not None,
+                "resources": self.resources is not None or self.templates is not None,
+                "prompts": self.prompts is not None,
+            }
+            return {
+                "supportedVersions": ["2026-07-28"],
+                "capabilities": {name: {} for name, is_there in declared.items() if is_there},
+                "ttlMs": 0,
+                "cacheScope": "private",
+            }
+
+        if method in _KEYS:
+            key = _KEYS[method]
+            return {key: lists[key] or [], "ttlMs": 0, "cacheScope": "private"}
+
+        return dict(self.results.get(method, {}))
