@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 MODERN: Final = LATEST_MODERN_VERSION
 LEGACY: Final = LATEST_HANDSHAKE_VERSION
 
-CONTENT_TYPES: Final = frozenset({"text", "image", "audio", "resource", "resource_link"})
+_CONTENT_TYPES: Final = frozenset({"text", "image", "audio", "resource", "resource_link"})
 
 
 def fits(version: str, definition: Mapping[str, Json], offer: Offer = TOOLS) -> JsonObject | None:
@@ -60,7 +60,7 @@ def tool_result(payload: JsonObject, gateway: str) -> JsonObject:
         raise _no_result(gateway)
 
     for part in content:
-        if not isinstance(part, dict) or part.get("type") not in CONTENT_TYPES:
+        if not isinstance(part, dict) or part.get("type") not in _CONTENT_TYPES:
             raise _no_result(gateway)
 
     result: JsonObject = {"content": content}

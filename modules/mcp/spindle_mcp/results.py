@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from mcp_types import SERVER_INFO_META_KEY
 
-from spindle_mcp.eras import CONTENT_TYPES, MODERN
+from spindle_mcp.eras import MODERN
 from spindle_spi.errors import UpstreamError
 
 if TYPE_CHECKING:
@@ -21,6 +21,13 @@ COMPLETE: Final = "completion/complete"
 
 MAX_COMPLETIONS: Final = 100
 """Values the protocol allows in one answer."""
+_NEEDED: Final = {
+    "text": ("text",),
+    "image": ("data", "mimeType"),
+    "audio": ("data", "mimeType"),
+    "resource_link": ("uri", "name"),
+}
+"""Texts that content of a type has to have."""
 _ROLES: Final = frozenset({"user", "assistant"})
 _LONGEST_TTL: Final = 24 * 60 * 60 * 1000
 
@@ -107,6 +114,9 @@ def _is_contents(part: Json) -> bool:
     if not isinstance(part, dict) or not isinstance(part.get("uri"), str):
         return False
 
+    if not isinstance(part.get("mimeType"), str | None):
+        return False
+
     return isinstance(part.get("text"), str) or isinstance(part.get("blob"), str)
 
 
@@ -115,7 +125,15 @@ def _is_message(message: Json) -> bool:
         return False
 
     content = message.get("content")
-    return isinstance(content, dict) and content.get("type") in CONTENT_TYPES
+
+    if not isinstance(content, dict):
+        return False
+
+    if content.get("type") == "resource":
+        return _is_contents(content.get("resource"))
+
+    needed = _NEEDED.get(str(content.get("type")))
+    return needed is not None and all(isinstance(content.get(name), str) for name in needed)
 
 
 def _with_meta(result: JsonObject, payload: JsonObject) -> JsonObject:

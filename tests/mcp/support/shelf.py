@@ -12,7 +12,7 @@ import anyio
 from tests.mcp.support.serving import listening
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
 
     from spindle_conformance.fakes import FakeHost
     from spindle_spi.records import Kind
@@ -35,7 +35,7 @@ class Shelf:
     templates: list[Any] | None = None
     prompts: list[Any] | None = None
     results: dict[str, JsonObject] = field(default_factory=dict[str, "JsonObject"])
-    """By method."""
+    """By method, or by method and the name or URI that is asked for."""
     errors: dict[str, int] = field(default_factory=dict[str, int])
     """By method; wins over results and lists."""
     methods: list[str] = field(default_factory=list[str])
@@ -59,11 +59,16 @@ class Shelf:
         method = message["method"]
         self.methods.append(method)
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
+        params = message.get("params", {})
+        asked = f"{method} {params.get('uri', params.get('name'))}"
+        code = self.errors.get(asked, self.errors.get(method))
 
-        if method in self.errors:
-            answer["error"] = {"code": self.errors[method], "message": "secret-of-the-upstream"}
+        if code is not None:
+            data = {"uri": params.get("uri")}
+            answer["error"] = {"code": code, "message": "secret-of-the-upstream", "data": data}
         else:
-            answer["result"] = {"resultType": "complete", **self._result(method)}
+            result = self.results.get(asked, self._result(method))
+            answer["result"] = {"resultType": "complete", **result}
 
         headers = [(b"content-type", b"application/json")]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
@@ -77,7 +82,7 @@ class Shelf:
             while host.records.find(kind, name) is None:
                 await anext(feed)
 
-    def _result(self, method: str) -> dict[str, Any]:
+    def _result(self, method: str) -> Mapping[str, Any]:
         lists: dict[str, list[Any] | None] = {
             "tools": self.tools,
             "resources": self.resources,
@@ -102,4 +107,4 @@ class Shelf:
             key = _KEYS[method]
             return {key: lists[key] or [], "ttlMs": 0, "cacheScope": "private"}
 
-        return dict(self.results.get(method, {}))
+        return self.results.get(method, {})

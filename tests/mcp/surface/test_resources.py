@@ -148,9 +148,7 @@ async def test_a_server_without_prefixes_shows_the_upstreams_own_uris(era: str) 
             assert await text_at(client, "note://a/b") == "text of note://a/b"
             assert (await refusal(client, SHOWN[0])).data["code"] == "mcp.resource.not_found"
             tools = {tool.name: tool for tool in (await client.list_tools()).tools}
-            assert tools["clock"].meta == {
-                "ui": {"resourceUri": APP, "visibility": ["model"]}
-            }
+            assert tools["clock"].meta == {"ui": {"resourceUri": APP, "visibility": ["model"]}}
 
 
 @eras
@@ -256,8 +254,10 @@ async def test_who_lacks_the_permission_is_told_so_whatever_there_is(era: str) -
             errors = [await refusal(client, uri) for uri in (SHOWN[0], f"{UP}none://x")]
 
     assert {error.code for error in errors} == {-32003}
-    assert errors[0].message == errors[1].message == (
-        "This token lacks the permission resources.read."
+    assert (
+        errors[0].message
+        == errors[1].message
+        == ("This token lacks the permission resources.read.")
     )
     assert not host.journal.admitted
 
@@ -401,5 +401,3 @@ async def test_the_demo_gateway_has_something_to_read() -> None:
         assert await text_at(client, greeting) == "Hei!"
         unknown = await refusal(client, "spindle://demo/demo://greetings/martian")
         assert unknown.data["code"] == "mcp.resource.not_found"
-
-
