@@ -21,17 +21,21 @@ from spindle_mcp.surface.content import Content
 from spindle_mcp.surface.endpoint import Endpoint
 from spindle_mcp.surface.fetches import Fetches
 from spindle_mcp.surface.listeners import Listeners
-from spindle_mcp.surface.peers import SinkPeer
+from spindle_mcp.surface.parking import Parking
+from spindle_mcp.surface.peers import InvocationPeer
+from spindle_mcp.surface.rounds import Rounds
 from spindle_mcp.surface.server import Surface
 from spindle_mcp.surface.sessions import Sessions
+from spindle_mcp.surface.state import StateSeal
 from spindle_mcp.surface.subscriptions import Subscriptions
+from spindle_mcp.surface.turns import Turns
 from spindle_mcp.surface.views import Views
 from spindle_mcp.surface.walk import InFlight
 from spindle_mcp.upstream.fleet import Fleet
 from spindle_spi.descriptor import ModuleDescriptor, PluginParity
 from spindle_spi.errors import Internal, Unavailable
 from spindle_spi.ingress import IngressPrefix, IngressRoute
-from spindle_spi.invocation import Complete
+from spindle_spi.invocation import Complete, InputRequired
 from spindle_spi.module import Health, HealthState, Module
 from spindle_spi.records import Kind
 from spindle_spi.shapes import JSON_RPC
@@ -139,16 +143,19 @@ class McpModule(Module):
         listeners = Listeners(
             services.catalog, views, subscriptions, max_sessions=settings.max_sessions
         )
-        calls = ToolCalls(services, fleet, self._in_flight)
-        fetches = Fetches(services, fleet, self._in_flight)
+        parking = Parking(most=settings.max_parked_calls, seconds=settings.input_seconds)
+        seal = StateSeal(services, seconds=settings.input_seconds)
+        turns = Turns(fleet, parking, seal)
+        calls = ToolCalls(services, fleet, turns, self._in_flight)
+        fetches = Fetches(services, fleet, turns, self._in_flight)
         sessions = Sessions(idle_seconds=settings.session_idle_seconds)
         surface = Surface(
             calls,
-            Content(fetches, listeners),
+            Content(fetches, listeners, sessions),
             listeners,
             sessions,
             services.observability,
-            list_ttl_seconds=settings.list_ttl_seconds,
+            settings,
         )
         server = surface.build(self._version)
         fast = None
@@ -168,8 +175,9 @@ class McpModule(Module):
                 self._fetches = fetches
                 self._fleet = fleet
                 self._listeners = listeners
-                self._endpoint = Endpoint(manager, views, fast)
+                self._endpoint = Endpoint(manager, views, sessions, fast)
                 group.start_soon(fleet.run)
+                group.start_soon(parking.run)
                 group.start_soon(listeners.run)
                 started()
                 await anyio.sleep_forever()
@@ -233,19 +241,24 @@ class McpModule(Module):
         request = ToolRequest(
             name=invocation.target.name,
             arguments=invocation.arguments,
-            peer=None if progress is None else SinkPeer(progress),
+            peer=InvocationPeer(invocation.client_capabilities, progress),
+            responses=invocation.responses,
+            state=invocation.state,
             wants_progress=progress is not None,
             traceparent=context.trace.traceparent,
         )
         permit, deadline = invocation.permit, invocation.deadline
 
-        if permit.record.kind is not Kind.TOOL:
-            return Complete(payload=await self._fetches.invoked(context, permit, request, deadline))
+        if permit.record.kind is Kind.TOOL:
+            result = await call_upstream(Rounds(self._fleet), permit, request, deadline=deadline)
+        else:
+            result = await self._fetches.invoked(context, permit, request, deadline)
 
-        result = await call_upstream(self._fleet, permit, request, deadline=deadline)
-        return Complete(
-            payload=scoped_result(permit.backend.name, result) if permit.backend else result
-        )
+        if isinstance(result, InputRequired):
+            return result
+
+        gateway = "" if permit.backend is None else permit.backend.name
+        return Complete(payload=scoped_result(gateway, result))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
         endpoint = self._endpoint

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 
 from mcp_types import SERVER_INFO_META_KEY
 
-from spindle_mcp.eras import MODERN
+from spindle_mcp.eras import MODERN, for_wire
 from spindle_spi.errors import UpstreamError
+from spindle_spi.invocation import InputRequired
 
 if TYPE_CHECKING:
     from spindle_spi.types import Json, JsonObject
@@ -101,8 +102,15 @@ def completion_result(payload: JsonObject, gateway: str) -> JsonObject:
     return _with_meta({"completion": kept}, payload)
 
 
-def on_wire(method: str, version: str, result: JsonObject) -> JsonObject:
-    """Return a neutral result of one of these methods as a version of the protocol has it."""
+def on_wire(method: str, version: str, result: JsonObject | InputRequired) -> JsonObject:
+    """Return a neutral result of one of these methods as a version of the protocol has it.
+
+    Raises:
+        UpstreamError: It asks for input, and this version has no such result.
+    """
+    if isinstance(result, InputRequired):
+        return for_wire(version, result)
+
     if version == MODERN:
         hints: JsonObject = {"ttlMs": 0, "cacheScope": "private"} if method == READ else {}
         return {**hints, **result, "resultType": "complete"}

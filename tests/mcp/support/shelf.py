@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from spindle_spi.types import JsonObject
 from tests.mcp.support.serving import listening
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from spindle_conformance.fakes import FakeHost
     from spindle_spi.records import Kind
-    from spindle_spi.types import JsonObject, Receive, Scope, Send
+    from spindle_spi.types import Receive, Scope, Send
 
 _KEYS = {
     "tools/list": "tools",
@@ -34,7 +35,7 @@ class Shelf:
     resources: list[Any] | None = None
     templates: list[Any] | None = None
     prompts: list[Any] | None = None
-    results: dict[str, JsonObject] = field(default_factory=dict[str, "JsonObject"])
+    results: dict[str, JsonObject] = field(default_factory=dict[str, JsonObject])
     """By method, or by method and the name or URI that is asked for."""
     errors: dict[str, int] = field(default_factory=dict[str, int])
     """By method; wins over results and lists."""

@@ -6,7 +6,7 @@ Same decisions, same answers as the SDK's way; a test compares the two. Off by `
 from __future__ import annotations
 
 import asyncio  # noqa: TID251 - the hot path: watching for a departure costs a tenth of a task group
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from mcp.shared.dispatcher import coerce_request_id
@@ -15,19 +15,22 @@ from mcp_types import SERVER_INFO_META_KEY
 
 from spindle_mcp.eras import MODERN, for_wire, written
 from spindle_mcp.results import GET, READ, on_wire
-from spindle_mcp.surface.answers import Answer
+from spindle_mcp.surface.answers import Answer, accept
 from spindle_mcp.surface.calls import ToolRequest
-from spindle_mcp.surface.peers import SinkPeer
+from spindle_mcp.surface.peers import AnswerPeer
 from spindle_mcp.surface.posts import (
     CALL,
     PlainCall,
     PlainList,
     read_body,
     read_head,
+    read_reply,
     read_request,
+    replaying,
 )
 from spindle_mcp.surface.sessions import owner_of
 from spindle_mcp.text import encode
+from spindle_spi.invocation import InputRequired
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,10 +44,9 @@ if TYPE_CHECKING:
     from spindle_mcp.surface.sessions import Session, Sessions
     from spindle_mcp.surface.views import View
     from spindle_spi.ingress import Call
-    from spindle_spi.invocation import Progress, ProgressSink
     from spindle_spi.types import Json, JsonObject, Message, Receive, Scope, Send
 
-    Walk = Callable[[View, Call, ToolRequest], Awaitable[JsonObject]]
+    Walk = Callable[[View, Call, ToolRequest], Awaitable[JsonObject | InputRequired]]
 
 _CANCELLED: Final = -32800
 """What the SDK answers to a cancelled request before 2026."""
@@ -89,7 +91,7 @@ class FastPath:
         session_id, session = head.session_id, None
 
         if session_id is not None:
-            session = self._sessions.usable(session_id.decode("latin-1"), owner_of(asked))
+            session = self._sessions.owned(session_id.decode("latin-1"), owner_of(asked))
 
             if session is None:
                 return receive
@@ -97,7 +99,13 @@ class FastPath:
         body = await read_body(receive)
 
         if body is None:
-            return _replaying(None, receive)
+            return replaying(None, receive)
+
+        if session is not None and session.questions and await self._settle(session, body, send):
+            return None
+
+        if session is not None and self._sessions.is_due(session):
+            return replaying(body, receive)
 
         request = read_request(head, body)
 
@@ -106,10 +114,29 @@ class FastPath:
             request = None if tool is None or tool.is_mirrored else request
 
         if request is None:
-            return _replaying(body, receive)
+            return replaying(body, receive)
 
-        answer = Answer(send, session_id=session_id)
+        await self._answer(asked, request, Answer(send, session_id=session_id), session, receive)
+        return None
 
+    async def _settle(self, session: Session, body: bytes, send: Send) -> bool:
+        """Take a client's answer to what it was asked here; False when the body is none."""
+        reply = read_reply(body)
+
+        if reply is None or not session.settle(reply):
+            return False
+
+        await accept(send, session.id.encode("latin-1"))
+        return True
+
+    async def _answer(
+        self,
+        asked: Asked,
+        request: PlainCall | PlainList,
+        answer: Answer,
+        session: Session | None,
+        receive: Receive,
+    ) -> None:
         try:
             if isinstance(request, PlainList):
                 version = MODERN if session is None else session.version
@@ -120,8 +147,6 @@ class FastPath:
                 await self._serve_session(asked, request, answer, session)
         finally:
             answer.close()
-
-        return None
 
     def _list(self, asked: Asked, request: PlainList, version: str) -> bytes:
         key = (request.offer.method, version)
@@ -142,7 +167,7 @@ class FastPath:
             departure.add_done_callback(_Leaving(scope))
 
             try:
-                status, body = await self._carry_out(asked, call, answer, MODERN)
+                status, body = await self._carry_out(asked, call, answer, None)
             finally:
                 departure.cancel()
 
@@ -160,7 +185,7 @@ class FastPath:
             session.calls[key] = scope
 
             try:
-                _, body = await self._carry_out(asked, call, answer, session.version)
+                _, body = await self._carry_out(asked, call, answer, session)
             finally:
                 if session.calls.get(key) is scope:
                     del session.calls[key]
@@ -168,8 +193,10 @@ class FastPath:
         await answer.finish(body, 200)
 
     async def _carry_out(
-        self, asked: Asked, call: PlainCall, answer: Answer, version: str
+        self, asked: Asked, call: PlainCall, answer: Answer, session: Session | None
     ) -> tuple[int, bytes]:
+        version = MODERN if session is None else session.version
+
         try:
             walk = self._walks[call.method]
             result = await walk(
@@ -178,7 +205,8 @@ class FastPath:
                 ToolRequest(
                     name=call.name,
                     arguments=call.arguments,
-                    peer=None if call.token is None else SinkPeer(_relay(answer, call.token)),
+                    meta=call.envelope.meta,
+                    peer=AnswerPeer(asked, call, answer, session),
                     wants_progress=call.token is not None,
                     traceparent=call.traceparent,
                 ),
@@ -190,10 +218,11 @@ class FastPath:
             status = ERROR_CODE_HTTP_STATUS.get(error.code, 200)
             return status, _failed(call.id, error)
 
-    def _written(self, method: str, version: str, result: JsonObject) -> JsonObject:
+    def _written(self, method: str, version: str, result: JsonObject | InputRequired) -> JsonObject:
         is_call = method == CALL
         wire = for_wire(version, result) if is_call else on_wire(method, version, result)
-        shown = wire if _IS_SIMPLE[method](result) else written(version, wire, method)
+        is_simple = not isinstance(result, InputRequired) and _IS_SIMPLE[method](result)
+        shown = wire if is_simple else written(version, wire, method)
         return self._stamped(version, shown)
 
     def _stamped(self, version: str, result: JsonObject) -> JsonObject:
@@ -275,13 +304,6 @@ _IS_SIMPLE: Final = {
 """Whether the SDK would write a result of a method exactly as it is."""
 
 
-def _relay(answer: Answer, token: str | int) -> ProgressSink:
-    async def relay(update: Progress) -> None:
-        await answer.progress(token, update)
-
-    return relay
-
-
 def _failed(identity: str | int, error: MCPError) -> bytes:
     body: JsonObject = {"code": error.code, "message": error.message}
 
@@ -289,17 +311,3 @@ def _failed(identity: str | int, error: MCPError) -> bytes:
         body["data"] = error.data
 
     return encode({"jsonrpc": "2.0", "id": identity, "error": body})
-
-
-def _replaying(body: bytes | None, receive: Receive) -> Receive:
-    first: Message | None = {"type": "http.disconnect"}
-
-    if body is not None:
-        first = {"type": "http.request", "body": body, "more_body": False}
-
-    waiting: list[Any] = [first]
-
-    async def replay() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return replay

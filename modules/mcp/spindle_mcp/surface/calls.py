@@ -4,39 +4,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from spindle_mcp.eras import tool_result
 from spindle_mcp.links import scoped_result
+from spindle_mcp.surface.delegation import delegated
 from spindle_mcp.surface.errors import unknown_tool
-from spindle_mcp.surface.walk import (
-    Aim,
-    InFlight,
-    Lease,
-    Renewing,
-    admitted,
-    answered,
-    asks_for_more,
-    peer_for,
-    silence_of,
-)
+from spindle_mcp.surface.judge import Judge, prepared
+from spindle_mcp.surface.lease import CallLease, RenewingPeer
+from spindle_mcp.surface.rounds import Rounds
+from spindle_mcp.surface.state import Binding
+from spindle_mcp.surface.walk import Aim, InFlight, admitted, round_of
 from spindle_mcp.trace import traced
-from spindle_mcp.upstream.base import Peer, Request
-from spindle_spi.errors import Internal, NotFound
-from spindle_spi.invocation import Complete, Invocation, ProgressSink
-from spindle_spi.payloads import lift_arguments, lift_document, lift_tool_result, write_back
-from spindle_spi.plugin import HookPhase
+from spindle_mcp.upstream.base import Peer
+from spindle_spi.errors import Internal
+from spindle_spi.invocation import InputRequired
 from spindle_spi.policy import Action
 from spindle_spi.records import Kind, Target, ToolSpec
 from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
     from spindle_mcp.surface.shown import ShownTool
+    from spindle_mcp.surface.turns import Turns
     from spindle_mcp.surface.views import View
     from spindle_mcp.upstream.fleet import Fleet
     from spindle_spi.admission import Permit
     from spindle_spi.ingress import Call
     from spindle_spi.services import Services
+
+_METHOD: Final = "tools/call"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +45,10 @@ class ToolRequest:
     """What of the message's `_meta` goes on to upstreams."""
     peer: Peer | None = None
     wants_progress: bool = False
+    responses: JsonObject = field(default_factory=dict[str, Json])
+    """What the client answers to an earlier round."""
+    state: Json = None
+    """What it was given to hold in that round."""
     traceparent: str | None = None
     """The trace that the message itself names."""
     outlives: bool = False
@@ -58,17 +58,28 @@ class ToolRequest:
 class ToolCalls:
     """Carries out `tools/call` for the surface."""
 
-    def __init__(self, services: Services, fleet: Fleet, in_flight: InFlight) -> None:
+    def __init__(self, services: Services, fleet: Fleet, turns: Turns, in_flight: InFlight) -> None:
         self._services = services
         self._catalog = services.catalog
         self._fleet = fleet
+        self._rounds = Rounds(fleet)
+        self._turns = turns
         self._in_flight = in_flight
 
-    async def call(self, view: View, call: Call, request: ToolRequest) -> JsonObject:
+    def forget(self, key: str) -> None:
+        """Close what is open at upstreams for a peer that is no more."""
+        self._fleet.release(key)
+
+    async def call(
+        self, view: View, call: Call, request: ToolRequest
+    ) -> JsonObject | InputRequired:
         """Call a tool by the name this view shows; returns the neutral result.
+
+        The state of an `InputRequired` is sealed for this client.
 
         Raises:
             GatewayError: No such tool for this caller, not permitted, refused, or failed.
+            MCPError: The client's state is not good for this request.
         """
         tool = view.tools.get(request.name)
 
@@ -77,121 +88,97 @@ class ToolCalls:
 
         call = traced(call, request.traceparent)
 
-        with self._in_flight:
-            if not request.outlives:
-                result = await self._carry_out(tool, call, request, None)
-            else:
-                # The permit must not go with the HTTP exchange, which may end before the tool does.
-                async with Lease(self._services, call) as lease:
-                    result = await self._carry_out(tool, call, request, lease)
+        async def work(
+            peer: Peer | None, state: Json, outlives: bool
+        ) -> JsonObject | InputRequired:
+            return await self._run(
+                tool,
+                call,
+                replace(request, peer=peer, state=state, outlives=outlives or request.outlives),
+            )
 
-        if tool is None or tool.gateway is None or tool.is_bare:
+        result = await self._turns.take(
+            call,
+            Binding(method=_METHOD, target=request.name, arguments=request.arguments),
+            work,
+            gateway=None if tool is None else tool.gateway,
+            peer=request.peer,
+            state=request.state,
+            responses=request.responses,
+        )
+
+        if isinstance(result, InputRequired) or tool is None or tool.gateway is None:
             return result
 
-        return scoped_result(tool.gateway, result, view.resources.__contains__)
+        if tool.is_bare:
+            return result
+
+        return scoped_result(tool.gateway, result, lambda uri: view.place_of(uri) is not None)
+
+    async def _run(
+        self, tool: ShownTool | None, call: Call, request: ToolRequest
+    ) -> JsonObject | InputRequired:
+        with self._in_flight:
+            if not request.outlives:
+                return await self._carry_out(tool, call, request, None)
+
+            # The permit must not go with the HTTP exchange, which may end before the tool does.
+            async with CallLease(self._services, call) as lease:
+                return await self._carry_out(tool, call, request, lease)
 
     async def _carry_out(
-        self, tool: ShownTool | None, call: Call, request: ToolRequest, lease: Lease | None
-    ) -> JsonObject:
+        self, tool: ShownTool | None, call: Call, request: ToolRequest, lease: CallLease | None
+    ) -> JsonObject | InputRequired:
+        if lease is not None and request.peer is not None:
+            request = replace(request, peer=RenewingPeer(request.peer, lease))
+
+        lease_id = None if lease is None else lease.id
+        name = request.name if tool is None else tool.record.name
+        aim = Aim(Target(kind=Kind.TOOL, name=name), Action.EXECUTE, unknown_tool(request.name))
+
         if tool is None or not tool.is_ours:
-            return await self._delegate(tool, call, request, lease)
-
-        return await admitted(
-            self._catalog,
-            call,
-            Aim(
-                Target(kind=Kind.TOOL, name=tool.record.name),
-                Action.EXECUTE,
-                unknown_tool(request.name),
-            ),
-            lease,
-            partial(self._answer, tool, call, request, lease),
-        )
-
-    async def _answer(  # the order of these steps is the policy of a tool call
-        self,
-        tool: ShownTool,
-        call: Call,
-        request: ToolRequest,
-        lease: Lease | None,
-        permit: Permit,
-    ) -> JsonObject:
-        arguments = request.arguments
-        fault = tool.arguments.fault_in(arguments)
-
-        if fault is not None:
-            return {"content": [{"type": "text", "text": fault}], "isError": True}
-
-        if permit.hooks.request:
-            arguments = await self._hooked(call, permit, HookPhase.PRE_INVOKE, arguments)
-
-        result = await call_upstream(
-            self._fleet,
-            permit,
-            replace(
-                request,
-                arguments=arguments,
-                peer=peer_for(request.peer, permit, lease),
-                traceparent=call.context.trace.traceparent,
-            ),
-            deadline=call.deadline,
-        )
-
-        if permit.hooks.answer:
-            result = await self._hooked(call, permit, HookPhase.POST_INVOKE, result)
-
-        return result
-
-    async def _delegate(
-        self, tool: ShownTool | None, call: Call, request: ToolRequest, lease: Lease | None
-    ) -> JsonObject:
-        """Call a tool another module serves, or one whose list the caller may not read."""
-        if tool is not None:
-            fault = tool.arguments.fault_in(request.arguments)
+            # Another module serves it, or the caller may not read the list it is in.
+            fault = None if tool is None else tool.arguments.fault_in(request.arguments)
 
             if fault is not None:
-                return {"content": [{"type": "text", "text": fault}], "isError": True}
+                return _faulty(fault)
 
-        name = request.name if tool is None else tool.record.name
-        progress: ProgressSink | None = None
+            return await delegated(self._catalog, call, aim, request, lease_id)
 
-        if request.peer is not None and request.wants_progress:
-            peer = request.peer if lease is None else Renewing(request.peer, lease)
-            progress = peer.progress
+        answer = partial(self._answer, tool, call, request)
+        return await admitted(self._catalog, call, aim, lease_id, answer)
 
-        try:
-            result = await self._catalog.invoke(
-                call.context,
-                Invocation(
-                    target=Target(kind=Kind.TOOL, name=name),
-                    arguments=request.arguments,
-                    deadline=call.deadline,
-                    depth=call.depth + 1,
-                    lease_id=None if lease is None else lease.id,
-                ),
-                progress,
-            )
-        except NotFound as exc:
-            raise unknown_tool(request.name) from exc
+    async def _answer(
+        self, tool: ShownTool, call: Call, request: ToolRequest, permit: Permit
+    ) -> JsonObject | InputRequired:
+        fault = tool.arguments.fault_in(request.arguments)
 
-        if not isinstance(result, Complete):
-            raise asks_for_more()
+        if fault is not None:
+            return _faulty(fault)
 
-        return result.payload
+        request = replace(request, traceparent=call.context.trace.traceparent)
 
-    async def _hooked(
-        self, call: Call, permit: Permit, phase: HookPhase, payload: JsonObject
-    ) -> JsonObject:
-        lift = lift_arguments if phase is HookPhase.PRE_INVOKE else lift_tool_result
-        role = "arguments" if phase is HookPhase.PRE_INVOKE else "result"
-        before = (*lift(payload), *lift_document(permit.hooks, payload, role))
-        after = await self._services.plugin.execute_hook(call.context, permit.id, phase, before)
-        return write_back(payload, before, after)
+        if not permit.hooks:
+            return await call_upstream(self._rounds, permit, request, deadline=call.deadline)
+
+        judge = Judge(self._services, call, permit)
+        request = replace(
+            await prepared(judge, request), arguments=await judge.arguments(request.arguments)
+        )
+        result = await call_upstream(
+            self._rounds, permit, request, deadline=call.deadline, judge=judge
+        )
+        return result if isinstance(result, InputRequired) else await judge.result(result)
 
 
 async def call_upstream(
-    fleet: Fleet, permit: Permit, request: ToolRequest, *, deadline: float | None
-) -> JsonObject:
+    rounds: Rounds,
+    permit: Permit,
+    request: ToolRequest,
+    *,
+    deadline: float | None,
+    judge: Judge | None = None,
+) -> JsonObject | InputRequired:
     """Call the tool of a permit at its gateway; what follows admission and hooks.
 
     Raises:
@@ -202,19 +189,12 @@ async def call_upstream(
     if not isinstance(spec, ToolSpec) or spec.gateway is None:
         raise Internal(f"The tool {permit.record.name!r} has no gateway.", code="mcp.tool.orphan")
 
-    answer = await fleet.request(
-        spec.gateway,
-        Request(
-            method="tools/call",
-            params={"name": spec.upstream_name, "arguments": request.arguments},
-            meta=request.meta,
-            name=spec.upstream_name,
-            silence=silence_of(permit),
-            deadline=deadline,
-            peer=request.peer,
-            wants_progress=request.wants_progress,
-            traceparent=request.traceparent,
-        ),
-    )
+    params: JsonObject = {"name": spec.upstream_name, "arguments": request.arguments}
 
-    return tool_result(answered(answer), spec.gateway)
+    asked = round_of(permit, request, deadline, _METHOD, params)
+    answer = await rounds.request(spec.gateway, asked, judge)
+    return answer if isinstance(answer, InputRequired) else tool_result(answer, spec.gateway)
+
+
+def _faulty(fault: str) -> JsonObject:
+    return {"content": [{"type": "text", "text": fault}], "isError": True}

@@ -6,12 +6,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import mcp_types as types
 
-from spindle_mcp.eras import MODERN
 from spindle_mcp.results import COMPLETE, GET, READ, on_wire
-from spindle_mcp.surface.calls import ToolRequest
 from spindle_mcp.surface.exchange import asked_in, session_id_in
-from spindle_mcp.surface.peers import ContextPeer
-from spindle_mcp.trace import traceparent_in
+from spindle_mcp.surface.requests import request_in
 from spindle_spi.policy import Action, allow, permission_for
 from spindle_spi.records import Kind
 
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
 
     from spindle_mcp.surface.fetches import Fetches
     from spindle_mcp.surface.listeners import Listeners
+    from spindle_mcp.surface.sessions import Sessions
     from spindle_spi.types import Json, JsonObject
 
     Context = ServerRequestContext[dict[str, Any]]
@@ -30,9 +28,10 @@ _READ: Final = permission_for(Kind.RESOURCE, Action.EXECUTE)
 class Content:
     """The handlers; `install` gives them to a server."""
 
-    def __init__(self, fetches: Fetches, listeners: Listeners) -> None:
+    def __init__(self, fetches: Fetches, listeners: Listeners, sessions: Sessions) -> None:
         self._fetches = fetches
         self._listeners = listeners
+        self._sessions = sessions
 
     def install(self, server: Server[dict[str, Any]]) -> None:
         """Have a server answer these methods."""
@@ -48,13 +47,15 @@ class Content:
 
     async def _read(self, ctx: Context, params: types.ReadResourceRequestParams) -> Any:
         asked = asked_in(ctx)
-        result = await self._fetches.read(asked.view, asked.call, _request(ctx, params.uri, {}))
+        result = await self._fetches.read(
+            asked.view, asked.call, request_in(ctx, self._sessions, params.uri, {})
+        )
         return on_wire(READ, ctx.protocol_version, result)
 
     async def _get(self, ctx: Context, params: types.GetPromptRequestParams) -> Any:
         asked = asked_in(ctx)
         arguments: JsonObject = {**(params.arguments or {})}
-        request = _request(ctx, params.name, arguments)
+        request = request_in(ctx, self._sessions, params.name, arguments)
         result = await self._fetches.render(asked.view, asked.call, request)
         return on_wire(GET, ctx.protocol_version, result)
 
@@ -63,7 +64,7 @@ class Content:
         said = _dumped(params)
         ref = said.pop("ref")
         assert isinstance(ref, dict)
-        request = _request(ctx, "", said)
+        request = request_in(ctx, self._sessions, "", said)
         result = await self._fetches.complete(asked.view, asked.call, ref, request)
         return on_wire(COMPLETE, ctx.protocol_version, result)
 
@@ -77,17 +78,6 @@ class Content:
     async def _unsubscribe(self, ctx: Context, params: types.UnsubscribeRequestParams) -> Any:
         await self._listeners.unsubscribe(session_id_in(ctx), params.uri)
         return {}
-
-
-def _request(ctx: Context, name: str, arguments: JsonObject) -> ToolRequest:
-    return ToolRequest(
-        name=name,
-        arguments=arguments,
-        peer=ContextPeer(ctx, asked_in(ctx), session_id_in(ctx)),
-        wants_progress=ctx.meta is not None and "progress_token" in ctx.meta,
-        traceparent=traceparent_in(ctx.meta),
-        outlives=ctx.protocol_version != MODERN,
-    )
 
 
 def _dumped(params: types.CompleteRequestParams) -> JsonObject:

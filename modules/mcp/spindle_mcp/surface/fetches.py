@@ -11,23 +11,19 @@ from typing import TYPE_CHECKING
 
 from spindle_mcp.errands import completing, invoked, reading, rendering
 from spindle_mcp.links import scoped_result
+from spindle_mcp.results import COMPLETE, GET, READ
+from spindle_mcp.surface.contents import judged_contents
+from spindle_mcp.surface.delegation import delegated
 from spindle_mcp.surface.errors import UnknownResource, unknown_prompt
-from spindle_mcp.surface.walk import (
-    Aim,
-    Lease,
-    admitted,
-    answered,
-    asks_for_more,
-    peer_for,
-    silence_of,
-)
+from spindle_mcp.surface.judge import Judge, prepared
+from spindle_mcp.surface.lease import CallLease, RenewingPeer
+from spindle_mcp.surface.rounds import Rounds
+from spindle_mcp.surface.state import Binding
+from spindle_mcp.surface.walk import Aim, admitted, round_of
 from spindle_mcp.trace import traced
-from spindle_mcp.upstream.base import Request
-from spindle_mcp.upstream.faults import ResourceMissing
+from spindle_mcp.upstream.faults import ResourceMissing, garbled
 from spindle_spi.errors import GatewayError, NotFound
-from spindle_spi.invocation import Complete, Invocation
-from spindle_spi.payloads import lift_arguments, lift_contents, write_back
-from spindle_spi.plugin import HookPhase
+from spindle_spi.invocation import InputRequired
 from spindle_spi.policy import Action, allow, permission_for
 from spindle_spi.records import Kind, PromptSpec, Target
 
@@ -37,8 +33,10 @@ if TYPE_CHECKING:
     from spindle_mcp.errands import Errand
     from spindle_mcp.surface.calls import ToolRequest
     from spindle_mcp.surface.shown import Shown
+    from spindle_mcp.surface.turns import Turns
     from spindle_mcp.surface.views import Place, View
     from spindle_mcp.surface.walk import InFlight
+    from spindle_mcp.upstream.base import Peer
     from spindle_mcp.upstream.fleet import Fleet
     from spindle_spi.admission import Permit
     from spindle_spi.catalog import CatalogService
@@ -53,13 +51,17 @@ if TYPE_CHECKING:
 class Fetches:
     """Carries them out for the surface."""
 
-    def __init__(self, services: Services, fleet: Fleet, in_flight: InFlight) -> None:
+    def __init__(self, services: Services, fleet: Fleet, turns: Turns, in_flight: InFlight) -> None:
         self._services = services
         self._catalog = services.catalog
         self._fleet = fleet
+        self._rounds = Rounds(fleet)
+        self._turns = turns
         self._in_flight = in_flight
 
-    async def read(self, view: View, call: Call, request: ToolRequest) -> JsonObject:
+    async def read(
+        self, view: View, call: Call, request: ToolRequest
+    ) -> JsonObject | InputRequired:
         """Read a resource by the URI this view shows; returns `{"contents", …}`.
 
         Raises:
@@ -83,11 +85,13 @@ class Fetches:
             return reading(found.gateway, found.uri)
 
         unknown = UnknownResource(said)
-        walk = _Walk(place.shown, Action.EXECUTE, {"uri": said}, unknown, errand)
-        result = await self._carry_out(call, request, walk)
+        walk = _Walk(READ, place.shown, {"uri": said}, unknown, errand)
+        result = await self._take(call, request, walk)
         return _as_shown(view, place.shown, result)
 
-    async def render(self, view: View, call: Call, request: ToolRequest) -> JsonObject:
+    async def render(
+        self, view: View, call: Call, request: ToolRequest
+    ) -> JsonObject | InputRequired:
         """Render a prompt by the name this view shows; returns `{"messages", …}`.
 
         Raises:
@@ -108,8 +112,8 @@ class Fetches:
             return rendering(spec, arguments if isinstance(arguments, dict) else None)
 
         payload: JsonObject = {"arguments": request.arguments}
-        walk = _Walk(shown, Action.EXECUTE, payload, unknown, errand)
-        result = await self._carry_out(call, request, walk)
+        walk = _Walk(GET, shown, payload, unknown, errand)
+        result = await self._take(call, request, walk)
         return _as_shown(view, shown, result)
 
     async def complete(
@@ -131,8 +135,13 @@ class Fetches:
         async def errand(payload: JsonObject) -> Errand:
             return completing(gateway, own, payload)
 
-        walk = _Walk(shown, Action.READ, request.arguments, unknown, errand)
-        return await self._carry_out(call, request, walk)
+        walk = _Walk(COMPLETE, shown, request.arguments, unknown, errand)
+        found = await self._run(traced(call, request.traceparent), request, walk)
+
+        if isinstance(found, InputRequired):
+            raise garbled(gateway, "a question in place of completions")
+
+        return found
 
     async def invoked(
         self,
@@ -140,7 +149,7 @@ class Fetches:
         permit: Permit,
         request: ToolRequest,
         deadline: float | None,
-    ) -> JsonObject:
+    ) -> JsonObject | InputRequired:
         """Read or render for somebody else, who has admitted it and runs its hooks.
 
         Raises:
@@ -153,9 +162,7 @@ class Fetches:
             await check_open(self._catalog, self._fleet, context, errand.gateway, uri, said)
 
         with self._in_flight:
-            result = await self._fetch(permit, errand, request, deadline)
-
-        return scoped_result(errand.gateway, result)
+            return await self._fetch(permit, errand, request, deadline)
 
     async def place_of(self, view: View, context: AuthenticatedContext, said: str) -> Place:
         """Return where a URI leads that a caller said.
@@ -199,152 +206,119 @@ class Fetches:
 
         return shown, own, unknown
 
-    async def _carry_out(self, call: Call, request: ToolRequest, walk: _Walk) -> JsonObject:
+    async def _take(
+        self, call: Call, request: ToolRequest, walk: _Walk
+    ) -> JsonObject | InputRequired:
+        """Carry a request out in as many rounds as it takes."""
         call = traced(call, request.traceparent)
 
-        with self._in_flight:
-            if not request.outlives:
-                return await self._governed(call, request, walk, None)
+        async def work(
+            peer: Peer | None, state: Json, outlives: bool
+        ) -> JsonObject | InputRequired:
+            again = replace(request, peer=peer, state=state, outlives=outlives or request.outlives)
+            return await self._run(call, again, walk)
 
-            # The permit must not go with the HTTP exchange, which may end before the answer comes.
-            async with Lease(self._services, call) as lease:
-                return await self._governed(call, request, walk, lease)
-
-    async def _governed(
-        self, call: Call, request: ToolRequest, walk: _Walk, lease: Lease | None
-    ) -> JsonObject:
-        record = walk.shown.record
-        target = Target(kind=record.kind, name=record.name)
-
-        if not walk.shown.is_ours:
-            return await self._delegate(call, walk, target, lease)
-
-        return await admitted(
-            self._catalog,
+        return await self._turns.take(
             call,
-            Aim(target, walk.action, walk.unknown),
-            lease,
-            partial(self._answer, call, request, walk, lease),
+            Binding(method=walk.method, target=request.name, arguments=request.arguments),
+            work,
+            gateway=walk.shown.gateway if walk.shown.is_ours else None,
+            peer=request.peer,
+            state=request.state,
+            responses=request.responses,
         )
 
-    async def _answer(  # the order of these steps is the policy of such a request
-        self, call: Call, request: ToolRequest, walk: _Walk, lease: Lease | None, permit: Permit
-    ) -> JsonObject:
-        payload = walk.payload
+    async def _run(
+        self, call: Call, request: ToolRequest, walk: _Walk
+    ) -> JsonObject | InputRequired:
+        with self._in_flight:
+            if not request.outlives:
+                return await self._carry_out(call, request, walk, None)
 
-        if permit.hooks.request:
-            payload = await self._hooked(call, permit, HookPhase.PRE_FETCH, payload)
+            # The permit must not go with the HTTP exchange, which may end before the answer comes.
+            async with CallLease(self._services, call) as lease:
+                return await self._carry_out(call, request, walk, lease)
+
+    async def _carry_out(
+        self, call: Call, request: ToolRequest, walk: _Walk, lease: CallLease | None
+    ) -> JsonObject | InputRequired:
+        if lease is not None and request.peer is not None:
+            request = replace(request, peer=RenewingPeer(request.peer, lease))
+
+        lease_id = None if lease is None else lease.id
+        record = walk.shown.record
+        aim = Aim(Target(kind=record.kind, name=record.name), walk.action, walk.unknown)
+
+        if not walk.shown.is_ours:
+            request = replace(request, arguments=walk.payload)
+            return await delegated(self._catalog, call, aim, request, lease_id)
+
+        answer = partial(self._answer, call, request, walk)
+        return await admitted(self._catalog, call, aim, lease_id, answer)
+
+    async def _answer(
+        self, call: Call, request: ToolRequest, walk: _Walk, permit: Permit
+    ) -> JsonObject | InputRequired:
+        request = replace(request, traceparent=call.context.trace.traceparent)
+        payload, judge = walk.payload, None
+
+        if permit.hooks:
+            judge = Judge(self._services, call, permit)
+            request = await prepared(judge, request)
+            payload = await judge.payload(payload)
+
+        errand = await walk.errand(payload)
 
         try:
-            result = await self._fetch(
-                permit,
-                await walk.errand(payload),
-                replace(
-                    request,
-                    peer=peer_for(request.peer, permit, lease),
-                    traceparent=call.context.trace.traceparent,
-                ),
-                call.deadline,
-            )
+            result = await self._fetch(permit, errand, request, call.deadline, judge)
         except ResourceMissing as exc:
             raise walk.unknown from exc
 
-        if permit.hooks.answer:
-            result = await self._judged(call, permit, result)
+        if judge is None or not judge.judges_answers or isinstance(result, InputRequired):
+            return result
 
-        return result
+        return await judged_contents(judge, result)
 
     async def _fetch(
-        self, permit: Permit, errand: Errand, request: ToolRequest, deadline: float | None
-    ) -> JsonObject:
+        self,
+        permit: Permit,
+        errand: Errand,
+        request: ToolRequest,
+        deadline: float | None,
+        judge: Judge | None = None,
+    ) -> JsonObject | InputRequired:
         """Run an errand under a permit: what follows admission and hooks."""
-        answer = await self._fleet.request(
-            errand.gateway,
-            Request(
-                method=errand.method,
-                params=errand.params,
-                meta=request.meta,
-                name=errand.name,
-                silence=silence_of(permit),
-                deadline=deadline,
-                peer=request.peer,
-                wants_progress=request.wants_progress,
-                traceparent=request.traceparent,
-            ),
-        )
-        return errand.read(answered(answer), errand.gateway)
-
-    async def _delegate(
-        self, call: Call, walk: _Walk, target: Target, lease: Lease | None
-    ) -> JsonObject:
-        """Have another module read or render what is its own."""
-        try:
-            result = await self._catalog.invoke(
-                call.context,
-                Invocation(
-                    target=target,
-                    action=walk.action,
-                    arguments=walk.payload,
-                    deadline=call.deadline,
-                    depth=call.depth + 1,
-                    lease_id=None if lease is None else lease.id,
-                ),
-            )
-        except NotFound as exc:
-            raise walk.unknown from exc
-
-        if not isinstance(result, Complete):
-            raise asks_for_more()
-
-        return result.payload
-
-    async def _hooked(
-        self, call: Call, permit: Permit, phase: HookPhase, payload: JsonObject
-    ) -> JsonObject:
-        lift = lift_arguments if phase is HookPhase.PRE_FETCH else lift_contents
-        before = lift(payload)
-        after = await self._services.plugin.execute_hook(call.context, permit.id, phase, before)
-        return write_back(payload, before, after)
-
-    async def _judged(self, call: Call, permit: Permit, result: JsonObject) -> JsonObject:
-        """Return a result with what plugins made of it, without what they were not shown."""
-        completion = result.get("completion")
-
-        if isinstance(completion, dict):
-            values = completion.get("values")
-            texts: list[Json] = (
-                [{"text": value} for value in values] if isinstance(values, list) else []
-            )
-            shown: JsonObject = {"contents": texts}
-            shown = await self._hooked(call, permit, HookPhase.POST_FETCH, shown)
-            return {**result, "completion": {**completion, "values": _texts(shown)}}
-
-        result = {name: value for name, value in result.items() if name != "description"}
-        judged = await self._hooked(call, permit, HookPhase.POST_FETCH, result)
-        return judged if judged is result else _addressed(result, judged)
+        asked = round_of(permit, request, deadline, errand.method, errand.params)
+        answer = await self._rounds.request(errand.gateway, asked, judge)
+        return answer if isinstance(answer, InputRequired) else errand.read(answer, errand.gateway)
 
 
 class _Walk:
     """One request on its way."""
 
-    __slots__ = ("action", "errand", "payload", "shown", "unknown")
+    __slots__ = ("errand", "method", "payload", "shown", "unknown")
 
     def __init__(
         self,
+        method: str,
         shown: Shown,
-        action: Action,
         payload: JsonObject,
         unknown: NotFound,
         errand: MakeErrand,
     ) -> None:
+        self.method = method
         self.shown = shown
-        self.action = action
         self.payload = payload
         """What plugins are shown of the request; see `Invocation`."""
         self.unknown = unknown
         """The answer if it is hidden."""
         self.errand = errand
         """What to ask of the upstream, given the payload they left."""
+
+    @property
+    def action(self) -> Action:
+        """What is done with the record."""
+        return Action.READ if self.method == COMPLETE else Action.EXECUTE
 
 
 async def check_open(
@@ -367,30 +341,13 @@ async def check_open(
             raise UnknownResource(said) from exc
 
 
-def _as_shown(view: View, shown: Shown, result: JsonObject) -> JsonObject:
-    if shown.is_bare or not shown.is_ours or shown.gateway is None:
+def _as_shown(
+    view: View, shown: Shown, result: JsonObject | InputRequired
+) -> JsonObject | InputRequired:
+    if isinstance(result, InputRequired) or shown.gateway is None:
+        return result
+
+    if shown.is_bare or not shown.is_ours:
         return result
 
     return scoped_result(shown.gateway, result, lambda uri: view.place_of(uri) is not None)
-
-
-def _texts(shown: JsonObject) -> list[Json]:
-    contents = shown.get("contents")
-    parts = contents if isinstance(contents, list) else []
-    return [part.get("text") for part in parts if isinstance(part, dict)]
-
-
-def _addressed(before: JsonObject, after: JsonObject) -> JsonObject:
-    """Give contents that a plugin replaced altogether the URI that they had."""
-    old, new = before.get("contents"), after.get("contents")
-
-    if not isinstance(old, list) or not isinstance(new, list):
-        return after
-
-    contents: list[Json] = [
-        {"uri": was["uri"], "text": now.get("text")}
-        if isinstance(was, dict) and isinstance(now, dict) and "uri" not in now
-        else now
-        for was, now in zip(old, new, strict=True)
-    ]
-    return {**after, "contents": contents}

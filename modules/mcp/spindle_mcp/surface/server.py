@@ -12,15 +12,14 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
-from spindle_mcp.eras import MODERN, for_wire
+from spindle_mcp.eras import for_wire
 from spindle_mcp.offers import OFFERS, TOOLS
-from spindle_mcp.surface.calls import ToolRequest
 from spindle_mcp.surface.errors import rpc_error
 from spindle_mcp.surface.exchange import CURRENT, asked_in, session_id_in
 from spindle_mcp.surface.listings import listing
-from spindle_mcp.surface.peers import ContextPeer
-from spindle_mcp.surface.sessions import owner_of
-from spindle_mcp.trace import traceparent_in
+from spindle_mcp.surface.peers import declared
+from spindle_mcp.surface.requests import request_in
+from spindle_mcp.surface.sessions import Session, owner_of
 from spindle_spi.errors import GatewayError, Internal
 from spindle_spi.observability import Level
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from mcp.server.context import CallNext
     from mcp.server.models import InitializationOptions
 
+    from spindle_mcp.config import McpSettings
     from spindle_mcp.offers import Offer
     from spindle_mcp.surface.calls import ToolCalls
     from spindle_mcp.surface.content import Content
@@ -78,15 +78,15 @@ class Surface:
         listeners: Listeners,
         sessions: Sessions,
         observability: ObservabilityService,
-        *,
-        list_ttl_seconds: float,
+        settings: McpSettings,
     ) -> None:
         self._calls = calls
         self._content = content
         self._listeners = listeners
         self._sessions = sessions
         self._observability = observability
-        self._list_ttl_ms = int(list_ttl_seconds * 1000)
+        self._input_seconds = settings.input_seconds
+        self._list_ttl_ms = int(settings.list_ttl_seconds * 1000)
 
     def build(self, version: str) -> SpindleServer:
         """Return the server."""
@@ -113,6 +113,7 @@ class Surface:
         server.add_notification_handler(
             "notifications/cancelled", types.CancelledNotificationParams, self._cancelled
         )
+        server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self._set_level)
         # The SDK's own middleware makes spans; the host traces by itself.
         server.middleware[:] = [self._translate]
         self._server = server
@@ -168,9 +169,28 @@ class Surface:
         if session_id is None or not await self._listeners.add(session_id, asked, ctx.session):
             return
 
-        self._sessions.add(session_id, owner_of(asked), ctx.protocol_version)
+        self._sessions.add(
+            Session(
+                id=session_id,
+                owner=owner_of(asked),
+                version=ctx.protocol_version,
+                capabilities=declared(ctx),
+                patience=self._input_seconds,
+            )
+        )
         connection.exit_stack.callback(self._listeners.remove, session_id)
         connection.exit_stack.callback(self._sessions.remove, session_id)
+        connection.exit_stack.callback(self._calls.forget, f"session:{session_id}")
+
+    async def _set_level(
+        self, ctx: ServerRequestContext[dict[str, Any]], params: types.SetLevelRequestParams
+    ) -> types.EmptyResult:
+        session = self._sessions.find(session_id_in(ctx))
+
+        if session is not None:
+            session.level = params.level
+
+        return types.EmptyResult()
 
     async def _cancelled(
         self,
@@ -201,19 +221,8 @@ class Surface:
         self, ctx: ServerRequestContext[dict[str, Any]], params: types.CallToolRequestParams
     ) -> Any:
         asked = asked_in(ctx)
-        wants_progress = ctx.meta is not None and "progress_token" in ctx.meta
-        result = await self._calls.call(
-            asked.view,
-            asked.call,
-            ToolRequest(
-                name=params.name,
-                arguments=params.arguments or {},
-                peer=ContextPeer(ctx, asked, session_id_in(ctx)),
-                wants_progress=wants_progress,
-                traceparent=traceparent_in(ctx.meta),
-                outlives=ctx.protocol_version != MODERN,
-            ),
-        )
+        request = request_in(ctx, self._sessions, params.name, params.arguments or {})
+        result = await self._calls.call(asked.view, asked.call, request)
         return for_wire(ctx.protocol_version, result)
 
 

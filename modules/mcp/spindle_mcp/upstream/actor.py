@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, TypeGuard
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 from mcp_types.jsonrpc import METHOD_NOT_FOUND
@@ -15,19 +16,22 @@ from mcp_types.jsonrpc import METHOD_NOT_FOUND
 from spindle_mcp.config import McpSettings, option
 from spindle_mcp.offers import OFFERS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from spindle_mcp.upstream.base import EVERYTHING, Endpoint, Request, Upstream
-from spindle_mcp.upstream.connect import open_upstream
-from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable
+from spindle_mcp.upstream.connect import open_own, open_upstream
+from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable, innermost
 from spindle_mcp.upstream.ingest import harvest
 from spindle_mcp.upstream.offered import Offered
+from spindle_mcp.upstream.pool import NotOpened, needs_own, own_sessions
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
 from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, GatewaySpec, PublishedRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from spindle_mcp.offers import Offer
+    from spindle_mcp.upstream.base import Peer
     from spindle_mcp.upstream.ingest import Harvest
+    from spindle_mcp.upstream.pool import OwnSessions
     from spindle_spi.records import Kind, Target
     from spindle_spi.secret import SecretLease
     from spindle_spi.services import Services
@@ -62,6 +66,8 @@ class GatewayActor:
         self._settings = settings
         self._version = version
         self._upstream: Upstream | None = None
+        self._own: OwnSessions | None = None
+        self._speaks_both = False
         self._is_open = anyio.Event()
         self._is_closed = anyio.Event()
         self._is_wanted = anyio.Event()
@@ -112,6 +118,16 @@ class GatewayActor:
         with anyio.move_on_after(_PATIENCE):
             await self._follow(self._upstream)
 
+    @property
+    def era(self) -> str | None:
+        """The era of the protocol that the upstream speaks; None while it is not connected."""
+        return None if self._upstream is None else self._upstream.era
+
+    def release(self, key: str) -> None:
+        """Close what is open for a peer that is no more."""
+        if self._own is not None:
+            self._own.release(key)
+
     async def run(self) -> None:
         """Live until cancelled."""
         failures = 0
@@ -141,6 +157,18 @@ class GatewayActor:
         """
         upstream = await self._connected()
 
+        peer = request.peer
+
+        if self._own is not None and peer is not None and self._has_own(upstream, peer):
+            try:
+                return await self._own.request(peer, request)
+            except NotOpened as exc:
+                if upstream.era == "legacy":
+                    raise exc.cause from exc
+
+                # Nothing was sent. One that refused the handshake is not tried again.
+                self._speaks_both = isinstance(exc.cause, Unreachable)
+
         try:
             return await upstream.request(request)
         except SessionLost:
@@ -151,10 +179,22 @@ class GatewayActor:
 
             return await (await self._connected()).request(request)
 
+    def _has_own(self, upstream: Upstream, peer: Peer) -> bool:
+        """Tell whether a request goes over a session that only its client uses.
+
+        Many upstreams speak both eras, and ask in the middle of a call in the older one only. So
+        a client of that era which can be asked meets them as if there were nothing between.
+        """
+        if not needs_own(peer):
+            return False
+
+        return upstream.era == "legacy" or (peer.can_be_asked and self._speaks_both)
+
     async def _serve(self) -> None:
         lease = await self._lease()
+        endpoint = self._endpoint(lease)
 
-        async with open_upstream(self.spec, self._endpoint(lease)) as upstream:
+        async with open_upstream(self.spec, endpoint) as upstream, self._owning(upstream, endpoint):
             is_complete = await self._read(upstream, EVERYTHING.lists)
             self._upstream = upstream
             self._failure = ""
@@ -162,6 +202,27 @@ class GatewayActor:
             self._log(Level.INFO, "mcp.gateway.connected", {"era": upstream.era})
             await self._follow(upstream)
             await self._keep_fresh(upstream, lease, is_complete=is_complete)
+
+    @asynccontextmanager
+    async def _owning(self, upstream: Upstream, endpoint: Endpoint) -> AsyncGenerator[None]:
+        """Keep sessions of single clients, where the upstream has sessions."""
+        self._speaks_both = upstream.era == "modern" and self.spec.era == "auto"
+
+        if upstream.era != "legacy" and not self._speaks_both:
+            yield
+            return
+
+        async with own_sessions(
+            lambda offered: open_own(self.spec, endpoint, offered),
+            most=self._settings.max_own_sessions,
+            idle_seconds=self._settings.own_session_idle_seconds,
+        ) as own:
+            self._own = own
+
+            try:
+                yield
+            finally:
+                self._own = None
 
     async def _keep_fresh(
         self, upstream: Upstream, lease: SecretLease | None, *, is_complete: bool
@@ -327,7 +388,7 @@ class GatewayActor:
             await self._is_wanted.wait()
 
     def _report(self, exc: Exception) -> None:
-        cause = _innermost(exc)
+        cause = innermost(exc)
         failure = cause.message if isinstance(cause, GatewayError) else type(cause).__name__
 
         if failure != self._failure:
@@ -352,18 +413,6 @@ def _limit(settings: McpSettings, offer: Offer) -> int:
 def _tells_of_updates(upstream: Upstream) -> bool:
     resources = upstream.capabilities.get("resources")
     return isinstance(resources, dict) and resources.get("subscribe") is True
-
-
-def _innermost(exc: Exception) -> Exception:
-    """Return what a task group wrapped."""
-    while _is_group(exc):
-        exc = exc.exceptions[0]
-
-    return exc
-
-
-def _is_group(exc: Exception) -> TypeGuard[ExceptionGroup[Exception]]:
-    return isinstance(exc, ExceptionGroup)
 
 
 def _until(lease: SecretLease | None, wait: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from mcp_types.jsonrpc import INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY
 
@@ -141,6 +141,18 @@ def garbled(gateway: str, what: str) -> UpstreamError:
         code="mcp.upstream.invalid_answer",
         retryable=False,
     )
+
+
+def innermost(exc: Exception) -> Exception:
+    """Return what a task group wrapped."""
+    while _is_group(exc):
+        exc = exc.exceptions[0]
+
+    return exc
+
+
+def _is_group(exc: Exception) -> TypeGuard[ExceptionGroup[Exception]]:
+    return isinstance(exc, ExceptionGroup)
 
 
 def _is_resource_missing(refused: RpcRefused) -> bool:
