@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from spindle_spi.types import Scope
 
+MESSAGES: Final = "/messages"
+"""Where clients of 2024-11-05 post to; the session is in the query there."""
+
 _VIEW_KEY: Final = "spindle.mcp.view"
 
 
@@ -72,4 +75,11 @@ def asked_in(ctx: ServerRequestContext[dict[str, Any]]) -> Asked:
 def session_id_in(ctx: ServerRequestContext[dict[str, Any]]) -> str | None:
     """Return the session a message belongs to, if it names one."""
     request = ctx.request
-    return request.headers.get("mcp-session-id") if isinstance(request, Request) else None
+
+    if not isinstance(request, Request):
+        return None
+
+    if request.url.path.endswith(MESSAGES):
+        return request.query_params.get("session_id")
+
+    return request.headers.get("mcp-session-id")
