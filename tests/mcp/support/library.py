@@ -130,8 +130,14 @@ class Library:
         if "resources" in kinds:
             await self._bus.publish(ResourcesListChanged())
 
+            for session in self._sessions.values():
+                await session.send_resource_list_changed()
+
         if "prompts" in kinds:
             await self._bus.publish(PromptsListChanged())
+
+            for session in self._sessions.values():
+                await session.send_prompt_list_changed()
 
     async def until_followed(self, *uris: str) -> None:
         """Wait until exactly these are followed."""
@@ -160,6 +166,7 @@ class Library:
     async def _list_resources(
         self, ctx: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListResourcesResult:
+        self._know(ctx)
         return types.ListResourcesResult(resources=list(self.resources.values()))
 
     async def _list_templates(
@@ -228,8 +235,7 @@ class Library:
     async def _subscribe(
         self, ctx: ServerRequestContext[Any], params: types.SubscribeRequestParams
     ) -> types.EmptyResult:
-        # Each request has an object of its own; the session is the one of the header.
-        self._sessions[ctx.request.headers["mcp-session-id"]] = ctx.session
+        self._know(ctx)
         self.followed.add(params.uri)
         self.news.set()
         return types.EmptyResult()
@@ -248,6 +254,13 @@ class Library:
         self.followers += 1
         self.news.set()
         return await self._listen(ctx, params)
+
+    def _know(self, ctx: ServerRequestContext[Any]) -> None:
+        """Remember a session: each request has an object of its own for it."""
+        session_id = None if ctx.request is None else ctx.request.headers.get("mcp-session-id")
+
+        if session_id is not None:
+            self._sessions[session_id] = ctx.session
 
     def _note(self, ctx: ServerRequestContext[Any], params: Any) -> None:
         self.traces.append((ctx.meta or {}).get("traceparent"))
