@@ -39,7 +39,11 @@ class Shelf:
     """By method, or by method and the name or URI that is asked for."""
     errors: dict[str, int] = field(default_factory=dict[str, int])
     """By method; wins over results and lists."""
+    capabilities: dict[str, JsonObject] = field(default_factory=dict[str, JsonObject])
+    """Declared beside those of its lists."""
     methods: list[str] = field(default_factory=list[str])
+    asked: list[JsonObject] = field(default_factory=list[JsonObject])
+    """The parameters of each request, in the order of `methods`."""
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[str]:
@@ -61,6 +65,7 @@ class Shelf:
         self.methods.append(method)
         answer: dict[str, Any] = {"jsonrpc": "2.0", "id": message["id"]}
         params = message.get("params", {})
+        self.asked.append(params)
         asked = f"{method} {params.get('uri', params.get('name'))}"
         code = self.errors.get(asked, self.errors.get(method))
 
@@ -99,7 +104,10 @@ class Shelf:
             }
             return {
                 "supportedVersions": ["2026-07-28"],
-                "capabilities": {name: {} for name, is_there in declared.items() if is_there},
+                "capabilities": {
+                    **{name: {} for name, is_there in declared.items() if is_there},
+                    **self.capabilities,
+                },
                 "ttlMs": 0,
                 "cacheScope": "private",
             }
