@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from mcp.shared.dispatcher import CallOptions, DispatchContext
     from mcp.shared.transport_context import TransportContext
 
-    from spindle_mcp.upstream.streams import MessageStreams
     from spindle_spi.types import JsonObject
 
     Context = DispatchContext[TransportContext]
