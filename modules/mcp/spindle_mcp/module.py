@@ -205,10 +205,8 @@ class McpModule(Module):
                 started()
                 await anyio.sleep_forever()
         finally:
-            self._older = None
-            self._endpoint = None
-            self._fetches = None
-            self._fleet = None
+            self._older = self._endpoint = None
+            self._fetches = self._fleet = None
 
     async def drain(self, deadline: float) -> None:
         """End the streams that only wait for news, and wait for the calls in flight."""
