@@ -42,9 +42,9 @@ async def test_late() -> None:
 
 async def test_later() -> None:
     """One that began while others waited is told as well."""
-    patience, first, second = Patience(0.02), Call(), Call()
+    patience, first, second = Patience(0.3), Call(), Call()
     patience.add(first)
-    await anyio.sleep(0.01)
+    await anyio.sleep(0.15)
     patience.add(second)
 
     with anyio.fail_after(10):
