@@ -71,7 +71,7 @@ async def open_own(
     """
     del spec
 
-    async with open_legacy(endpoint, offered) as own:
+    async with open_legacy(endpoint, offered=offered) as own:
         yield own
 
 

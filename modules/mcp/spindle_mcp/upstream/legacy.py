@@ -35,17 +35,18 @@ from spindle_mcp.upstream.faults import (
     too_slow,
     unreachable,
 )
-from spindle_mcp.upstream.http import TOO_LONG, TRANSPORT_FAILED, http_streams
 from spindle_mcp.upstream.running import Running, RunningRequests
+from spindle_mcp.upstream.streamable import streamable_streams
+from spindle_mcp.upstream.streams import TOO_LONG, TRANSPORT_FAILED
 from spindle_spi.errors import GatewayError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from mcp.client._transport import TransportStreams
     from mcp.shared.dispatcher import CallOptions, DispatchContext
     from mcp.shared.transport_context import TransportContext
 
+    from spindle_mcp.upstream.streams import MessageStreams, TransportStreams
     from spindle_spi.types import JsonObject
 
     Context = DispatchContext[TransportContext]
@@ -292,40 +293,30 @@ class LegacyUpstream(Upstream):
 
 
 @asynccontextmanager
-async def speak_legacy(
-    endpoint: Endpoint, streams: TransportStreams, offered: JsonObject | None = None
-) -> AsyncGenerator[LegacyUpstream]:
-    """Open a session over two streams of messages; enter and leave this in one task.
-
-    Raises:
-        GatewayError: The upstream does not shake hands.
-    """
-    upstream = LegacyUpstream(endpoint, streams, offered)
-
-    async with anyio.create_task_group() as group:
-        await group.start(upstream.run)
-
-        with anyio.move_on_after(endpoint.connect_seconds) as scope:
-            await upstream.start()
-
-        if scope.cancelled_caught:
-            raise too_slow(endpoint.gateway)
-
-        yield upstream
-        group.cancel_scope.cancel()
-
-
-@asynccontextmanager
 async def open_legacy(
-    endpoint: Endpoint, offered: JsonObject | None = None
+    endpoint: Endpoint,
+    streams: MessageStreams | None = None,
+    *,
+    offered: JsonObject | None = None,
 ) -> AsyncGenerator[LegacyUpstream]:
-    """Open a session over HTTP; enter and leave this in one task.
+    """Open a session over streams of messages; enter and leave this in one task.
+
+    Without streams it is one over streamable HTTP. `offered` as for `LegacyUpstream`.
 
     Raises:
         GatewayError: The upstream cannot be reached, or does not shake hands.
     """
-    async with (
-        http_streams(endpoint) as streams,
-        speak_legacy(endpoint, streams, offered) as upstream,
-    ):
-        yield upstream
+    async with streams or streamable_streams(endpoint) as opened:
+        upstream = LegacyUpstream(endpoint, opened, offered)
+
+        async with anyio.create_task_group() as group:
+            await group.start(upstream.run)
+
+            with anyio.move_on_after(endpoint.connect_seconds) as scope:
+                await upstream.start()
+
+            if scope.cancelled_caught:
+                raise too_slow(endpoint.gateway)
+
+            yield upstream
+            group.cancel_scope.cancel()
