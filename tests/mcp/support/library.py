@@ -107,8 +107,7 @@ class Library:
             headers = dict(scope["headers"])
 
             if self.is_legacy_only and headers.get(b"mcp-protocol-version") == b"2026-07-28":
-                start = {"type": "http.response.start", "status": 400, "headers": []}
-                await send(start)
+                await send({"type": "http.response.start", "status": 400, "headers": []})
                 await send({"type": "http.response.body", "body": b""})
                 return
 
