@@ -37,18 +37,26 @@ async def open_upstream(spec: GatewaySpec, endpoint: Endpoint) -> AsyncGenerator
     Raises:
         GatewayError: The upstream cannot be reached, or does not speak the protocol.
     """
-    if spec.transport == "builtin":
-        async with open_builtin() as upstream:
-            yield upstream
+    match spec.transport:
+        case "builtin":
+            opening = open_builtin()
+        case "streamable_http":
+            opening = _open_http(spec, endpoint)
+        case "sse":
+            opening = open_legacy(endpoint, sse_streams(endpoint))
+        case "stdio" if endpoint.program is not None:
+            opening = open_stdio(spec.era, endpoint, endpoint.program)
+        case _:
+            raise FailedPrecondition(
+                f"The transport {spec.transport!r} is not supported.", code="mcp.gateway.transport"
+            )
 
-        return
+    async with opening as upstream:
+        yield upstream
 
-    if spec.transport != "streamable_http" or spec.url is None:
-        raise FailedPrecondition(
-            f"The transport {spec.transport!r} is not supported yet.",
-            code="mcp.gateway.transport",
-        )
 
+@asynccontextmanager
+async def _open_http(spec: GatewaySpec, endpoint: Endpoint) -> AsyncGenerator[Upstream]:
     if spec.era != "legacy":
         async with open_modern(endpoint) as modern:
             if await _speaks_modern(modern.discover, endpoint, is_given=spec.era == "modern"):

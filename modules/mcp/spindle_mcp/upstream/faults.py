@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mcp_types.jsonrpc import INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY
 
+from spindle_mcp.upstream.launcher import CANNOT_START
 from spindle_spi.errors import (
     FailedPrecondition,
     GatewayError,
@@ -26,6 +27,16 @@ class Unreachable(UpstreamError):
     """No connection, or it broke; whether the upstream acted on the request is unknown."""
 
     default_code = "mcp.upstream.unreachable"
+
+
+class ProgramEnded(Unreachable):
+    """The program of a gateway has ended; whether it acted on the request is unknown."""
+
+    default_code = "mcp.upstream.ended"
+
+    def __init__(self, gateway: str, status: int | None) -> None:
+        super().__init__(f"The program of the gateway {gateway!r} {_end_of(status)}.")
+        self.status = status
 
 
 class SessionLost(UpstreamError):
@@ -117,9 +128,19 @@ def unreachable(gateway: str) -> Unreachable:
     return Unreachable(f"The gateway {gateway!r} cannot be reached, or broke the connection.")
 
 
+def ended(gateway: str, status: int | None) -> ProgramEnded:
+    """Return the error for a program that is no more; a negative status is a signal's."""
+    return ProgramEnded(gateway, status)
+
+
 def too_slow(gateway: str) -> UpstreamTimeout:
     """Return the error for an upstream that stayed silent."""
     return UpstreamTimeout(f"The gateway {gateway!r} did not answer in time.")
+
+
+def too_long(gateway: str) -> UpstreamError:
+    """Return the error for an answer beyond the bound."""
+    return garbled(gateway, "more than is taken from an upstream")
 
 
 def garbled(gateway: str, what: str) -> UpstreamError:
@@ -129,6 +150,16 @@ def garbled(gateway: str, what: str) -> UpstreamError:
         code="mcp.upstream.invalid_answer",
         retryable=False,
     )
+
+
+def _end_of(status: int | None) -> str:
+    if status is None:
+        return "has closed its output"
+
+    if status == CANNOT_START:
+        return "cannot be started; its error output in the log says why"
+
+    return f"was ended by signal {-status}" if status < 0 else f"has ended with status {status}"
 
 
 def _seconds(value: str | None) -> float | None:

@@ -18,13 +18,14 @@ from spindle_mcp.upstream.base import CLIENT_NAME, Endpoint, ToolCall, Upstream
 from spindle_mcp.upstream.faults import (
     RpcRefused,
     SessionLost,
+    ended,
     explained,
     garbled,
     too_slow,
     unreachable,
 )
 from spindle_mcp.upstream.streamable import streamable_streams
-from spindle_mcp.upstream.streams import TOO_LONG, TRANSPORT_FAILED
+from spindle_mcp.upstream.streams import PROGRAM_ENDED, TOO_LONG, TRANSPORT_FAILED
 from spindle_mcp.upstream.wire import AnyResult
 from spindle_spi.invocation import Progress
 
@@ -150,6 +151,9 @@ class LegacyUpstream(Upstream):
 
         if error.code == TOO_LONG:
             return garbled(self._gateway, "more than is taken from an upstream")
+
+        if error.code == PROGRAM_ENDED:
+            return ended(self._gateway, None)
 
         if error.code == CONNECTION_CLOSED:
             self._wake()
