@@ -14,9 +14,10 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from spindle_mcp.config import SCHEMA, settings_from
 from spindle_mcp.documentation import operation_at
 from spindle_mcp.surface.accelerated import FastPath
-from spindle_mcp.surface.calls import ToolCalls, call_upstream
+from spindle_mcp.surface.calls import ToolCalls, ToolRequest, call_upstream
 from spindle_mcp.surface.endpoint import Endpoint
 from spindle_mcp.surface.listeners import Listeners
+from spindle_mcp.surface.peers import SinkPeer
 from spindle_mcp.surface.server import Surface
 from spindle_mcp.surface.sessions import Sessions
 from spindle_mcp.surface.views import Views
@@ -209,13 +210,15 @@ class McpModule(Module):
         if self._fleet is None:
             raise _down()
 
-        result = await call_upstream(
-            self._fleet,
-            invocation.permit,
-            invocation.arguments,
-            deadline=invocation.deadline,
-            progress=progress,
+        request = ToolRequest(
+            name=invocation.target.name,
+            arguments=invocation.arguments,
+            peer=None if progress is None else SinkPeer(progress),
+            wants_progress=progress is not None,
             traceparent=context.trace.traceparent,
+        )
+        result = await call_upstream(
+            self._fleet, invocation.permit, request, deadline=invocation.deadline
         )
         return Complete(payload=result)
 

@@ -16,6 +16,7 @@ from mcp_types import SERVER_INFO_META_KEY
 from spindle_mcp.eras import MODERN, for_wire, written
 from spindle_mcp.surface.answers import Answer
 from spindle_mcp.surface.calls import ToolRequest
+from spindle_mcp.surface.peers import SinkPeer
 from spindle_mcp.surface.posts import PlainCall, PlainList, read_body, read_head, read_request
 from spindle_mcp.surface.sessions import owner_of
 from spindle_mcp.text import encode
@@ -149,7 +150,8 @@ class FastPath:
                 ToolRequest(
                     name=call.name,
                     arguments=call.arguments,
-                    progress=None if call.token is None else _relay(answer, call.token),
+                    peer=None if call.token is None else SinkPeer(_relay(answer, call.token)),
+                    wants_progress=call.token is not None,
                     traceparent=call.traceparent,
                 ),
             )

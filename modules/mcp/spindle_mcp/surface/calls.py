@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from spindle_mcp.eras import tool_result
 from spindle_mcp.surface.errors import unknown_tool
+from spindle_mcp.surface.peers import WrappedPeer
 from spindle_mcp.trace import traced
-from spindle_mcp.upstream.base import ToolCall
+from spindle_mcp.upstream.base import Peer, Request
 from spindle_spi.admission import Attempt, Outcome, Permit, Status
 from spindle_spi.errors import FailedPrecondition, GatewayError, Internal, NotFound, PluginDenied
 from spindle_spi.invocation import Complete, Invocation, Progress, ProgressSink
@@ -19,7 +20,7 @@ from spindle_spi.payloads import lift_arguments, lift_document, lift_tool_result
 from spindle_spi.plugin import HookPhase
 from spindle_spi.policy import Action
 from spindle_spi.records import Kind, Target, ToolSpec
-from spindle_spi.types import JsonObject
+from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
     from spindle_mcp.surface.views import ShownTool, View
@@ -40,7 +41,10 @@ class ToolRequest:
 
     name: str
     arguments: JsonObject
-    progress: ProgressSink | None = None
+    meta: JsonObject = field(default_factory=dict[str, Json])
+    """What of the message's `_meta` goes on to upstreams."""
+    peer: Peer | None = None
+    wants_progress: bool = False
     traceparent: str | None = None
     """The trace that the message itself names."""
     outlives: bool = False
@@ -144,22 +148,24 @@ class ToolCalls:
         if permit.hooks.request:
             arguments = await self._hooked(call, permit, HookPhase.PRE_INVOKE, arguments)
 
-        progress = request.progress
+        peer = request.peer
 
-        if progress is not None and permit.hooks.answer:
-            # A message is content, and nobody judges it on its way: only the numbers pass.
-            progress = _without_message(progress)
+        if peer is not None and permit.hooks.answer:
+            peer = _WithoutMessage(peer)
 
-        if progress is not None and lease is not None:
-            progress = lease.renewing(progress)
+        if peer is not None and lease is not None:
+            peer = _Renewing(peer, lease)
 
         result = await call_upstream(
             self._fleet,
             permit,
-            arguments,
+            replace(
+                request,
+                arguments=arguments,
+                peer=peer,
+                traceparent=call.context.trace.traceparent,
+            ),
             deadline=call.deadline,
-            progress=progress,
-            traceparent=call.context.trace.traceparent,
         )
 
         if permit.hooks.answer:
@@ -178,10 +184,11 @@ class ToolCalls:
                 return {"content": [{"type": "text", "text": fault}], "isError": True}
 
         name = request.name if tool is None else tool.record.name
-        progress = request.progress
+        progress: ProgressSink | None = None
 
-        if progress is not None and lease is not None:
-            progress = lease.renewing(progress)
+        if request.peer is not None and request.wants_progress:
+            peer = request.peer if lease is None else _Renewing(request.peer, lease)
+            progress = peer.progress
 
         try:
             result = await self._catalog.invoke(
@@ -231,13 +238,7 @@ class ToolCalls:
 
 
 async def call_upstream(
-    fleet: Fleet,
-    permit: Permit,
-    arguments: JsonObject,
-    *,
-    deadline: float | None,
-    progress: ProgressSink | None,
-    traceparent: str | None = None,
+    fleet: Fleet, permit: Permit, request: ToolRequest, *, deadline: float | None
 ) -> JsonObject:
     """Call the tool of a permit at its gateway; what follows admission and hooks.
 
@@ -249,15 +250,18 @@ async def call_upstream(
     if not isinstance(spec, ToolSpec) or spec.gateway is None:
         raise Internal(f"The tool {permit.record.name!r} has no gateway.", code="mcp.tool.orphan")
 
-    answer = await fleet.call_tool(
+    answer = await fleet.request(
         spec.gateway,
-        ToolCall(
+        Request(
+            method="tools/call",
+            params={"name": spec.upstream_name, "arguments": request.arguments},
+            meta=request.meta,
             name=spec.upstream_name,
-            arguments=arguments,
             silence=_silence(permit),
             deadline=deadline,
-            progress=progress,
-            traceparent=traceparent,
+            peer=request.peer,
+            wants_progress=request.wants_progress,
+            traceparent=request.traceparent,
         ),
     )
 
@@ -301,26 +305,32 @@ class _Lease:
         with anyio.move_on_after(_CLEAN_UP_SECONDS, shield=True):
             await self._catalog.close_lease(self.id)
 
-    def renewing(self, progress: ProgressSink) -> ProgressSink:
-        """Return the sink, which then also keeps the lease alive."""
+    async def renew(self) -> None:
+        """Keep it alive, if it is time."""
+        now = time.monotonic()
 
-        async def relay(update: Progress) -> None:
-            now = time.monotonic()
-
-            if now >= self._renew_at:
-                self._renew_at = now + _LEASE_SECONDS / 3
-                await self._catalog.renew_lease(self.id, _LEASE_SECONDS)
-
-            await progress(update)
-
-        return relay
+        if now >= self._renew_at:
+            self._renew_at = now + _LEASE_SECONDS / 3
+            await self._catalog.renew_lease(self.id, _LEASE_SECONDS)
 
 
-def _without_message(progress: ProgressSink) -> ProgressSink:
-    async def relay(update: Progress) -> None:
-        await progress(Progress(progress=update.progress, total=update.total))
+class _Renewing(WrappedPeer):
+    """Progress keeps the lease of the call alive."""
 
-    return relay
+    def __init__(self, peer: Peer, lease: _Lease) -> None:
+        super().__init__(peer)
+        self._lease = lease
+
+    async def progress(self, update: Progress) -> None:
+        await self._lease.renew()
+        await self._peer.progress(update)
+
+
+class _WithoutMessage(WrappedPeer):
+    """A message is content, and nobody judges it on its way: only the numbers pass."""
+
+    async def progress(self, update: Progress) -> None:
+        await self._peer.progress(Progress(progress=update.progress, total=update.total))
 
 
 def _silence(permit: Permit) -> float:

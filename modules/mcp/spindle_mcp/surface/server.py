@@ -17,6 +17,7 @@ from spindle_mcp.eras import MODERN, for_wire
 from spindle_mcp.surface.calls import ToolRequest
 from spindle_mcp.surface.errors import rpc_error
 from spindle_mcp.surface.exchange import CURRENT, Asked, take
+from spindle_mcp.surface.peers import ContextPeer
 from spindle_mcp.surface.sessions import owner_of
 from spindle_mcp.trace import traceparent_in
 from spindle_spi.errors import GatewayError, Internal
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from spindle_mcp.surface.listeners import Listeners
     from spindle_mcp.surface.sessions import Sessions
     from spindle_mcp.surface.views import View
-    from spindle_spi.invocation import Progress, ProgressSink
     from spindle_spi.observability import ObservabilityService
     from spindle_spi.types import Json, JsonObject
 
@@ -202,19 +202,13 @@ class Surface:
             ToolRequest(
                 name=params.name,
                 arguments=params.arguments or {},
-                progress=_relay(ctx) if wants_progress else None,
+                peer=ContextPeer(ctx, asked, _session_id(ctx)),
+                wants_progress=wants_progress,
                 traceparent=traceparent_in(ctx.meta),
                 outlives=ctx.protocol_version != MODERN,
             ),
         )
         return for_wire(ctx.protocol_version, result)
-
-
-def _relay(ctx: ServerRequestContext[dict[str, Any]]) -> ProgressSink:
-    async def relay(update: Progress) -> None:
-        await ctx.session.report_progress(update.progress, update.total, update.message)
-
-    return relay
 
 
 def _input_schema(name: str) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeGuard
 import anyio
 
 from spindle_mcp.config import McpSettings, option
-from spindle_mcp.upstream.base import Endpoint, ToolCall, Upstream
+from spindle_mcp.upstream.base import Endpoint, Request, Upstream
 from spindle_mcp.upstream.connect import open_upstream
 from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable
 from spindle_mcp.upstream.ingest import harvest
@@ -32,7 +32,7 @@ _MAX_FAILED_REFRESHES = 3
 
 
 class GatewayActor:
-    """Keeps one gateway connected. `run` is its task; `call_tool` is for everybody else."""
+    """Keeps one gateway connected. `run` is its task; `request` is for everybody else."""
 
     def __init__(
         self, record: CatalogRecord, services: Services, settings: McpSettings, version: str
@@ -95,8 +95,8 @@ class GatewayActor:
 
             await self._pause(failures)
 
-    async def call_tool(self, call: ToolCall) -> JsonObject:
-        """Call one of the upstream's tools.
+    async def request(self, request: Request) -> JsonObject:
+        """Carry out a request at the upstream.
 
         Raises:
             GatewayError: Not connected, not reachable, refused, or too slow.
@@ -104,20 +104,20 @@ class GatewayActor:
         upstream = await self._connected()
 
         try:
-            return await upstream.call_tool(call)
+            return await upstream.request(request)
         except SessionLost:
             # The upstream forgot the session and has done nothing: once more, over a new one.
             if self._upstream is upstream:
                 with anyio.move_on_after(_PATIENCE):
                     await self._is_closed.wait()
 
-            return await (await self._connected()).call_tool(call)
+            return await (await self._connected()).request(request)
 
     async def _serve(self) -> None:
         lease = await self._lease()
 
         async with open_upstream(self.spec, self._endpoint(lease)) as upstream:
-            await self._publish(await upstream.list_tools())
+            await self._publish(await upstream.list_all("tools/list", "tools"))
             self._upstream = upstream
             self._failure = ""
             self._is_open.set()
@@ -147,7 +147,7 @@ class GatewayActor:
                     if not _goes_on(upstream, before, lease):
                         return
 
-                await self._publish(await upstream.list_tools())
+                await self._publish(await upstream.list_all("tools/list", "tools"))
                 failures = 0
             except (SessionLost, RpcRefused, HttpRefused):
                 # It is not what it was: find out anew what it is.

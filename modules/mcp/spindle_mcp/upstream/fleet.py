@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from spindle_mcp.config import McpSettings
-    from spindle_mcp.upstream.base import ToolCall
+    from spindle_mcp.upstream.base import Request
     from spindle_spi.records import CatalogRecord
     from spindle_spi.services import Services
     from spindle_spi.types import JsonObject
 
 
 class Fleet:
-    """The gateways of this module. `run` holds their actors; calls come from any task."""
+    """The gateways of this module. `run` holds their actors; requests come from any task."""
 
     def __init__(self, services: Services, settings: McpSettings, version: str) -> None:
         self._services = services
@@ -39,11 +39,11 @@ class Fleet:
             async for _ in changes:
                 await self._reconcile(group)
 
-    async def call_tool(self, gateway: str, call: ToolCall) -> JsonObject:
-        """Call a tool of a gateway.
+    async def request(self, gateway: str, request: Request) -> JsonObject:
+        """Carry out a request at a gateway.
 
         Raises:
-            GatewayError: There is no such gateway now, or the call failed.
+            GatewayError: There is no such gateway now, or the request failed.
         """
         held = self._actors.get(gateway)
 
@@ -54,7 +54,7 @@ class Fleet:
                 origin=Origin.UPSTREAM,
             )
 
-        return await held[0].call_tool(call)
+        return await held[0].request(request)
 
     def describe(self) -> JsonObject:
         """Return how every gateway is, for operators."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from spindle_mcp.eras import LEGACY, MODERN, fits
 from spindle_mcp.naming import unified_name
-from spindle_mcp.upstream.modern import has_bad_headers
+from spindle_mcp.upstream.headers import has_bad_headers
 from spindle_spi.records import Kind, PublishedRecord, ToolSpec
 
 if TYPE_CHECKING:

@@ -55,6 +55,8 @@ class Pipe:
         self.messages: MemoryObjectReceiveStream[JsonObject] = receive
         self.failure: UpstreamError = ended(endpoint.gateway, None)
         self.is_over = anyio.Event()
+        self.is_settled = anyio.Event()
+        """Somebody relies on the program: its end is a failure from then on."""
         self.is_told = anyio.Event()
         """Whoever reads the messages has seen their end."""
         self._reading = anyio.CancelScope()
@@ -194,14 +196,9 @@ class Pipe:
         self._endpoint.tell(Level.INFO, "mcp.gateway.stderr", {"line": text})
 
 
-def has_not_started(failure: UpstreamError) -> bool:
-    """Tell whether a program ended because there is none."""
-    return getattr(failure, "status", None) == CANNOT_START
-
-
 @asynccontextmanager
 async def open_pipe(endpoint: Endpoint, program: Program) -> AsyncGenerator[Pipe]:
-    """Start a program and read what it writes; its end ends the block with the failure.
+    """Start a program and read what it writes; once settled, its end ends the block.
 
     Raises:
         UpstreamError: It cannot be started, or has ended.
@@ -214,6 +211,7 @@ async def open_pipe(endpoint: Endpoint, program: Program) -> AsyncGenerator[Pipe
     pipe = Pipe(endpoint, process)
 
     async def fail_at_the_end() -> None:
+        await pipe.is_settled.wait()
         await pipe.is_over.wait()
 
         # Whoever waits for an answer is told first.
