@@ -260,6 +260,7 @@ class CatalogEditor:
         return Surroundings(
             published=tuple(r for r in records if r.origin not in given and r.kind in KINDS),
             configured=self._settings.tool_overrides,
+            programs=self._settings.programs,
             is_production=self._settings.environment == "production",
             secrets={} if put is None else put,
             pins={} if pins is None else pins,

@@ -24,6 +24,7 @@ from spindle.master_key import MasterKeys
 from spindle.plugins.administration import PluginAdministration
 from spindle.plugins.host import Offer
 from spindle.plugins.policy import PluginPolicy
+from spindle.programs import Programs
 from spindle.reload import Reloader
 from spindle.reloadable import reloadable
 from spindle.retention import Janitor, core_rules
@@ -99,6 +100,7 @@ class Core:
             audit=self.audit,
             is_production=settings.environment == "production",
         )
+        self.programs = Programs(settings.programs)
         self.uses = TokenUses(store)
         self.identity = Identity(self.snapshots, note_use=self.uses.note)
         self.federation = self.identity.federation = self._build_federation()
@@ -189,6 +191,7 @@ class Core:
                 admission=self.admission,
                 invoker=self.invoker,
                 secrets_held=self.secrets,
+                programs=self.programs,
             ),
             plugin=Plugins(admission=self.admission),
             session_event=self.sessions,

@@ -28,12 +28,16 @@ def reloadable(core: Core) -> list[Part]:
 
     def override(settings: Settings) -> Put:
         editing = replace(
-            core.settings, tool_overrides=settings.tool_overrides, egress=settings.egress
+            core.settings,
+            tool_overrides=settings.tool_overrides,
+            egress=settings.egress,
+            programs=settings.programs,
         )
 
         def put() -> None:
             core.snapshots.configure(settings.tool_overrides)
             core.catalog.configure(editing)
+            core.programs.configure(settings.programs)
 
         return put
 
@@ -48,6 +52,6 @@ def reloadable(core: Core) -> list[Part]:
         Part(frozenset({"plugins"}), lambda settings: core.plugins.prepare(settings.plugins)),
         Part(frozenset(f"limits.{key}" for key in _LIMITS), limit),
         Part(frozenset({"secrets"}), find_secrets),
-        Part(frozenset({"mcp.gateways.tools", "egress"}), override),
+        Part(frozenset({"mcp.gateways.tools", "mcp.stdio.allow", "egress"}), override),
         Part(frozenset({"features"}), switch),
     ]

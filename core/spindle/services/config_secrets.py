@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from spindle_spi.config_secrets import ConfigSecretsService
 from spindle_spi.errors import NotFound
-from spindle_spi.records import CatalogRecord, GatewaySpec, Kind, ProviderSpec
+from spindle_spi.records import CatalogRecord, Kind, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ class ConfigSecrets(ConfigSecretsService):
         return self._features.get(flag, False)
 
     async def secret(self, ref: SecretRef) -> Secret:
-        if not any(_refers(record, ref) for record in self._own_records()):
+        if not any(ref in secrets_of(record.spec) for record in self._own_records()):
             raise NotFound(
                 f"No record of the module {self._module_id} refers to this secret.",
                 code="core.secret.not_found",
@@ -58,12 +58,3 @@ class ConfigSecrets(ConfigSecretsService):
             for record in by_kind[kind]
             if record.module == self._module_id
         ]
-
-
-def _refers(record: CatalogRecord, ref: SecretRef) -> bool:
-    spec = record.spec
-
-    if isinstance(spec, ProviderSpec):
-        return spec.api_key == ref
-
-    return isinstance(spec, GatewaySpec) and spec.credential == ref

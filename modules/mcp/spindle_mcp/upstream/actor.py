@@ -6,7 +6,6 @@ It never raises. A failed refresh leaves what was published; only the gateway's 
 from __future__ import annotations
 
 import random
-import time
 from typing import TYPE_CHECKING, TypeGuard
 
 import anyio
@@ -15,20 +14,25 @@ from spindle_mcp.config import McpSettings, option
 from spindle_mcp.upstream.base import Endpoint, Request, Upstream
 from spindle_mcp.upstream.connect import open_upstream
 from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable
+from spindle_mcp.upstream.guard import DOWN, Guard
 from spindle_mcp.upstream.ingest import harvest
+from spindle_mcp.upstream.keys import lease_keys
+from spindle_mcp.upstream.program import program_of
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
 from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, GatewaySpec, PublishedRecord
 
 if TYPE_CHECKING:
-    from spindle_spi.secret import SecretLease
+    from spindle_mcp.upstream.keys import Keys
     from spindle_spi.services import Services
-    from spindle_spi.types import Json, JsonObject
+    from spindle_spi.types import JsonObject
 
 _FIRST_PAUSE = 0.25
 _PATIENCE = 5.0
 """Longest wait of a call for a connection that is being made."""
 _MAX_FAILED_REFRESHES = 3
+_MOST_TOLD = 20
+"""Tools left out of one list that are told of by name."""
 
 
 class GatewayActor:
@@ -53,6 +57,8 @@ class GatewayActor:
         self._is_wanted = anyio.Event()
         self._published: tuple[PublishedRecord, ...] | None = None
         self._failure = "not connected yet"
+        self._guard = Guard(record.name, settings)
+        self._connected_at = 0.0
 
     @property
     def name(self) -> str:
@@ -67,6 +73,7 @@ class GatewayActor:
             "era": None if upstream is None else upstream.era,
             "tools": len(self._published or ()),
             "failure": self._failure or None,
+            **self._guard.describe(),
         }
 
     @property
@@ -85,7 +92,7 @@ class GatewayActor:
                 await self._serve()
                 failures = 0
             except Exception as exc:  # noqa: BLE001 - the edge of one upstream's task
-                failures = failures + 1 if self._upstream is None else 0
+                failures = 0 if self._was_healthy(exc) else failures + 1
                 self._report(exc)
             finally:
                 self._upstream = None
@@ -99,8 +106,12 @@ class GatewayActor:
         """Carry out a request at the upstream.
 
         Raises:
-            GatewayError: Not connected, not reachable, refused, or too slow.
+            GatewayError: Not connected, not reachable, refused, busy, or too slow.
         """
+        async with self._guard.admitted(request):
+            return await self._carry_out(request)
+
+    async def _carry_out(self, request: Request) -> JsonObject:
         upstream = await self._connected()
 
         try:
@@ -114,20 +125,22 @@ class GatewayActor:
             return await (await self._connected()).request(request)
 
     async def _serve(self) -> None:
-        lease = await self._lease()
+        keys = await self._keys()
 
-        async with open_upstream(self.spec, self._endpoint(lease)) as upstream:
+        async with open_upstream(self.spec, self._endpoint(keys)) as upstream:
             await self._publish(await upstream.list_all("tools/list", "tools"))
             self._upstream = upstream
+            self._connected_at = anyio.current_time()
             self._failure = ""
+            self._guard.reset()
             self._is_open.set()
             self._log(Level.INFO, "mcp.gateway.connected", {"era": upstream.era})
-            await self._keep_fresh(upstream, lease)
+            await self._keep_fresh(upstream, keys)
 
-    async def _keep_fresh(self, upstream: Upstream, lease: SecretLease | None) -> None:
+    async def _keep_fresh(self, upstream: Upstream, keys: Keys) -> None:
         """Read the tools again when told, and from time to time; return to reconnect.
 
-        A lease of the credential that ends is such a time: another value is used from then on.
+        A lease of a secret that ends is such a time: another value is used from then on.
         """
         failures = 0
 
@@ -138,13 +151,13 @@ class GatewayActor:
                 wait = min(_FIRST_PAUSE * 2**failures, wait)
 
             try:
-                with anyio.move_on_after(_until(lease, wait * random.uniform(0.9, 1.1))):
+                with anyio.move_on_after(keys.until(wait * random.uniform(0.9, 1.1))):
                     await upstream.changed()
 
-                if lease is not None and lease.expires_at <= time.time():
-                    before, lease = lease, await self._lease()
+                if keys.is_over:
+                    before, keys = keys, await self._keys()
 
-                    if not _goes_on(upstream, before, lease):
+                    if not keys.allow(upstream, before):
                         return
 
                 await self._publish(await upstream.list_all("tools/list", "tools"))
@@ -156,7 +169,7 @@ class GatewayActor:
                 failures += 1
                 self._log(Level.WARNING, "mcp.gateway.refresh_failed", {"error": exc.code})
 
-                if upstream.era == "legacy" and (
+                if self._holds_connection(upstream) and (
                     failures >= _MAX_FAILED_REFRESHES or isinstance(exc, Unreachable)
                 ):
                     raise
@@ -167,27 +180,44 @@ class GatewayActor:
         if found.records == self._published:
             return
 
-        for tool, reason in found.left_out:
+        for tool, reason in found.left_out[:_MOST_TOLD]:
             self._log(Level.WARNING, "mcp.tool.left_out", {"tool": tool, "reason": reason})
+
+        if len(found.left_out) > _MOST_TOLD:
+            more = len(found.left_out) - _MOST_TOLD
+            self._log(Level.WARNING, "mcp.tools.left_out", {"more": more})
 
         await self._services.catalog.publish("mcp", f"gateway:{self.name}", found.records)
         self._published = found.records
 
-    async def _lease(self) -> SecretLease | None:
-        credential = self.spec.credential
-        return None if credential is None else await self._services.config_secrets.lease(credential)
+    async def _keys(self) -> Keys:
+        return await lease_keys(self.spec, self._services.config_secrets)
 
-    def _endpoint(self, lease: SecretLease | None) -> Endpoint:
+    def _holds_connection(self, upstream: Upstream) -> bool:
+        return upstream.era == "legacy" or self.spec.transport == "stdio"
+
+    def _was_healthy(self, exc: Exception) -> bool:
+        """Tell whether what failed now had worked, so that trying again soon is worth while."""
+        if self._upstream is None:
+            return False
+
+        lasted = anyio.current_time() - self._connected_at
+        return lasted >= self._settings.healthy_seconds or isinstance(_innermost(exc), SessionLost)
+
+    def _endpoint(self, keys: Keys) -> Endpoint:
         settings = self._settings
+        program = program_of(self.spec, keys.variables)
         return Endpoint(
             gateway=self.name,
             url=self.spec.url or "",
             version=self._version,
-            credential=None if lease is None else lease.secret,
+            credential=keys.secret,
             address=option(self.spec.options, "address"),
-            connect_seconds=settings.connect_seconds,
+            connect_seconds=settings.connect_seconds if program is None else settings.start_seconds,
             max_connections=settings.max_connections,
             max_result_bytes=settings.max_result_bytes,
+            program=program,
+            tell=self._log,
         )
 
     async def _connected(self) -> Upstream:
@@ -201,7 +231,7 @@ class GatewayActor:
         if self._upstream is None:
             raise Unavailable(
                 f"The gateway {self.name!r} is not connected.",
-                code="mcp.gateway.down",
+                code=DOWN,
                 origin=Origin.UPSTREAM,
             )
 
@@ -226,7 +256,7 @@ class GatewayActor:
 
         self._failure = failure
 
-    def _log(self, level: Level, event: str, fields: dict[str, Json]) -> None:
+    def _log(self, level: Level, event: str, fields: JsonObject) -> None:
         self._services.observability.log(level, event, {"gateway": self.name, **fields})
 
 
@@ -240,16 +270,3 @@ def _innermost(exc: Exception) -> Exception:
 
 def _is_group(exc: Exception) -> TypeGuard[ExceptionGroup[Exception]]:
     return isinstance(exc, ExceptionGroup)
-
-
-def _until(lease: SecretLease | None, wait: float) -> float:
-    """Return the seconds to wait, no longer than a lease lasts."""
-    return wait if lease is None else max(_FIRST_PAUSE, min(wait, lease.expires_at - time.time()))
-
-
-def _goes_on(upstream: Upstream, before: SecretLease, lease: SecretLease | None) -> bool:
-    """Tell whether a connection can be used under another lease of its credential."""
-    if lease is None:
-        return False
-
-    return lease.secret == before.secret or upstream.take_credential(lease.secret)

@@ -256,7 +256,7 @@ class LegacyUpstream(Upstream):
             return garbled(self._gateway, "more than is taken from an upstream")
 
         if error.code == PROGRAM_ENDED:
-            return ended(self._gateway, None)
+            return ended(self._gateway, error.data if isinstance(error.data, int) else None)
 
         if error.code == CONNECTION_CLOSED:
             self._wake(EVERYTHING)

@@ -19,6 +19,8 @@ from spindle_spi.secret import Secret
 if TYPE_CHECKING:
     from anyio.abc import Process
 
+    from spindle_spi.records import GatewaySpec
+
 _INHERITED: Final = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER")
 """All that a program learns of the gateway's own environment."""
 _LAUNCHER: Final = str(Path(__file__).with_name("launcher.py"))
@@ -38,6 +40,28 @@ class Program:
     directory: str = "/"
     limits: Mapping[str, int] = field(default_factory=dict[str, int])
     """By the names of `resource`: RLIMIT_AS, …"""
+
+
+def program_of(spec: GatewaySpec, secrets: Mapping[str, Secret]) -> Program | None:
+    """Return the program of a gateway; None when it is none."""
+    if spec.transport != "stdio" or not spec.command:
+        return None
+
+    limits = spec.limits
+    bounds = {
+        "RLIMIT_AS": None if limits.memory_mb is None else limits.memory_mb * 1_000_000,
+        "RLIMIT_CPU": limits.cpu_seconds,
+        "RLIMIT_NOFILE": limits.open_files,
+        "RLIMIT_NPROC": limits.processes,
+    }
+    return Program(
+        command=spec.command,
+        environment=spec.environment,
+        secrets=secrets,
+        directory=spec.directory or "/",
+        # Nobody reads the cores of programs that others wrote.
+        limits={"RLIMIT_CORE": 0, **{k: v for k, v in bounds.items() if v is not None}},
+    )
 
 
 async def start(program: Program) -> Process:

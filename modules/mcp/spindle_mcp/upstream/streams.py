@@ -36,7 +36,7 @@ TRANSPORT_FAILED: Final = -32090
 TOO_LONG: Final = -32091
 """The same for an answer longer than is taken."""
 PROGRAM_ENDED: Final = -32092
-"""The same for an answer that a program owes which is no more."""
+"""The same for an answer that a program owes which is no more; its data is the exit status."""
 
 
 class Arrivals:
@@ -72,16 +72,23 @@ class Arrivals:
     async def fail_all(self, failure: UpstreamError) -> None:
         """Answer all that nobody will answer any more."""
         for request in tuple(self._unanswered):
-            await self._fail(request, _code_of(failure))
+            await self._fail(request, _code_of(failure), data=getattr(failure, "status", None))
 
     async def lose_session(self, message: JSONRPCMessage) -> None:
         """Answer a request whose session the upstream does not know."""
         if isinstance(message, JSONRPCRequest):
             await self._fail(message.id, INVALID_REQUEST, "Session not found")
 
-    async def _fail(self, request: RequestId, code: int, text: str = "transport error") -> None:
+    async def _fail(
+        self,
+        request: RequestId,
+        code: int,
+        text: str = "transport error",
+        *,
+        data: int | None = None,
+    ) -> None:
         self._unanswered.discard(request)
-        error = ErrorData(code=code, message=text)
+        error = ErrorData(code=code, message=text, data=data)
         await self._hand_on(JSONRPCError(jsonrpc="2.0", id=request, error=error))
 
     async def _hand_on(self, message: JSONRPCMessage) -> None:
