@@ -87,10 +87,10 @@ class _Way:
             if event != b"endpoint":
                 continue
 
-            target = urljoin(self._endpoint.url, data.decode(errors="replace"))
+            target = _joined(self._endpoint.url, data.decode(errors="replace"))
 
             # The credential goes with every message: nobody else is sent it.
-            if _origin(target) != _origin(self._endpoint.url):
+            if target is None or _origin(target) != _origin(self._endpoint.url):
                 raise garbled(self._endpoint.gateway, "an address for messages of another origin")
 
             self._target = target
@@ -227,9 +227,17 @@ async def _read(
         raise unreachable(endpoint.gateway) from exc
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
+def _joined(url: str, target: str) -> str | None:
     try:
-        parts = urlsplit(url)
-        return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+        joined = urljoin(url, target)
+        # Also a port that is none is found here.
+        _origin(joined)
     except ValueError:
-        return "", None, None
+        return None
+
+    return joined
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
