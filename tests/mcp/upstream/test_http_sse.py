@@ -314,11 +314,11 @@ async def test_the_servers_of_the_sdk_are_used() -> None:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "POST":
-            await transport.handle_post_message(scope, receive, send)  # type: ignore[arg-type]
+            await transport.handle_post_message(scope, receive, send)
             return
 
-        async with transport.connect_sse(scope, receive, send) as streams:  # type: ignore[arg-type]
-            await server.run(*streams, server.create_initialization_options())
+        async with transport.connect_sse(scope, receive, send) as (incoming, outgoing):
+            await server.run(incoming, outgoing, server.create_initialization_options())
 
     async with listening(app) as url, open_upstream(SPEC, target(url)) as connection:
         assert len(await connection.list_all("tools/list", "tools")) == 4

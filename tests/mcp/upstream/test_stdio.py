@@ -134,7 +134,10 @@ async def test_a_program_learns_a_few_variables_and_what_it_is_given(
 ) -> None:
     """Nothing else of the gateway's own environment."""
     monkeypatch.setenv("SPINDLE_SECRET_KEY", "the master key")
-    given = {"environment": {"COLOUR": "blue"}, "secrets": {"THE_TOKEN": Secret("s3cret")}}
+    given: dict[str, Any] = {
+        "environment": {"COLOUR": "blue"},
+        "secrets": {"THE_TOKEN": Secret("s3cret")},
+    }
 
     async with started(era, program=given) as upstream:
         seen = json.loads(text(await upstream.request(tool_call("env", silence=5))))
@@ -146,7 +149,7 @@ async def test_a_program_learns_a_few_variables_and_what_it_is_given(
     )
     inherited = {"HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER"}
     # The interpreter sets this one itself.
-    assert seen.keys() <= inherited | given["environment"].keys() | {"THE_TOKEN", "LC_CTYPE"}
+    assert seen.keys() <= inherited | {"COLOUR", "THE_TOKEN", "LC_CTYPE"}
 
 
 @both
@@ -404,6 +407,35 @@ async def test_a_program_that_does_not_read_takes_no_memory(era: str) -> None:
             group.start_soon(ask, number)
 
     assert len(late) == 4
+
+
+async def test_the_servers_of_the_sdk_are_used() -> None:
+    """In the era that is asked for; the current one when nobody says."""
+    serve = (
+        "import anyio\nfrom mcp.server import Server\nfrom mcp.server.stdio import stdio_server\n"
+        "from mcp_types import CallToolResult, ListToolsResult, TextContent, Tool\n"
+        "async def tools(context, params):\n"
+        "    return ListToolsResult(tools=[Tool(name='echo', input_schema={'type': 'object'})])\n"
+        "async def call(context, params):\n"
+        "    return CallToolResult(content=[TextContent(text=params.arguments['text'])])\n"
+        "server = Server('sdk', on_list_tools=tools, on_call_tool=call)\n"
+        "async def main():\n"
+        "    async with stdio_server() as (incoming, outgoing):\n"
+        "        options = server.create_initialization_options()\n"
+        "        await server.run(incoming, outgoing, options)\n"
+        "anyio.run(main)\n"
+    )
+    program = Program(command=(sys.executable, "-c", serve))
+    endpoint = Endpoint(gateway="up", url="", version="1", connect_seconds=50, program=program)
+
+    for asked, found in (("auto", "modern"), ("legacy", "legacy")):
+        spec = GatewaySpec(transport="stdio", era=asked)
+
+        async with open_upstream(spec, endpoint) as upstream:
+            assert upstream.era == found
+            assert len(await upstream.list_all("tools/list", "tools")) == 1
+            request = tool_call("echo", {"text": "hi"}, silence=10)
+            assert text(await upstream.request(request)) == "hi"
 
 
 @pytest.mark.parametrize("era", ERAS)

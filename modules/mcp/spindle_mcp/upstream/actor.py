@@ -175,7 +175,7 @@ class GatewayActor:
                     raise
 
     async def _publish(self, tools: list[JsonObject]) -> None:
-        found = harvest(self.name, tools, self._settings.max_tools)
+        found = await harvest(self.name, tools, self._settings.max_tools)
 
         if found.records == self._published:
             return

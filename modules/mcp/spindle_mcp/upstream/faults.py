@@ -39,6 +39,12 @@ class ProgramEnded(Unreachable):
         self.status = status
 
 
+class TooLong(UpstreamError):
+    """An answer is longer than is taken."""
+
+    default_code = "mcp.upstream.invalid_answer"
+
+
 class SessionLost(UpstreamError):
     """The upstream does not know our session any more and has done nothing with the request."""
 
@@ -138,9 +144,17 @@ def too_slow(gateway: str) -> UpstreamTimeout:
     return UpstreamTimeout(f"The gateway {gateway!r} did not answer in time.")
 
 
-def too_long(gateway: str) -> UpstreamError:
+def too_long(gateway: str) -> TooLong:
     """Return the error for an answer beyond the bound."""
-    return garbled(gateway, "more than is taken from an upstream")
+    return TooLong(
+        f"The gateway {gateway!r} answered with more than is taken from an upstream.",
+        retryable=False,
+    )
+
+
+def no_messages(gateway: str) -> UpstreamError:
+    """Return the error for an upstream that writes no messages at all."""
+    return garbled(gateway, "nothing but what is no MCP message")
 
 
 def garbled(gateway: str, what: str) -> UpstreamError:

@@ -94,7 +94,7 @@ class Guard:
         if seconds is not None:
             raise Unavailable(
                 f"The gateway {self._gateway!r} has failed {self._breaker.failures} times in a row "
-                "and is left alone for a while.",
+                f"and is left alone: try again in {seconds:.1f} seconds.",
                 code="mcp.gateway.circuit_open",
                 origin=Origin.UPSTREAM,
                 retry_after=seconds,
@@ -124,7 +124,8 @@ class Guard:
 
     def _busy(self) -> Unavailable:
         return Unavailable(
-            f"The gateway {self._gateway!r} is busy: too many calls to it are under way.",
+            f"The gateway {self._gateway!r} is busy, too many calls to it are under way: "
+            f"try again in {BUSY_SECONDS:.1f} seconds.",
             code="mcp.gateway.busy",
             retry_after=BUSY_SECONDS,
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import anyio
 
 from spindle_mcp.eras import LEGACY, MODERN, fits
 from spindle_mcp.naming import unified_name
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
     from spindle_spi.types import Json, JsonObject
 
+_AT_ONCE: Final = 20
+"""Tools between two chances for everybody else."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harvest:
@@ -24,22 +29,31 @@ class Harvest:
     left_out: tuple[tuple[str, str], ...]
 
 
-def harvest(gateway: str, tools: Iterable[JsonObject], limit: int) -> Harvest:
-    """Return the records for an upstream's tools, at most `limit` of them."""
+async def harvest(gateway: str, tools: Iterable[JsonObject], limit: int) -> Harvest:
+    """Return the records for an upstream's tools, at most `limit` of them.
+
+    A long list takes a while; calls to other upstreams go on meanwhile.
+    """
     records: dict[str, PublishedRecord] = {}
     left_out: list[tuple[str, str]] = []
 
-    for tool in tools:
+    for number, tool in enumerate(tools, start=1):
+        if number % _AT_ONCE == 0:
+            await anyio.lowlevel.checkpoint()
+
         name = tool.get("name")
         label = name if isinstance(name, str) else "?"
+
+        if len(records) >= limit:
+            # What is left out anyway is not looked at.
+            left_out.append((label, f"more than {limit} tools"))
+            continue
+
         reason = _fault_of(tool)
         unified = unified_name(gateway, label)
 
         if reason is None and unified in records:
             reason = "its name is given twice"
-
-        if reason is None and len(records) >= limit:
-            reason = f"more than {limit} tools"
 
         if reason is None:
             records[unified] = _record(gateway, unified, label, tool)

@@ -33,12 +33,14 @@ from spindle_mcp.upstream.faults import (
     ended,
     explained,
     garbled,
+    no_messages,
+    too_long,
     too_slow,
     unreachable,
 )
 from spindle_mcp.upstream.running import Running, RunningRequests
 from spindle_mcp.upstream.streamable import streamable_streams
-from spindle_mcp.upstream.streams import PROGRAM_ENDED, TOO_LONG, TRANSPORT_FAILED
+from spindle_mcp.upstream.streams import NO_MESSAGES, PROGRAM_ENDED, TOO_LONG, TRANSPORT_FAILED
 from spindle_spi.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -253,7 +255,10 @@ class LegacyUpstream(Upstream):
             return unreachable(self._gateway)
 
         if error.code == TOO_LONG:
-            return garbled(self._gateway, "more than is taken from an upstream")
+            return too_long(self._gateway)
+
+        if error.code == NO_MESSAGES:
+            return no_messages(self._gateway)
 
         if error.code == PROGRAM_ENDED:
             return ended(self._gateway, error.data if isinstance(error.data, int) else None)

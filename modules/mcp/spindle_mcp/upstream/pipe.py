@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from spindle_mcp.text import decode
-from spindle_mcp.upstream.faults import ended, garbled, too_long
+from spindle_mcp.upstream.faults import ended, no_messages, too_long
 from spindle_mcp.upstream.launcher import CANNOT_START
 from spindle_mcp.upstream.lines import LineReader, LineTooLong
 from spindle_mcp.upstream.program import end_of, start, stop
@@ -96,7 +96,7 @@ class Pipe:
             self._endpoint.tell(Level.WARNING, "mcp.gateway.garbage", {})
 
         if self._since_message > _MAX_GARBAGE:
-            raise garbled(self._endpoint.gateway, "nothing but what is no MCP message")
+            raise no_messages(self._endpoint.gateway)
 
     async def listen(self) -> None:
         """Read the program's output until it ends."""

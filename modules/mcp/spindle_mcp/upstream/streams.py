@@ -16,7 +16,7 @@ from mcp_types.jsonrpc import (
 )
 from pydantic import ValidationError
 
-from spindle_mcp.upstream.faults import ProgramEnded, Unreachable
+from spindle_mcp.upstream.faults import ProgramEnded, TooLong, Unreachable
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -37,6 +37,8 @@ TOO_LONG: Final = -32091
 """The same for an answer longer than is taken."""
 PROGRAM_ENDED: Final = -32092
 """The same for an answer that a program owes which is no more; its data is the exit status."""
+NO_MESSAGES: Final = -32093
+"""The same for an answer of an upstream that writes no messages."""
 
 
 class Arrivals:
@@ -108,4 +110,7 @@ def _code_of(failure: UpstreamError) -> int:
     if isinstance(failure, ProgramEnded):
         return PROGRAM_ENDED
 
-    return TRANSPORT_FAILED if isinstance(failure, Unreachable) else TOO_LONG
+    if isinstance(failure, TooLong):
+        return TOO_LONG
+
+    return TRANSPORT_FAILED if isinstance(failure, Unreachable) else NO_MESSAGES
