@@ -1,4 +1,4 @@
-"""`python -m benchmarks.mcp_soak`: sessions that idle, calls in both eras, and nothing stays behind.
+"""`python -m benchmarks.mcp_soak`: idle sessions, calls in both eras, and nothing stays behind.
 
 Memory does not grow, and when the sessions are closed no task and no connection is left.
 """
