@@ -24,7 +24,6 @@ from spindle.master_key import MasterKeys
 from spindle.plugins.administration import PluginAdministration
 from spindle.plugins.host import Offer
 from spindle.plugins.policy import PluginPolicy
-from spindle.programs import Programs
 from spindle.reload import Reloader
 from spindle.reloadable import reloadable
 from spindle.retention import Janitor, core_rules
@@ -65,7 +64,8 @@ class Core:
         self.audit = Audit(store, settings.audit, count=self.metrics.count)
         self.retention = Janitor(store.database, settings.retention, count=self.metrics.count)
         self.retention.add(*core_rules(settings.retention))
-        self.vault = Vault(store, MasterKeys.of(settings))
+        self.master_keys = MasterKeys.of(settings)
+        self.vault = Vault(store, self.master_keys)
         self.secrets = SecretStore.from_environment(
             settings.secret_sources, vault=self.vault.reveal
         )
@@ -100,7 +100,6 @@ class Core:
             audit=self.audit,
             is_production=settings.environment == "production",
         )
-        self.programs = Programs(settings.programs)
         self.uses = TokenUses(store)
         self.identity = Identity(self.snapshots, note_use=self.uses.note)
         self.federation = self.identity.federation = self._build_federation()
@@ -191,7 +190,7 @@ class Core:
                 admission=self.admission,
                 invoker=self.invoker,
                 secrets_held=self.secrets,
-                programs=self.programs,
+                programs=self.catalog.programs,
             ),
             plugin=Plugins(admission=self.admission),
             session_event=self.sessions,
@@ -201,6 +200,7 @@ class Core:
                 features=self.features,
                 snapshots=self.snapshots,
                 secrets=self.secrets,
+                master_keys=self.master_keys,
             ),
             observability=Observability(
                 module_id=module_id, metrics=self.metrics, audit=self.audit

@@ -37,7 +37,6 @@ def reloadable(core: Core) -> list[Part]:
         def put() -> None:
             core.snapshots.configure(settings.tool_overrides)
             core.catalog.configure(editing)
-            core.programs.configure(settings.programs)
 
         return put
 

@@ -37,3 +37,34 @@ def relayed_capabilities(capabilities: JsonObject) -> JsonObject:
             relayed["extensions"] = known
 
     return relayed
+
+
+def required_for(method: str, params: JsonObject) -> JsonObject | None:
+    """Return the capabilities a client needs to be asked this; None: no client can be asked it."""
+    match method:
+        case "roots/list":
+            return {"roots": {}}
+        case "sampling/createMessage":
+            return {"sampling": {"tools": {}} if "tools" in params else {}}
+        case "elicitation/create":
+            return {"elicitation": {"url": {}} if params.get("mode") == "url" else {}}
+        case _:
+            return None
+
+
+def lacks(capabilities: JsonObject, required: JsonObject) -> bool:
+    """Tell whether a client did not declare something that is required."""
+    for name, parts in required.items():
+        declared = capabilities.get(name)
+
+        if not isinstance(declared, dict):
+            return True
+
+        if isinstance(parts, dict) and any(part not in declared for part in parts):
+            return True
+
+        # One that only says `url` cannot show a form; one that says nothing can.
+        if name == "elicitation" and not parts and declared and "form" not in declared:
+            return True
+
+    return False

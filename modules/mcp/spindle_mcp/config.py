@@ -36,6 +36,13 @@ class McpSettings:
     """How long a connection has to last for the pauses between attempts to be short again."""
     max_result_bytes: int = 16 * 1024 * 1024
     """Longest answer taken from an upstream."""
+    max_own_sessions: int = 256
+    """Sessions per upstream of the protocol before 2026 that belong to one client each."""
+    own_session_idle_seconds: float = 300.0
+    input_seconds: float = 600.0
+    """How long a client may take to answer what an upstream asks during a call."""
+    max_parked_calls: int = 1000
+    """Calls that wait for such an answer between two requests of a client."""
     max_tools: int = 1000
     """Most tools taken from one upstream."""
 
@@ -60,6 +67,10 @@ SCHEMA: JsonObject = {
         "start_seconds": _SECONDS,
         "healthy_seconds": _SECONDS,
         "max_result_bytes": _COUNT,
+        "max_own_sessions": _COUNT,
+        "own_session_idle_seconds": _SECONDS,
+        "input_seconds": _SECONDS,
+        "max_parked_calls": _COUNT,
         "max_tools": _COUNT,
     },
 }
@@ -92,6 +103,12 @@ def settings_from(section: JsonObject) -> McpSettings:
         start_seconds=seconds("start_seconds", defaults.start_seconds),
         healthy_seconds=seconds("healthy_seconds", defaults.healthy_seconds),
         max_result_bytes=count("max_result_bytes", defaults.max_result_bytes),
+        max_own_sessions=count("max_own_sessions", defaults.max_own_sessions),
+        own_session_idle_seconds=seconds(
+            "own_session_idle_seconds", defaults.own_session_idle_seconds
+        ),
+        input_seconds=seconds("input_seconds", defaults.input_seconds),
+        max_parked_calls=count("max_parked_calls", defaults.max_parked_calls),
         max_tools=count("max_tools", defaults.max_tools),
     )
 

@@ -13,6 +13,7 @@ from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 from pydantic import ValidationError
 
 from spindle_spi.errors import Internal, UpstreamError
+from spindle_spi.invocation import InputRequired
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,8 +79,15 @@ def tool_result(payload: JsonObject, gateway: str) -> JsonObject:
     return result
 
 
-def for_wire(version: str, result: JsonObject) -> JsonObject:
-    """Return a neutral tool result as one version of the protocol can carry it."""
+def for_wire(version: str, result: JsonObject | InputRequired) -> JsonObject:
+    """Return a neutral tool result as one version of the protocol can carry it.
+
+    Raises:
+        UpstreamError: It asks for input, and this version has no such result.
+    """
+    if isinstance(result, InputRequired):
+        return _asking(version, result)
+
     if version == MODERN:
         return {**result, "resultType": "complete"}
 
@@ -90,6 +98,25 @@ def for_wire(version: str, result: JsonObject) -> JsonObject:
 
     # Before 2026 structured content is an object; the content parts say the same.
     return {name: value for name, value in result.items() if name != "structuredContent"}
+
+
+def _asking(version: str, asked: InputRequired) -> JsonObject:
+    if version != MODERN:
+        raise UpstreamError(
+            "The upstream asks for input that this client cannot give.",
+            code="mcp.input_required",
+            retryable=False,
+        )
+
+    written: JsonObject = {"resultType": "input_required"}
+
+    if asked.requests:
+        written["inputRequests"] = asked.requests
+
+    if asked.state is not None:
+        written["requestState"] = asked.state
+
+    return written
 
 
 def written(version: str, result: JsonObject) -> JsonObject:

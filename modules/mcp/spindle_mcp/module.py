@@ -17,15 +17,19 @@ from spindle_mcp.surface.accelerated import FastPath
 from spindle_mcp.surface.calls import ToolCalls, ToolRequest, call_upstream
 from spindle_mcp.surface.endpoint import Endpoint
 from spindle_mcp.surface.listeners import Listeners
-from spindle_mcp.surface.peers import SinkPeer
+from spindle_mcp.surface.parking import Parking
+from spindle_mcp.surface.peers import InvocationPeer
+from spindle_mcp.surface.rounds import Rounds
 from spindle_mcp.surface.server import Surface
 from spindle_mcp.surface.sessions import Sessions
+from spindle_mcp.surface.state import StateSeal
+from spindle_mcp.surface.turns import Turns
 from spindle_mcp.surface.views import Views
 from spindle_mcp.upstream.fleet import Fleet
 from spindle_spi.descriptor import ModuleDescriptor, PluginParity
 from spindle_spi.errors import Internal, Unavailable
 from spindle_spi.ingress import IngressPrefix, IngressRoute
-from spindle_spi.invocation import Complete
+from spindle_spi.invocation import Complete, InputRequired
 from spindle_spi.module import Health, HealthState, Module
 from spindle_spi.records import Kind
 from spindle_spi.shapes import JSON_RPC
@@ -125,7 +129,9 @@ class McpModule(Module):
         fleet = Fleet(services, settings, self._version)
         views = Views(services.catalog)
         listeners = Listeners(services.catalog, views, max_sessions=settings.max_sessions)
-        calls = ToolCalls(services, fleet)
+        parking = Parking(most=settings.max_parked_calls, seconds=settings.input_seconds)
+        seal = StateSeal(services, seconds=settings.input_seconds)
+        calls = ToolCalls(services, fleet, Turns(fleet, parking, seal))
         sessions = Sessions(idle_seconds=settings.session_idle_seconds)
         surface = Surface(
             calls,
@@ -133,6 +139,7 @@ class McpModule(Module):
             sessions,
             services.observability,
             list_ttl_seconds=settings.list_ttl_seconds,
+            input_seconds=settings.input_seconds,
         )
         server = surface.build(self._version)
         fast = None
@@ -152,8 +159,9 @@ class McpModule(Module):
                 self._calls = calls
                 self._fleet = fleet
                 self._listeners = listeners
-                self._endpoint = Endpoint(manager, views, fast)
+                self._endpoint = Endpoint(manager, views, sessions, fast)
                 group.start_soon(fleet.run)
+                group.start_soon(parking.run)
                 group.start_soon(listeners.run)
                 started()
                 await anyio.sleep_forever()
@@ -213,14 +221,16 @@ class McpModule(Module):
         request = ToolRequest(
             name=invocation.target.name,
             arguments=invocation.arguments,
-            peer=None if progress is None else SinkPeer(progress),
+            peer=InvocationPeer(invocation.client_capabilities, progress),
+            responses=invocation.responses,
+            state=invocation.state,
             wants_progress=progress is not None,
             traceparent=context.trace.traceparent,
         )
         result = await call_upstream(
-            self._fleet, invocation.permit, request, deadline=invocation.deadline
+            Rounds(self._fleet), invocation.permit, request, deadline=invocation.deadline
         )
-        return Complete(payload=result)
+        return result if isinstance(result, InputRequired) else Complete(payload=result)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
         endpoint = self._endpoint

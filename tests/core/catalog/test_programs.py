@@ -168,7 +168,7 @@ async def test_what_is_allowed_no_longer_is_served_no_longer(tmp_path: Path) -> 
         catalog = desk.core.services_for("mcp").catalog
         served = [record.name for record in await catalog.owned("mcp", Kind.GATEWAY)]
         assert served == ["own", "tool"]
-        desk.core.programs.configure(())
+        desk.core.catalog.programs.configure(())
         served = [record.name for record in await catalog.owned("mcp", Kind.GATEWAY)]
         assert served == ["own"]
         assert (await desk.ask("GET", "gateways/tool")).status == 200

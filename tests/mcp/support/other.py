@@ -32,7 +32,7 @@ class Other(Module):
         progress: ProgressSink | None = None,
     ) -> Result:
         if invocation.target.name == "asks":
-            return InputRequired(requests={})
+            return InputRequired(requests={"folders": {"method": "roots/list"}})
 
         if invocation.target.name == "breaks":
             raise RuntimeError("a secret of ours")

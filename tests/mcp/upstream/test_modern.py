@@ -162,7 +162,6 @@ async def test_an_upstream_gets_its_own_credential_never_the_callers() -> None:
         ("refuse", -32013, "mcp.upstream.protocol_error"),
         ("dislike", -32602, "mcp.upstream.invalid_params"),
         ("odd", -32013, "mcp.upstream.invalid_result"),
-        ("ask", -32010, "mcp.input_required"),
         ("big", -32013, "mcp.upstream.invalid_answer"),
         ("flood", -32013, "mcp.upstream.invalid_answer"),
         ("other", -32013, "mcp.upstream.invalid_answer"),

@@ -291,6 +291,7 @@ class Told:
 
     key = "told"
     is_session = False
+    can_be_asked = False
     capabilities: JsonObject = {}
     log_level = None
 

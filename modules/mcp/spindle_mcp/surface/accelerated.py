@@ -6,7 +6,7 @@ Same decisions, same answers as the SDK's way; a test compares the two. Off by `
 from __future__ import annotations
 
 import asyncio  # noqa: TID251 - the hot path: watching for a departure costs a tenth of a task group
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import anyio
 from mcp.shared.dispatcher import coerce_request_id
@@ -14,12 +14,21 @@ from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS
 from mcp_types import SERVER_INFO_META_KEY
 
 from spindle_mcp.eras import MODERN, for_wire, written
-from spindle_mcp.surface.answers import Answer
+from spindle_mcp.surface.answers import Answer, accept
 from spindle_mcp.surface.calls import ToolRequest
-from spindle_mcp.surface.peers import SinkPeer
-from spindle_mcp.surface.posts import PlainCall, PlainList, read_body, read_head, read_request
+from spindle_mcp.surface.peers import AnswerPeer
+from spindle_mcp.surface.posts import (
+    PlainCall,
+    PlainList,
+    read_body,
+    read_head,
+    read_reply,
+    read_request,
+    replaying,
+)
 from spindle_mcp.surface.sessions import owner_of
 from spindle_mcp.text import encode
+from spindle_spi.invocation import InputRequired
 
 if TYPE_CHECKING:
     from mcp.shared.exceptions import MCPError
@@ -28,7 +37,6 @@ if TYPE_CHECKING:
     from spindle_mcp.surface.exchange import Asked
     from spindle_mcp.surface.server import Surface
     from spindle_mcp.surface.sessions import Session, Sessions
-    from spindle_spi.invocation import Progress, ProgressSink
     from spindle_spi.types import Json, JsonObject, Message, Receive, Scope, Send
 
 _CANCELLED: Final = -32800
@@ -64,7 +72,7 @@ class FastPath:
         session_id, session = head.session_id, None
 
         if session_id is not None:
-            session = self._sessions.usable(session_id.decode("latin-1"), owner_of(asked))
+            session = self._sessions.owned(session_id.decode("latin-1"), owner_of(asked))
 
             if session is None:
                 return receive
@@ -72,7 +80,13 @@ class FastPath:
         body = await read_body(receive)
 
         if body is None:
-            return _replaying(None, receive)
+            return replaying(None, receive)
+
+        if session is not None and session.questions and await self._settle(session, body, send):
+            return None
+
+        if session is not None and self._sessions.is_due(session):
+            return replaying(body, receive)
 
         request = read_request(head, body)
 
@@ -81,10 +95,29 @@ class FastPath:
             request = None if tool is None or tool.is_mirrored else request
 
         if request is None:
-            return _replaying(body, receive)
+            return replaying(body, receive)
 
-        answer = Answer(send, session_id=session_id)
+        await self._answer(asked, request, Answer(send, session_id=session_id), session, receive)
+        return None
 
+    async def _settle(self, session: Session, body: bytes, send: Send) -> bool:
+        """Take a client's answer to what it was asked here; False when the body is none."""
+        reply = read_reply(body)
+
+        if reply is None or not session.settle(reply):
+            return False
+
+        await accept(send, session.id.encode("latin-1"))
+        return True
+
+    async def _answer(
+        self,
+        asked: Asked,
+        request: PlainCall | PlainList,
+        answer: Answer,
+        session: Session | None,
+        receive: Receive,
+    ) -> None:
         try:
             if isinstance(request, PlainList):
                 version = MODERN if session is None else session.version
@@ -95,8 +128,6 @@ class FastPath:
                 await self._serve_session(asked, request, answer, session)
         finally:
             answer.close()
-
-        return None
 
     def _list(self, asked: Asked, request: PlainList, version: str) -> bytes:
         listing = asked.view.encoded.get(version)
@@ -115,7 +146,7 @@ class FastPath:
             departure.add_done_callback(_Leaving(scope))
 
             try:
-                status, body = await self._carry_out(asked, call, answer, MODERN)
+                status, body = await self._carry_out(asked, call, answer, None)
             finally:
                 departure.cancel()
 
@@ -133,7 +164,7 @@ class FastPath:
             session.calls[key] = scope
 
             try:
-                _, body = await self._carry_out(asked, call, answer, session.version)
+                _, body = await self._carry_out(asked, call, answer, session)
             finally:
                 if session.calls.get(key) is scope:
                     del session.calls[key]
@@ -141,7 +172,7 @@ class FastPath:
         await answer.finish(body, 200)
 
     async def _carry_out(
-        self, asked: Asked, call: PlainCall, answer: Answer, version: str
+        self, asked: Asked, call: PlainCall, answer: Answer, session: Session | None
     ) -> tuple[int, bytes]:
         try:
             result = await self._calls.call(
@@ -150,22 +181,23 @@ class FastPath:
                 ToolRequest(
                     name=call.name,
                     arguments=call.arguments,
-                    peer=None if call.token is None else SinkPeer(_relay(answer, call.token)),
+                    meta=call.envelope.meta,
+                    peer=AnswerPeer(asked, call, answer, session),
                     wants_progress=call.token is not None,
                     traceparent=call.traceparent,
                 ),
             )
-            shown = self._written(version, result)
+            shown = self._written(MODERN if session is None else session.version, result)
             return 200, encode({"jsonrpc": "2.0", "id": call.id, "result": shown})
         except Exception as exc:  # noqa: BLE001 - the request boundary
             error = self._surface.report(exc, "tools/call", asked.call.request_id)
             status = ERROR_CODE_HTTP_STATUS.get(error.code, 200)
             return status, _failed(call.id, error)
 
-    def _written(self, version: str, result: JsonObject) -> JsonObject:
+    def _written(self, version: str, result: JsonObject | InputRequired) -> JsonObject:
         wire = for_wire(version, result)
-
-        shown = wire if _is_simple(result) else written(version, wire)
+        is_simple = not isinstance(result, InputRequired) and _is_simple(result)
+        shown = wire if is_simple else written(version, wire)
 
         return self._stamped(version, shown)
 
@@ -213,13 +245,6 @@ def _is_text(part: Json) -> bool:
     )
 
 
-def _relay(answer: Answer, token: str | int) -> ProgressSink:
-    async def relay(update: Progress) -> None:
-        await answer.progress(token, update)
-
-    return relay
-
-
 def _failed(identity: str | int, error: MCPError) -> bytes:
     body: JsonObject = {"code": error.code, "message": error.message}
 
@@ -227,17 +252,3 @@ def _failed(identity: str | int, error: MCPError) -> bytes:
         body["data"] = error.data
 
     return encode({"jsonrpc": "2.0", "id": identity, "error": body})
-
-
-def _replaying(body: bytes | None, receive: Receive) -> Receive:
-    first: Message | None = {"type": "http.disconnect"}
-
-    if body is not None:
-        first = {"type": "http.request", "body": body, "more_body": False}
-
-    waiting: list[Any] = [first]
-
-    async def replay() -> Message:
-        return waiting.pop() if waiting else await receive()
-
-    return replay

@@ -50,7 +50,10 @@ class Answer:
         if update.message is not None:
             params["message"] = update.message
 
-        message: Json = {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
+        await self.say({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
+
+    async def say(self, message: JsonObject) -> None:
+        """Say something before the answer."""
         await self._begin_stream()
         await self._send(_event(encode(message), is_last=False))
 
@@ -92,6 +95,17 @@ class Answer:
         while True:
             await self._send(_PING)
             await asyncio.sleep(PING_SECONDS)
+
+
+async def accept(send: Send, session_id: bytes | None) -> None:
+    """Answer a message that has no answer."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"0")]
+
+    if session_id is not None:
+        headers.append((b"mcp-session-id", session_id))
+
+    await send({"type": "http.response.start", "status": 202, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _event(data: bytes, *, is_last: bool) -> Message:

@@ -8,30 +8,37 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from spindle_mcp.capabilities import callbacks_in
 from spindle_mcp.eras import tool_result
 from spindle_mcp.surface.errors import unknown_tool
-from spindle_mcp.surface.peers import WrappedPeer
+from spindle_mcp.surface.judge import Judge, JudgedPeer
+from spindle_mcp.surface.lease import (
+    CLEAN_UP_SECONDS,
+    LEASE_SECONDS,
+    CallLease,
+    RenewingPeer,
+)
+from spindle_mcp.surface.rounds import Rounds, asking
+from spindle_mcp.surface.state import Binding
 from spindle_mcp.trace import traced
 from spindle_mcp.upstream.base import Peer, Request
 from spindle_spi.admission import Attempt, Outcome, Permit, Status
 from spindle_spi.errors import FailedPrecondition, GatewayError, Internal, NotFound, PluginDenied
-from spindle_spi.invocation import Complete, Invocation, Progress, ProgressSink
-from spindle_spi.payloads import lift_arguments, lift_document, lift_tool_result, write_back
-from spindle_spi.plugin import HookPhase
+from spindle_spi.invocation import Complete, InputRequired, Invocation, Streaming
 from spindle_spi.policy import Action
 from spindle_spi.records import Kind, Target, ToolSpec
 from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
+    from spindle_mcp.surface.turns import Turns
     from spindle_mcp.surface.views import ShownTool, View
     from spindle_mcp.upstream.fleet import Fleet
     from spindle_spi.ingress import Call
     from spindle_spi.services import Services
 
+_METHOD: Final = "tools/call"
 _DEFAULT_SILENCE: Final = 60.0
-_LEASE_SECONDS: Final = 3600.0
-_LONGEST_SILENCE: Final = _LEASE_SECONDS / 2
-_CLEAN_UP_SECONDS: Final = 5.0
+_LONGEST_SILENCE: Final = LEASE_SECONDS / 2
 _MS: Final = 1000.0
 
 
@@ -45,6 +52,10 @@ class ToolRequest:
     """What of the message's `_meta` goes on to upstreams."""
     peer: Peer | None = None
     wants_progress: bool = False
+    responses: JsonObject = field(default_factory=dict[str, Json])
+    """What the client answers to an earlier round."""
+    state: Json = None
+    """What it was given to hold in that round."""
     traceparent: str | None = None
     """The trace that the message itself names."""
     outlives: bool = False
@@ -54,13 +65,19 @@ class ToolRequest:
 class ToolCalls:
     """Carries out `tools/call` for the surface."""
 
-    def __init__(self, services: Services, fleet: Fleet) -> None:
+    def __init__(self, services: Services, fleet: Fleet, turns: Turns) -> None:
         self._services = services
         self._catalog = services.catalog
         self._fleet = fleet
+        self._rounds = Rounds(fleet)
+        self._turns = turns
         self._idle = anyio.Event()
         self.in_flight = 0
         """How many calls are being carried out."""
+
+    def forget(self, key: str) -> None:
+        """Close what is open at upstreams for a peer that is no more."""
+        self._fleet.release(key)
 
     async def idle(self) -> None:
         """Return when no call is in flight."""
@@ -68,26 +85,54 @@ class ToolCalls:
             self._idle = anyio.Event()
             await self._idle.wait()
 
-    async def call(self, view: View, call: Call, request: ToolRequest) -> JsonObject:
+    async def call(
+        self, view: View, call: Call, request: ToolRequest
+    ) -> JsonObject | InputRequired:
         """Call a tool by the name this view shows; returns the neutral result.
+
+        The state of an `InputRequired` is sealed for this client.
 
         Raises:
             GatewayError: No such tool for this caller, not permitted, refused, or failed.
+            MCPError: The client's state is not good for this request.
         """
         tool = view.tools.get(request.name)
 
         if tool is None and view.is_readable:
             raise unknown_tool(request.name)
 
-        self.in_flight += 1
         call = traced(call, request.traceparent)
+
+        async def work(
+            peer: Peer | None, state: Json, outlives: bool
+        ) -> JsonObject | InputRequired:
+            return await self._run(
+                tool,
+                call,
+                replace(request, peer=peer, state=state, outlives=outlives or request.outlives),
+            )
+
+        return await self._turns.take(
+            call,
+            Binding(method=_METHOD, target=request.name, arguments=request.arguments),
+            work,
+            gateway=None if tool is None else tool.gateway,
+            peer=request.peer,
+            state=request.state,
+            responses=request.responses,
+        )
+
+    async def _run(
+        self, tool: ShownTool | None, call: Call, request: ToolRequest
+    ) -> JsonObject | InputRequired:
+        self.in_flight += 1
 
         try:
             if not request.outlives:
                 return await self._carry_out(tool, call, request, None)
 
             # The permit must not go with the HTTP exchange, which may end before the tool does.
-            async with _Lease(self._services, call) as lease:
+            async with CallLease(self._services, call) as lease:
                 return await self._carry_out(tool, call, request, lease)
         finally:
             self.in_flight -= 1
@@ -96,17 +141,22 @@ class ToolCalls:
                 self._idle.set()
 
     async def _carry_out(
-        self, tool: ShownTool | None, call: Call, request: ToolRequest, lease: _Lease | None
-    ) -> JsonObject:
+        self, tool: ShownTool | None, call: Call, request: ToolRequest, lease: CallLease | None
+    ) -> JsonObject | InputRequired:
+        if lease is not None and request.peer is not None:
+            request = replace(request, peer=RenewingPeer(request.peer, lease))
+
+        lease_id = None if lease is None else lease.id
+
         if tool is None or not tool.is_ours:
-            return await self._delegate(tool, call, request, lease)
+            return await self._delegate(tool, call, request, lease_id)
 
         try:
             permit = await self._catalog.admit(
                 call.context,
                 Target(kind=Kind.TOOL, name=tool.record.name),
                 Action.EXECUTE,
-                lease_id=None if lease is None else lease.id,
+                lease_id=lease_id,
             )
         except NotFound as exc:
             raise unknown_tool(request.name) from exc
@@ -114,12 +164,12 @@ class ToolCalls:
         started = time.perf_counter()
 
         try:
-            result = await self._answer(tool, call, request, permit, lease)
+            result = await self._answer(tool, call, request, permit)
         except BaseException as exc:
             await self._settle_failed(permit, exc, started)
             raise
 
-        failed = result.get("isError") is True
+        failed = not isinstance(result, InputRequired) and result.get("isError") is True
         await self._catalog.settle(
             permit.id,
             Outcome(
@@ -131,95 +181,84 @@ class ToolCalls:
         )
         return result
 
-    async def _answer(  # the order of these steps is the policy of a tool call
-        self,
-        tool: ShownTool,
-        call: Call,
-        request: ToolRequest,
-        permit: Permit,
-        lease: _Lease | None,
-    ) -> JsonObject:
-        arguments = request.arguments
-        fault = tool.arguments.fault_in(arguments)
+    async def _answer(
+        self, tool: ShownTool, call: Call, request: ToolRequest, permit: Permit
+    ) -> JsonObject | InputRequired:
+        fault = tool.arguments.fault_in(request.arguments)
 
         if fault is not None:
-            return {"content": [{"type": "text", "text": fault}], "isError": True}
+            return _faulty(fault)
 
-        if permit.hooks.request:
-            arguments = await self._hooked(call, permit, HookPhase.PRE_INVOKE, arguments)
+        request = replace(request, traceparent=call.context.trace.traceparent)
 
-        peer = request.peer
+        if not permit.hooks:
+            return await call_upstream(self._rounds, permit, request, deadline=call.deadline)
 
-        if peer is not None and permit.hooks.answer:
-            peer = _WithoutMessage(peer)
-
-        if peer is not None and lease is not None:
-            peer = _Renewing(peer, lease)
-
-        result = await call_upstream(
-            self._fleet,
-            permit,
-            replace(
-                request,
-                arguments=arguments,
-                peer=peer,
-                traceparent=call.context.trace.traceparent,
-            ),
-            deadline=call.deadline,
+        judge = Judge(self._services, call, permit)
+        request = replace(
+            request,
+            arguments=await judge.arguments(request.arguments),
+            responses={
+                key: await judge.reply(reply) if isinstance(reply, dict) else reply
+                for key, reply in request.responses.items()
+            },
+            # Nobody judges what is beside the arguments, so it does not go on.
+            meta={} if judge.judges_requests else request.meta,
+            peer=None if request.peer is None else JudgedPeer(request.peer, judge),
         )
-
-        if permit.hooks.answer:
-            result = await self._hooked(call, permit, HookPhase.POST_INVOKE, result)
-
-        return result
+        result = await call_upstream(
+            self._rounds, permit, request, deadline=call.deadline, judge=judge
+        )
+        return result if isinstance(result, InputRequired) else await judge.result(result)
 
     async def _delegate(
-        self, tool: ShownTool | None, call: Call, request: ToolRequest, lease: _Lease | None
-    ) -> JsonObject:
+        self, tool: ShownTool | None, call: Call, request: ToolRequest, lease_id: str | None
+    ) -> JsonObject | InputRequired:
         """Call a tool another module serves, or one whose list the caller may not read."""
         if tool is not None:
             fault = tool.arguments.fault_in(request.arguments)
 
             if fault is not None:
-                return {"content": [{"type": "text", "text": fault}], "isError": True}
+                return _faulty(fault)
 
-        name = request.name if tool is None else tool.record.name
-        progress: ProgressSink | None = None
+        name, peer = request.name if tool is None else tool.record.name, request.peer
+        invocation = Invocation(
+            target=Target(kind=Kind.TOOL, name=name),
+            arguments=request.arguments,
+            client_capabilities={} if peer is None else callbacks_in(peer.capabilities),
+            responses=request.responses,
+            state=request.state if isinstance(request.state, str) else None,
+            deadline=call.deadline,
+            depth=call.depth + 1,
+            lease_id=lease_id,
+        )
 
-        if request.peer is not None and request.wants_progress:
-            peer = request.peer if lease is None else _Renewing(request.peer, lease)
-            progress = peer.progress
+        async def send(again: JsonObject) -> JsonObject:
+            return await self._invoke(call, _again(invocation, again), request)
+
+        return await asking(send, "spindle", peer)
+
+    async def _invoke(self, call: Call, invocation: Invocation, request: ToolRequest) -> JsonObject:
+        peer = request.peer
+        progress = peer.progress if peer is not None and request.wants_progress else None
 
         try:
-            result = await self._catalog.invoke(
-                call.context,
-                Invocation(
-                    target=Target(kind=Kind.TOOL, name=name),
-                    arguments=request.arguments,
-                    deadline=call.deadline,
-                    depth=call.depth + 1,
-                    lease_id=None if lease is None else lease.id,
-                ),
-                progress,
-            )
+            result = await self._catalog.invoke(call.context, invocation, progress)
         except NotFound as exc:
             raise unknown_tool(request.name) from exc
 
-        if not isinstance(result, Complete):
-            raise FailedPrecondition(
-                "The tool asks for more input, which is not relayed.", code="mcp.input_required"
-            )
-
-        return result.payload
-
-    async def _hooked(
-        self, call: Call, permit: Permit, phase: HookPhase, payload: JsonObject
-    ) -> JsonObject:
-        lift = lift_arguments if phase is HookPhase.PRE_INVOKE else lift_tool_result
-        role = "arguments" if phase is HookPhase.PRE_INVOKE else "result"
-        before = (*lift(payload), *lift_document(permit.hooks, payload, role))
-        after = await self._services.plugin.execute_hook(call.context, permit.id, phase, before)
-        return write_back(payload, before, after)
+        match result:
+            case Complete():
+                return result.payload
+            case InputRequired():
+                return {
+                    "resultType": "input_required",
+                    "inputRequests": result.requests,
+                    "requestState": result.state,
+                }
+            case Streaming():
+                await result.close()
+                raise FailedPrecondition("The tool answers in pieces.", code="mcp.tool.streams")
 
     async def _settle_failed(self, permit: Permit, exc: BaseException, started: float) -> None:
         outcome = failed_outcome(exc)
@@ -229,7 +268,7 @@ class ToolCalls:
             attempts=(_attempt(permit, outcome.status.value, started),),
         )
 
-        with anyio.move_on_after(_CLEAN_UP_SECONDS, shield=True):
+        with anyio.move_on_after(CLEAN_UP_SECONDS, shield=True):
             try:
                 await self._catalog.settle(permit.id, outcome)
             except NotFound:
@@ -238,8 +277,13 @@ class ToolCalls:
 
 
 async def call_upstream(
-    fleet: Fleet, permit: Permit, request: ToolRequest, *, deadline: float | None
-) -> JsonObject:
+    rounds: Rounds,
+    permit: Permit,
+    request: ToolRequest,
+    *,
+    deadline: float | None,
+    judge: Judge | None = None,
+) -> JsonObject | InputRequired:
     """Call the tool of a permit at its gateway; what follows admission and hooks.
 
     Raises:
@@ -250,11 +294,19 @@ async def call_upstream(
     if not isinstance(spec, ToolSpec) or spec.gateway is None:
         raise Internal(f"The tool {permit.record.name!r} has no gateway.", code="mcp.tool.orphan")
 
-    answer = await fleet.request(
+    params: JsonObject = {"name": spec.upstream_name, "arguments": request.arguments}
+
+    if request.responses:
+        params["inputResponses"] = request.responses
+
+    if request.state is not None:
+        params["requestState"] = request.state
+
+    answer = await rounds.request(
         spec.gateway,
         Request(
-            method="tools/call",
-            params={"name": spec.upstream_name, "arguments": request.arguments},
+            method=_METHOD,
+            params=params,
             meta=request.meta,
             name=spec.upstream_name,
             silence=_silence(permit),
@@ -263,14 +315,9 @@ async def call_upstream(
             wants_progress=request.wants_progress,
             traceparent=request.traceparent,
         ),
+        judge,
     )
-
-    if answer.get("resultType", "complete") != "complete":
-        raise FailedPrecondition(
-            "The tool asks for more input, which is not relayed.", code="mcp.input_required"
-        )
-
-    return tool_result(answer, spec.gateway)
+    return answer if isinstance(answer, InputRequired) else tool_result(answer, spec.gateway)
 
 
 def failed_outcome(exc: BaseException) -> Outcome:
@@ -287,50 +334,21 @@ def failed_outcome(exc: BaseException) -> Outcome:
     return Outcome(status=Status.CANCELLED)
 
 
-class _Lease:
-    """A lease of one call that outlives its HTTP exchange; progress renews it."""
+def _again(invocation: Invocation, again: JsonObject) -> Invocation:
+    responses, state = again.get("inputResponses"), again.get("requestState")
 
-    def __init__(self, services: Services, call: Call) -> None:
-        self._catalog = services.catalog
-        self._context = call.context
-        self._renew_at = 0.0
-        self.id = ""
+    if not again:
+        return invocation
 
-    async def __aenter__(self) -> _Lease:
-        self.id = (await self._catalog.open_lease(self._context, _LEASE_SECONDS)).id
-        self._renew_at = time.monotonic() + _LEASE_SECONDS / 3
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        with anyio.move_on_after(_CLEAN_UP_SECONDS, shield=True):
-            await self._catalog.close_lease(self.id)
-
-    async def renew(self) -> None:
-        """Keep it alive, if it is time."""
-        now = time.monotonic()
-
-        if now >= self._renew_at:
-            self._renew_at = now + _LEASE_SECONDS / 3
-            await self._catalog.renew_lease(self.id, _LEASE_SECONDS)
+    return replace(
+        invocation,
+        responses=responses if isinstance(responses, dict) else {},
+        state=state if isinstance(state, str) else None,
+    )
 
 
-class _Renewing(WrappedPeer):
-    """Progress keeps the lease of the call alive."""
-
-    def __init__(self, peer: Peer, lease: _Lease) -> None:
-        super().__init__(peer)
-        self._lease = lease
-
-    async def progress(self, update: Progress) -> None:
-        await self._lease.renew()
-        await self._peer.progress(update)
-
-
-class _WithoutMessage(WrappedPeer):
-    """A message is content, and nobody judges it on its way: only the numbers pass."""
-
-    async def progress(self, update: Progress) -> None:
-        await self._peer.progress(Progress(progress=update.progress, total=update.total))
+def _faulty(fault: str) -> JsonObject:
+    return {"content": [{"type": "text", "text": fault}], "isError": True}
 
 
 def _silence(permit: Permit) -> float:

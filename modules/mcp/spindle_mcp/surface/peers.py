@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 
+import anyio
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
@@ -11,19 +12,18 @@ from mcp_types import LOG_LEVEL_META_KEY
 from mcp_types.jsonrpc import INVALID_PARAMS, INVALID_REQUEST
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from spindle_mcp.capabilities import callbacks_in
-from spindle_mcp.eras import MODERN
+from spindle_mcp.surface.sessions import no_answer
 
 if TYPE_CHECKING:
     from mcp.server import ServerRequestContext
 
+    from spindle_mcp.surface.answers import Answer
     from spindle_mcp.surface.exchange import Asked
+    from spindle_mcp.surface.posts import PlainCall
+    from spindle_mcp.surface.sessions import Session
     from spindle_mcp.upstream.base import Peer
     from spindle_spi.invocation import Progress, ProgressSink
     from spindle_spi.types import Json, JsonObject
-
-DEFAULT_LEVEL: Final = "info"
-"""What a session is told that never said which log messages it wants: so the protocol leaves it."""
 
 
 class Silent:
@@ -31,6 +31,7 @@ class Silent:
 
     key = ""
     is_session = False
+    can_be_asked = False
     log_level: str | None = None
 
     @property
@@ -50,15 +51,22 @@ class Silent:
         raise MCPError(INVALID_REQUEST, f"The client cannot be asked: {method}")
 
 
-class SinkPeer(Silent):
-    """Somebody who only wants to know how far a call is."""
+class InvocationPeer(Silent):
+    """Another module's caller: it hears how far a call is, and may answer in another round."""
 
-    def __init__(self, sink: ProgressSink) -> None:
+    def __init__(self, capabilities: JsonObject, sink: ProgressSink | None) -> None:
+        self._capabilities = capabilities
         self._sink = sink
+
+    @property
+    def capabilities(self) -> JsonObject:
+        """See `Peer`."""
+        return self._capabilities
 
     async def progress(self, update: Progress) -> None:
         """See `Peer`."""
-        await self._sink(update)
+        if self._sink is not None:
+            await self._sink(update)
 
 
 class WrappedPeer:
@@ -76,6 +84,11 @@ class WrappedPeer:
     def is_session(self) -> bool:
         """See `Peer`."""
         return self._peer.is_session
+
+    @property
+    def can_be_asked(self) -> bool:
+        """See `Peer`."""
+        return self._peer.can_be_asked
 
     @property
     def capabilities(self) -> JsonObject:
@@ -110,47 +123,47 @@ class ContextPeer:
     """The client of a request that the SDK handed us."""
 
     def __init__(
-        self, ctx: ServerRequestContext[dict[str, Any]], asked: Asked, session_id: str | None
+        self, ctx: ServerRequestContext[dict[str, Any]], asked: Asked, session: Session | None
     ) -> None:
         self._ctx = ctx
         self._asked = asked
-        self._session_id = session_id
+        self._session = session
         self._capabilities: JsonObject | None = None
 
     @property
     def key(self) -> str:
         """See `Peer`."""
-        if self._session_id is not None:
-            return f"session:{self._session_id}"
-
-        return caller_key(self._asked)
+        return caller_key(self._asked) if self._session is None else self._session.key
 
     @property
     def is_session(self) -> bool:
         """See `Peer`."""
-        return self._session_id is not None
+        return self._session is not None
+
+    @property
+    def can_be_asked(self) -> bool:
+        """See `Peer`."""
+        return self._session is not None
 
     @property
     def capabilities(self) -> JsonObject:
         """See `Peer`."""
+        if self._session is not None:
+            return self._session.capabilities
+
         if self._capabilities is None:
-            declared = self._ctx.session.client_capabilities
-            self._capabilities = (
-                {}
-                if declared is None
-                else cast("JsonObject", declared.model_dump(by_alias=True, exclude_none=True))
-            )
+            self._capabilities = declared(self._ctx)
 
         return self._capabilities
 
     @property
     def log_level(self) -> str | None:
         """See `Peer`."""
-        if self._ctx.protocol_version == MODERN:
-            level: object = (self._ctx.meta or {}).get(LOG_LEVEL_META_KEY)
-            return level if isinstance(level, str) else None
+        if self._session is not None:
+            return self._session.log_level
 
-        return DEFAULT_LEVEL if callbacks_in(self.capabilities) else None
+        level: object = (self._ctx.meta or {}).get(LOG_LEVEL_META_KEY)
+        return level if isinstance(level, str) else None
 
     async def progress(self, update: Progress) -> None:
         """See `Peer`."""
@@ -158,33 +171,112 @@ class ContextPeer:
 
     async def log(self, params: JsonObject) -> None:
         """See `Peer`."""
-        try:
-            notification = types.LoggingMessageNotification.model_validate(
-                {"method": "notifications/message", "params": params}
-            )
-        except ValidationError:
-            # An upstream that says it otherwise than the protocol does is not heard.
-            return
+        notification = log_message(params)
 
-        await self._ctx.session.send_notification(
-            notification, related_request_id=self._ctx.request_id
-        )
+        if notification is not None:
+            await self._ctx.session.send_notification(
+                notification, related_request_id=self._ctx.request_id
+            )
 
     async def ask(self, method: str, params: JsonObject) -> JsonObject:
         """See `Peer`."""
+        if self._session is None:
+            raise MCPError(INVALID_REQUEST, f"The client cannot be asked: {method}")
+
         request = cast(
             "types.ServerRequest",
             types.Request[dict[str, Any], str](method=method, params=dict(params)),
         )
 
         try:
-            answer = await self._ctx.session.send_request(
-                request, _Raw, metadata=ServerMessageMetadata(self._ctx.request_id)
-            )
+            with anyio.move_on_after(self._session.patience):
+                answer = await self._ctx.session.send_request(
+                    request, _Raw, metadata=ServerMessageMetadata(self._ctx.request_id)
+                )
+                return cast("dict[str, Json]", dict(answer.model_extra or {}))
         except ValidationError as exc:
             raise MCPError(INVALID_PARAMS, "The client's answer breaks the protocol.") from exc
 
-        return cast("dict[str, Json]", dict(answer.model_extra or {}))
+        raise no_answer()
+
+
+class AnswerPeer:
+    """The client of a request that is answered round the SDK."""
+
+    def __init__(
+        self, asked: Asked, call: PlainCall, answer: Answer, session: Session | None
+    ) -> None:
+        self._asked = asked
+        self._call = call
+        self._answer = answer
+        self._session = session
+
+    @property
+    def key(self) -> str:
+        """See `Peer`."""
+        return caller_key(self._asked) if self._session is None else self._session.key
+
+    @property
+    def is_session(self) -> bool:
+        """See `Peer`."""
+        return self._session is not None
+
+    @property
+    def can_be_asked(self) -> bool:
+        """See `Peer`."""
+        return self._session is not None
+
+    @property
+    def capabilities(self) -> JsonObject:
+        """See `Peer`."""
+        session = self._session
+        return self._call.envelope.capabilities if session is None else session.capabilities
+
+    @property
+    def log_level(self) -> str | None:
+        """See `Peer`."""
+        session = self._session
+        return self._call.envelope.log_level if session is None else session.log_level
+
+    async def progress(self, update: Progress) -> None:
+        """See `Peer`."""
+        if self._call.token is not None:
+            await self._answer.progress(self._call.token, update)
+
+    async def log(self, params: JsonObject) -> None:
+        """See `Peer`."""
+        notification = log_message(params)
+
+        if notification is not None:
+            said = notification.model_dump(by_alias=True, mode="json", exclude_none=True)
+            await self._answer.say({"jsonrpc": "2.0", **said})
+
+    async def ask(self, method: str, params: JsonObject) -> JsonObject:
+        """See `Peer`."""
+        if self._session is None:
+            raise MCPError(INVALID_REQUEST, f"The client cannot be asked: {method}")
+
+        return await self._session.ask(self._answer.say, method, params)
+
+
+def declared(ctx: ServerRequestContext[dict[str, Any]]) -> JsonObject:
+    """Return the capabilities that a request's client declared."""
+    capabilities = ctx.session.client_capabilities
+
+    if capabilities is None:
+        return {}
+
+    return cast("JsonObject", capabilities.model_dump(by_alias=True, exclude_none=True))
+
+
+def log_message(params: JsonObject) -> types.LoggingMessageNotification | None:
+    """Return a log message as the SDK has it; None when it is said otherwise than it must be."""
+    try:
+        return types.LoggingMessageNotification.model_validate(
+            {"method": "notifications/message", "params": params}
+        )
+    except ValidationError:
+        return None
 
 
 def caller_key(asked: Asked) -> str:

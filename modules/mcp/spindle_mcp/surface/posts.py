@@ -5,9 +5,9 @@ Whatever is not beyond doubt is left to the SDK, which then decides and words th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pydantic_core
 from mcp.server.streamable_http import check_accept_headers
@@ -18,6 +18,7 @@ from mcp.shared.inbound import (
     InboundModernRoute,
     classify_inbound_request,
 )
+from mcp_types import CLIENT_CAPABILITIES_META_KEY, LOG_LEVEL_META_KEY, ClientCapabilities
 from mcp_types.methods import validate_client_request
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic import ValidationError
@@ -25,11 +26,11 @@ from starlette.requests import Request
 
 from spindle_mcp.eras import MODERN
 from spindle_mcp.text import decode, encode
-from spindle_mcp.trace import TRACE_KEYS, traceparent_in
-from spindle_spi.types import JsonObject
+from spindle_mcp.trace import TRACE_KEYS, relayed_meta, traceparent_in
+from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
-    from spindle_spi.types import Json, Receive, Scope
+    from spindle_spi.types import Message, Receive, Scope
 
 _VERSION: Final = MCP_PROTOCOL_VERSION_HEADER.encode()
 _METHOD: Final = MCP_METHOD_HEADER.encode()
@@ -46,6 +47,19 @@ _SESSION_META: Final = frozenset({"progressToken", *TRACE_KEYS})
 _OLDER: Final = frozenset(version.encode() for version in HANDSHAKE_PROTOCOL_VERSIONS)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What a request of the current protocol says of its client."""
+
+    capabilities: JsonObject = field(default_factory=dict[str, Json])
+    log_level: str | None = None
+    meta: JsonObject = field(default_factory=dict[str, Json])
+    """What of `_meta` goes on to upstreams."""
+
+
+_NO_ENVELOPE: Final = Envelope()
+
+
 @dataclass(frozen=True, slots=True)
 class PlainCall:
     """A `tools/call` that is beyond doubt."""
@@ -55,6 +69,7 @@ class PlainCall:
     arguments: JsonObject
     token: str | int | None
     """The client's token for progress."""
+    envelope: Envelope = _NO_ENVELOPE
     traceparent: str | None = None
 
 
@@ -119,6 +134,21 @@ async def read_body(receive: Receive) -> bytes | None:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+def replaying(body: bytes | None, receive: Receive) -> Receive:
+    """Return the `receive` of a request whose body was read; None: its client left before that."""
+    first: Message | None = {"type": "http.disconnect"}
+
+    if body is not None:
+        first = {"type": "http.request", "body": body, "more_body": False}
+
+    waiting: list[Any] = [first]
+
+    async def replay() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replay
+
+
 def read_request(head: Head, body: bytes) -> PlainCall | PlainList | None:
     """Return the request a body holds, if it is a plain one."""
     try:
@@ -137,6 +167,19 @@ def read_request(head: Head, body: bytes) -> PlainCall | PlainList | None:
     return _plain(head, message)
 
 
+def read_reply(body: bytes) -> JsonObject | None:
+    """Return the JSON-RPC response a body holds, if it holds one."""
+    try:
+        message: Json = pydantic_core.from_json(body, allow_inf_nan=False)
+    except ValueError:
+        return None
+
+    if not isinstance(message, dict) or "method" in message or message.get("jsonrpc") != "2.0":
+        return None
+
+    return message if ("result" in message) != ("error" in message) else None
+
+
 def _plain(head: Head, message: JsonObject) -> PlainCall | PlainList | None:
     identity, params = message["id"], message.get("params", {})
 
@@ -147,20 +190,23 @@ def _plain(head: Head, message: JsonObject) -> PlainCall | PlainList | None:
         return None
 
     meta = params.get("_meta", {})
+    envelope = _envelope_of(head, message, meta) if isinstance(meta, dict) else None
 
-    if not isinstance(meta, dict) or not _is_meta_fit(head, message, meta):
+    if not isinstance(meta, dict) or envelope is None:
         return None
 
     match message["method"]:
         case "tools/call":
-            return _plain_call(identity, params, meta)
+            return _plain_call(identity, params, meta, envelope)
         case "tools/list" if params.keys() <= {"_meta"}:
             return PlainList(identity)
         case _:
             return None
 
 
-def _plain_call(identity: str | int, params: JsonObject, meta: JsonObject) -> PlainCall | None:
+def _plain_call(
+    identity: str | int, params: JsonObject, meta: JsonObject, envelope: Envelope
+) -> PlainCall | None:
     name, arguments = params.get("name"), params.get("arguments", {})
     token = meta.get("progressToken")
 
@@ -175,21 +221,23 @@ def _plain_call(identity: str | int, params: JsonObject, meta: JsonObject) -> Pl
         name=name,
         arguments=arguments,
         token=token,
+        envelope=envelope,
         traceparent=traceparent_in(meta),
     )
 
 
-def _is_meta_fit(head: Head, message: JsonObject, meta: JsonObject) -> bool:
+def _envelope_of(head: Head, message: JsonObject, meta: JsonObject) -> Envelope | None:
+    """Return what `_meta` says, if the SDK takes it."""
     token = meta.get("progressToken", 0)
 
     if not isinstance(token, str | int) or isinstance(token, bool):
-        return False
+        return None
 
     if any(not isinstance(meta.get(key, ""), str) for key in TRACE_KEYS):
-        return False
+        return None
 
     if head.session_id is not None:
-        return meta.keys() <= _SESSION_META
+        return _NO_ENVELOPE if meta.keys() <= _SESSION_META else None
 
     name = head.values.get(_NAME)
     headers = {
@@ -199,24 +247,31 @@ def _is_meta_fit(head: Head, message: JsonObject, meta: JsonObject) -> bool:
     }
 
     if not isinstance(classify_inbound_request(message, headers=headers), InboundModernRoute):
-        return False
+        return None
 
     # What differs from call to call is left out, or the check below would never be a look-up.
     rest: JsonObject = {key: value for key, value in meta.items() if key not in _SESSION_META}
-    return _is_envelope(encode(rest))
+    return _envelope(encode(rest))
 
 
 @lru_cache(maxsize=256)
-def _is_envelope(meta: bytes) -> bool:
-    """Tell whether the SDK takes an envelope; clients send the same one every time."""
-    params: JsonObject = {"_meta": decode(meta)}
+def _envelope(encoded: bytes) -> Envelope | None:
+    """Return an envelope if the SDK takes it; clients send the same one every time."""
+    meta = decode(encoded)
 
     try:
-        validate_client_request(_LIST, MODERN, params)
+        validate_client_request(_LIST, MODERN, {"_meta": meta})
+        said = meta if isinstance(meta, dict) else {}
+        declared = ClientCapabilities.model_validate(said.get(CLIENT_CAPABILITIES_META_KEY))
     except ValidationError:
-        return False
+        return None
 
-    return True
+    level = said.get(LOG_LEVEL_META_KEY)
+    return Envelope(
+        capabilities=declared.model_dump(by_alias=True, exclude_none=True),
+        log_level=level if isinstance(level, str) else None,
+        meta=relayed_meta(said),
+    )
 
 
 @lru_cache(maxsize=256)

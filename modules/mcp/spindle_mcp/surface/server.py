@@ -17,9 +17,9 @@ from spindle_mcp.eras import MODERN, for_wire
 from spindle_mcp.surface.calls import ToolRequest
 from spindle_mcp.surface.errors import rpc_error
 from spindle_mcp.surface.exchange import CURRENT, Asked, take
-from spindle_mcp.surface.peers import ContextPeer
-from spindle_mcp.surface.sessions import owner_of
-from spindle_mcp.trace import traceparent_in
+from spindle_mcp.surface.peers import ContextPeer, declared
+from spindle_mcp.surface.sessions import Session, owner_of
+from spindle_mcp.trace import relayed_meta, traceparent_in
 from spindle_spi.errors import GatewayError, Internal
 from spindle_spi.observability import Level
 
@@ -72,11 +72,13 @@ class Surface:
         observability: ObservabilityService,
         *,
         list_ttl_seconds: float,
+        input_seconds: float,
     ) -> None:
         self._calls = calls
         self._listeners = listeners
         self._sessions = sessions
         self._observability = observability
+        self._input_seconds = input_seconds
         self._list_ttl_ms = int(list_ttl_seconds * 1000)
 
     def build(self, version: str) -> SpindleServer:
@@ -97,6 +99,7 @@ class Surface:
         server.add_notification_handler(
             "notifications/cancelled", types.CancelledNotificationParams, self._cancelled
         )
+        server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self._set_level)
         # The SDK's own middleware makes spans; the host traces by itself.
         server.middleware[:] = [self._translate]
         self._server = server
@@ -152,9 +155,28 @@ class Surface:
         if session_id is None or not await self._listeners.add(session_id, asked, ctx.session):
             return
 
-        self._sessions.add(session_id, owner_of(asked), ctx.protocol_version)
+        self._sessions.add(
+            Session(
+                id=session_id,
+                owner=owner_of(asked),
+                version=ctx.protocol_version,
+                capabilities=declared(ctx),
+                patience=self._input_seconds,
+            )
+        )
         connection.exit_stack.callback(self._listeners.remove, session_id)
         connection.exit_stack.callback(self._sessions.remove, session_id)
+        connection.exit_stack.callback(self._calls.forget, f"session:{session_id}")
+
+    async def _set_level(
+        self, ctx: ServerRequestContext[dict[str, Any]], params: types.SetLevelRequestParams
+    ) -> types.EmptyResult:
+        session = self._sessions.find(_session_id(ctx))
+
+        if session is not None:
+            session.level = params.level
+
+        return types.EmptyResult()
 
     async def _cancelled(
         self,
@@ -195,17 +217,22 @@ class Surface:
         self, ctx: ServerRequestContext[dict[str, Any]], params: types.CallToolRequestParams
     ) -> Any:
         asked = _asked(ctx)
-        wants_progress = ctx.meta is not None and "progress_token" in ctx.meta
+        raw = ctx.params or {}
+        is_modern = ctx.protocol_version == MODERN
+        responses: Json = raw.get("inputResponses") if is_modern else None
         result = await self._calls.call(
             asked.view,
             asked.call,
             ToolRequest(
                 name=params.name,
                 arguments=params.arguments or {},
-                peer=ContextPeer(ctx, asked, _session_id(ctx)),
-                wants_progress=wants_progress,
+                meta=relayed_meta(ctx.meta),
+                peer=ContextPeer(ctx, asked, self._sessions.find(_session_id(ctx))),
+                wants_progress=ctx.meta is not None and "progress_token" in ctx.meta,
+                responses=responses if isinstance(responses, dict) else {},
+                state=raw.get("requestState") if is_modern else None,
                 traceparent=traceparent_in(ctx.meta),
-                outlives=ctx.protocol_version != MODERN,
+                outlives=not is_modern,
             ),
         )
         return for_wire(ctx.protocol_version, result)

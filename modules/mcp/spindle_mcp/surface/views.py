@@ -34,6 +34,7 @@ class ShownTool:
         "_definition",
         "_written",
         "arguments",
+        "gateway",
         "is_mirrored",
         "is_ours",
         "name",
@@ -43,6 +44,7 @@ class ShownTool:
     def __init__(self, name: str, record: CatalogRecord, spec: ToolSpec) -> None:
         self.name = name
         self.record = record
+        self.gateway = spec.gateway
         self.is_ours = spec.gateway is not None
         self.is_mirrored = bool(x_mcp_header_map(spec.input_schema))
         """Whether some of its arguments also stand in headers."""

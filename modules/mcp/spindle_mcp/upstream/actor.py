@@ -6,24 +6,30 @@ It never raises. A failed refresh leaves what was published; only the gateway's 
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, TypeGuard
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 
 from spindle_mcp.config import McpSettings, option
 from spindle_mcp.upstream.base import Endpoint, Request, Upstream
-from spindle_mcp.upstream.connect import open_upstream
-from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable
+from spindle_mcp.upstream.connect import open_own, open_upstream
+from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable, innermost
 from spindle_mcp.upstream.guard import DOWN, Guard
 from spindle_mcp.upstream.ingest import harvest
 from spindle_mcp.upstream.keys import lease_keys
+from spindle_mcp.upstream.pool import NotOpened, needs_own, own_sessions
 from spindle_mcp.upstream.program import program_of
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
 from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, GatewaySpec, PublishedRecord
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from spindle_mcp.upstream.base import Peer
     from spindle_mcp.upstream.keys import Keys
+    from spindle_mcp.upstream.pool import OwnSessions
     from spindle_spi.services import Services
     from spindle_spi.types import JsonObject
 
@@ -52,6 +58,8 @@ class GatewayActor:
         self._settings = settings
         self._version = version
         self._upstream: Upstream | None = None
+        self._own: OwnSessions | None = None
+        self._speaks_both = False
         self._is_open = anyio.Event()
         self._is_closed = anyio.Event()
         self._is_wanted = anyio.Event()
@@ -80,6 +88,16 @@ class GatewayActor:
     def is_connected(self) -> bool:
         """Whether a connection is open."""
         return self._upstream is not None
+
+    @property
+    def era(self) -> str | None:
+        """The era of the protocol that the upstream speaks; None while it is not connected."""
+        return None if self._upstream is None else self._upstream.era
+
+    def release(self, key: str) -> None:
+        """Close what is open for a peer that is no more."""
+        if self._own is not None:
+            self._own.release(key)
 
     async def run(self) -> None:
         """Live until cancelled."""
@@ -114,6 +132,18 @@ class GatewayActor:
     async def _carry_out(self, request: Request) -> JsonObject:
         upstream = await self._connected()
 
+        peer = request.peer
+
+        if self._own is not None and peer is not None and self._has_own(upstream, peer):
+            try:
+                return await self._own.request(peer, request)
+            except NotOpened as exc:
+                if upstream.era == "legacy":
+                    raise exc.cause from exc
+
+                # Nothing was sent. One that refused the handshake is not tried again.
+                self._speaks_both = isinstance(exc.cause, Unreachable)
+
         try:
             return await upstream.request(request)
         except SessionLost:
@@ -124,10 +154,22 @@ class GatewayActor:
 
             return await (await self._connected()).request(request)
 
+    def _has_own(self, upstream: Upstream, peer: Peer) -> bool:
+        """Tell whether a request goes over a session that only its client uses.
+
+        Many upstreams speak both eras, and ask in the middle of a call in the older one only. So
+        a client of that era which can be asked meets them as if there were nothing between.
+        """
+        if not needs_own(peer):
+            return False
+
+        return upstream.era == "legacy" or (peer.can_be_asked and self._speaks_both)
+
     async def _serve(self) -> None:
         keys = await self._keys()
+        endpoint = self._endpoint(keys)
 
-        async with open_upstream(self.spec, self._endpoint(keys)) as upstream:
+        async with open_upstream(self.spec, endpoint) as upstream, self._owning(upstream, endpoint):
             await self._publish(await upstream.list_all("tools/list", "tools"))
             self._upstream = upstream
             self._connected_at = anyio.current_time()
@@ -136,6 +178,30 @@ class GatewayActor:
             self._is_open.set()
             self._log(Level.INFO, "mcp.gateway.connected", {"era": upstream.era})
             await self._keep_fresh(upstream, keys)
+
+    @asynccontextmanager
+    async def _owning(self, upstream: Upstream, endpoint: Endpoint) -> AsyncGenerator[None]:
+        """Keep sessions of single clients, where the upstream has sessions."""
+        # A second program for a client is started only where there is no other way.
+        self._speaks_both = (
+            upstream.era == "modern" and self.spec.era == "auto" and self.spec.transport != "stdio"
+        )
+
+        if upstream.era != "legacy" and not self._speaks_both:
+            yield
+            return
+
+        async with own_sessions(
+            lambda offered: open_own(self.spec, endpoint, offered),
+            most=self._settings.max_own_sessions,
+            idle_seconds=self._settings.own_session_idle_seconds,
+        ) as own:
+            self._own = own
+
+            try:
+                yield
+            finally:
+                self._own = None
 
     async def _keep_fresh(self, upstream: Upstream, keys: Keys) -> None:
         """Read the tools again when told, and from time to time; return to reconnect.
@@ -202,7 +268,7 @@ class GatewayActor:
             return False
 
         lasted = anyio.current_time() - self._connected_at
-        return lasted >= self._settings.healthy_seconds or isinstance(_innermost(exc), SessionLost)
+        return lasted >= self._settings.healthy_seconds or isinstance(innermost(exc), SessionLost)
 
     def _endpoint(self, keys: Keys) -> Endpoint:
         settings = self._settings
@@ -248,7 +314,7 @@ class GatewayActor:
             await self._is_wanted.wait()
 
     def _report(self, exc: Exception) -> None:
-        cause = _innermost(exc)
+        cause = innermost(exc)
         failure = cause.message if isinstance(cause, GatewayError) else type(cause).__name__
 
         if failure != self._failure:
@@ -258,15 +324,3 @@ class GatewayActor:
 
     def _log(self, level: Level, event: str, fields: JsonObject) -> None:
         self._services.observability.log(level, event, {"gateway": self.name, **fields})
-
-
-def _innermost(exc: Exception) -> Exception:
-    """Return what a task group wrapped."""
-    while _is_group(exc):
-        exc = exc.exceptions[0]
-
-    return exc
-
-
-def _is_group(exc: Exception) -> TypeGuard[ExceptionGroup[Exception]]:
-    return isinstance(exc, ExceptionGroup)

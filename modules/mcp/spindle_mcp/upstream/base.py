@@ -63,6 +63,11 @@ class Peer(Protocol):
         ...
 
     @property
+    def can_be_asked(self) -> bool:
+        """Whether `ask` reaches it while a request runs, if it declared what is asked."""
+        ...
+
+    @property
     def capabilities(self) -> JsonObject:
         """The client's declared capabilities, as the protocol has them."""
         ...

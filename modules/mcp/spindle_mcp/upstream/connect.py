@@ -10,14 +10,16 @@ from spindle_mcp.upstream.http_sse import sse_streams
 from spindle_mcp.upstream.legacy import open_legacy
 from spindle_mcp.upstream.modern import open_modern
 from spindle_mcp.upstream.probe import speaks_modern
-from spindle_mcp.upstream.stdio import open_stdio
+from spindle_mcp.upstream.stdio import open_own_program, open_stdio
 from spindle_spi.errors import FailedPrecondition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from spindle_mcp.upstream.base import Endpoint, Upstream
+    from spindle_mcp.upstream.legacy import LegacyUpstream
     from spindle_spi.records import GatewaySpec
+    from spindle_spi.types import JsonObject
 
 
 @asynccontextmanager
@@ -61,3 +63,24 @@ async def _open_http(spec: GatewaySpec, endpoint: Endpoint) -> AsyncGenerator[Up
 
     async with open_legacy(endpoint) as legacy:
         yield legacy
+
+
+@asynccontextmanager
+async def open_own(
+    spec: GatewaySpec, endpoint: Endpoint, offered: JsonObject
+) -> AsyncGenerator[LegacyUpstream]:
+    """Open a session of a legacy upstream for one client, which can do what is offered.
+
+    Raises:
+        GatewayError: The upstream cannot be reached, or does not shake hands.
+    """
+    match spec.transport:
+        case "stdio" if endpoint.program is not None:
+            opening = open_own_program(endpoint, endpoint.program, offered)
+        case "sse":
+            opening = open_legacy(endpoint, offered, streams=sse_streams(endpoint))
+        case _:
+            opening = open_legacy(endpoint, offered)
+
+    async with opening as own:
+        yield own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from mcp_types.jsonrpc import INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY
 
@@ -174,6 +174,18 @@ def _end_of(status: int | None) -> str:
         return "cannot be started; its error output in the log says why"
 
     return f"was ended by signal {-status}" if status < 0 else f"has ended with status {status}"
+
+
+def innermost(exc: Exception) -> Exception:
+    """Return what a task group wrapped."""
+    while _is_group(exc):
+        exc = exc.exceptions[0]
+
+    return exc
+
+
+def _is_group(exc: Exception) -> TypeGuard[ExceptionGroup[Exception]]:
+    return isinstance(exc, ExceptionGroup)
 
 
 def _seconds(value: str | None) -> float | None:

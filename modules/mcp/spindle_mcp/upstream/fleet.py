@@ -56,6 +56,16 @@ class Fleet:
 
         return await held[0].request(request)
 
+    def era(self, gateway: str) -> str | None:
+        """Return the era a gateway's upstream speaks; None when it is not connected."""
+        held = self._actors.get(gateway)
+        return None if held is None else held[0].era
+
+    def release(self, key: str) -> None:
+        """Close what is open for a peer that is no more."""
+        for actor, _ in self._actors.values():
+            actor.release(key)
+
     def describe(self) -> JsonObject:
         """Return how every gateway is, for operators."""
         return {name: actor.describe() for name, (actor, _) in sorted(self._actors.items())}

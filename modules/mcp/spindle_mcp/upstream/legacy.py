@@ -73,6 +73,7 @@ class LegacyUpstream(Upstream):
         self._running = RunningRequests(is_own=offered is not None)
         self._options: CallOptions = {}
         self._watched: frozenset[str] = frozenset()
+        self._level: str | None = None
         self._news = Change()
         self._has_news = anyio.Event()
         self._is_closed = False
@@ -115,9 +116,30 @@ class LegacyUpstream(Upstream):
         await self._dispatcher.notify("notifications/initialized", None, self._options)
 
     @property
-    def in_use(self) -> int:
-        """How many requests run on it."""
-        return len(self._running)
+    def is_closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self._is_closed
+
+    async def set_level(self, level: str | None) -> None:
+        """Ask for log messages from this level on, where the upstream makes any.
+
+        Raises:
+            GatewayError: It could not be asked.
+        """
+        if level is None or level == self._level or "logging" not in self.capabilities:
+            return
+
+        self._level = level
+
+        with anyio.move_on_after(self._endpoint.connect_seconds) as scope:
+            try:
+                await self._send("logging/setLevel", {"level": level}, self._options)
+            except RpcRefused:
+                # What it logs then is its own choice.
+                return
+
+        if scope.cancelled_caught:
+            raise too_slow(self._gateway)
 
     async def changed(self) -> Change:
         """See `Upstream`; also returns when the session may be lost."""

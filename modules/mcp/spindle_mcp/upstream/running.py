@@ -120,9 +120,6 @@ class RunningRequests:
         self._tokens = itertools.count(1)
         self._running: dict[int, Running] = {}
 
-    def __len__(self) -> int:
-        return len(self._running)
-
     def begin(self, request: Request) -> Running:
         """Take up a request."""
         running = Running(request, next(self._tokens))

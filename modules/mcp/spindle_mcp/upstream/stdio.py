@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from spindle_mcp.upstream.pipe import Pipe
     from spindle_mcp.upstream.program import Program
     from spindle_mcp.upstream.streams import TransportStreams
+    from spindle_spi.types import JsonObject
 
 
 @asynccontextmanager
@@ -57,6 +58,22 @@ async def open_stdio(era: str, endpoint: Endpoint, program: Program) -> AsyncGen
 
     async with open_pipe(endpoint, program) as pipe, _legacy(endpoint, pipe) as legacy:
         yield legacy
+
+
+@asynccontextmanager
+async def open_own_program(
+    endpoint: Endpoint, program: Program, offered: JsonObject
+) -> AsyncGenerator[LegacyUpstream]:
+    """Start a program for one client alone, greeted as before 2026.
+
+    Raises:
+        GatewayError: It cannot be started, has ended, or does not shake hands.
+    """
+    async with (
+        open_pipe(endpoint, program) as pipe,
+        open_legacy(endpoint, offered, streams=pipe_streams(pipe)) as upstream,
+    ):
+        yield upstream
 
 
 @asynccontextmanager
