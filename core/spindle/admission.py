@@ -18,7 +18,7 @@ from spindle.decisions import Decision, Decisions, alternatives, permitted_recor
 from spindle.leases import Leases
 from spindle.plugins import PluginRegistry
 from spindle.plugins.host import JUDGING
-from spindle.refusals import call_refused, unheard
+from spindle.refusals import call_refused, content_refused, unheard
 from spindle.store.rows import Companion
 from spindle_spi.admission import (
     Estimate,
@@ -332,6 +332,9 @@ class Admission:
         usage = plausible(outcome.usage)
         row = usage_row(held, outcome, usage or NO_USAGE)
         self._observer.observe(held, outcome, usage, row.cost_usd)
+
+        if outcome.status is Status.DENIED:
+            self.refusals(content_refused(held.context, held.permit.record, held.action, outcome))
 
         if held.taken is None and self.completions is None:
             await self._ledger.add(row)
