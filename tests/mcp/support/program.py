@@ -36,8 +36,10 @@ def main(era: str) -> None:
 
 
 def answer(era: str, message: dict[str, Any]) -> None:
-    method, params = message["method"], message.get("params") or {}
-    is_modern = "io.modelcontextprotocol/protocolVersion" in (params.get("_meta") or {})
+    method: str = message["method"]
+    params: dict[str, Any] = message.get("params") or {}
+    meta: dict[str, Any] = params.get("_meta") or {}
+    is_modern = "io.modelcontextprotocol/protocolVersion" in meta
 
     if method == "server/discover" and era == "modern":
         capabilities = {"tools": {"listChanged": True}}
@@ -84,7 +86,8 @@ def call(message: dict[str, Any], name: str, arguments: dict[str, Any]) -> None:
         sys.stdout.write("this is no message\n" * int(arguments["lines"]))
 
     if name == "steps":
-        token = (message["params"].get("_meta") or {}).get("progressToken")
+        meta: dict[str, Any] = message["params"].get("_meta") or {}
+        token = meta.get("progressToken")
 
         for step in (1, 2):
             params = {"progressToken": token, "progress": step, "total": 2, "message": f"s{step}"}

@@ -135,6 +135,7 @@ async def test_five_megabytes_of_tools_are_taken_and_more_than_the_bound_are_not
 async def test_only_so_many_calls_run_and_only_so_many_wait(era: str) -> None:
     """The next is refused at once and told when to come again; another gateway has room."""
     host, slow = FakeHost(), Counting()
+    answers: list[str] = []
 
     async with scripted(slow) as full, scripted(Scripted()) as good:
         host.records.add(gateway("full", url=full), gateway("up", url=good))
@@ -145,7 +146,6 @@ async def test_only_so_many_calls_run_and_only_so_many_wait(era: str) -> None:
             connected(served.endpoint(), era=era) as client,
             anyio.create_task_group() as group,
         ):
-            answers: list[str] = []
 
             async def ask(number: int) -> None:
                 answers.append(await text_of(client, "full__echo", {"text": str(number)}))
@@ -177,6 +177,7 @@ async def test_waiting_for_a_turn_ends_in_time() -> None:
     """By the patience of the call."""
     host, slow = FakeHost(), Counting()
     host.limits = Limits(timeout=0.3)
+    codes: list[str] = []
 
     async with scripted(slow) as full:
         host.records.add(gateway("full", url=full))
@@ -186,7 +187,6 @@ async def test_waiting_for_a_turn_ends_in_time() -> None:
             connected(served.endpoint()) as client,
             anyio.create_task_group() as group,
         ):
-            codes: list[str] = []
 
             async def ask() -> None:
                 codes.append((await error_of(client, "full__echo", {})).data["code"])

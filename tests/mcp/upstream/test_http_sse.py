@@ -38,7 +38,6 @@ class EventStream:
     """The transport of 2024, to the byte: what a POST brings is answered on the stream."""
 
     target: str = "/messages?session=1"
-    tools: int = 1
     status: int = 202
     """Of POSTs that call a tool."""
     stream_status: int = 200
@@ -123,7 +122,8 @@ class EventStream:
             return {"protocolVersion": "2024-11-05", "capabilities": capabilities}
 
         if message["method"] == "tools/list":
-            return {"tools": [{"name": "echo", "inputSchema": {"type": "object"}}] * self.tools}
+            tool: JsonObject = {"name": "echo", "inputSchema": {"type": "object"}}
+            return {"tools": [tool]}
 
         text = str(message["params"]["arguments"].get("text"))
         return {"content": [{"type": "text", "text": text}]}
@@ -305,12 +305,16 @@ async def test_an_ended_stream_is_opened_anew(era: str) -> None:
     assert logged(host, "mcp.gateway.down")
 
 
+class OverEvents(Handshaking):
+    """The SDK's own server, for another transport."""
+
+    def server(self) -> Server[Any]:
+        return Server("upstream", on_list_tools=self._list, on_call_tool=self._call)
+
+
 async def test_the_servers_of_the_sdk_are_used() -> None:
     """Its own transport of that time."""
-    handshaking, transport = Handshaking(), SseServerTransport("/messages/")
-    server: Server[Any] = Server(
-        "upstream", on_list_tools=handshaking._list, on_call_tool=handshaking._call
-    )
+    transport, server = SseServerTransport("/messages/"), OverEvents().server()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] == "POST":

@@ -181,20 +181,16 @@ async def _events(
 ) -> AsyncGenerator[AsyncIterator[tuple[bytes, bytes]]]:
     gateway = endpoint.gateway
 
+    headers = {"accept": "text/event-stream", "cache-control": "no-store"}
+    request = client.build_request("GET", endpoint.url, headers=headers)
+
     try:
-        request = client.build_request(
-            "GET",
-            endpoint.url,
-            headers={"accept": "text/event-stream", "cache-control": "no-store"},
-        )
-
-        with anyio.move_on_after(endpoint.connect_seconds) as scope:
+        with anyio.fail_after(endpoint.connect_seconds):
             response = await client.send(request, stream=True)
-
-        if scope.cancelled_caught:
-            raise too_slow(gateway)
     except httpx2.TransportError as exc:
         raise unreachable(gateway) from exc
+    except TimeoutError as exc:
+        raise too_slow(gateway) from exc
 
     try:
         if response.status_code != 200:
