@@ -524,22 +524,32 @@ async def test_a_changed_secret_starts_the_program_anew(monkeypatch: pytest.Monk
             assert json.loads(await text_of(client, "up__env", {}))["THE_KEY"] == "second"
 
 
-async def test_pauses_grow_until_a_program_was_well_for_a_while() -> None:
-    """A program that ends at once is not started again and again."""
+DYING = (
+    f"import sys, json\nsys.path.insert(0, {str(Path(SCRIPT).parent)!r})\nimport program\n"
+    "for line in sys.stdin:\n"
+    "    message = json.loads(line)\n"
+    "    program.answer('modern', message)\n"
+    "    if message['method'] == 'tools/list': sys.exit(1)\n"
+)
+
+
+@pytest.mark.parametrize(("healthy_seconds", "grows"), [(30, True), (1e-9, False)])
+async def test_pauses_grow_until_a_program_was_well_for_a_while(
+    healthy_seconds: float, grows: bool
+) -> None:
+    """A program that ends after each start is not started again and again."""
     host = FakeHost()
-    ending = "import sys; sys.exit(1)"
     host.records.add(
-        gateway(
-            "up",
-            transport="stdio",
-            era="legacy",
-            command=(sys.executable, "-I", "-S", "-c", ending),
-        )
+        gateway("up", transport="stdio", command=(sys.executable, "-I", "-S", "-c", DYING))
     )
 
-    async with serving(host, CALLERS):
-        await until(lambda: logged(host, "mcp.gateway.down"))
+    async with serving(host, CALLERS, config={"healthy_seconds": healthy_seconds}) as served:
+        await until(lambda: len(logged(host, "mcp.gateway.connected")) == 2)
+        await until(lambda: len(logged(host, "mcp.gateway.down")) == 2)
+        stats: Any = await served.module.stats()
 
-    assert not has_tool(host, "up__echo")
-    (fields, *_) = logged(host, "mcp.gateway.down")
-    assert fields["failure"] == "The program of the gateway 'up' has ended with status 1."
+    assert stats["gateways"]["up"]["failed_attempts"] == (2 if grows else 0)
+    assert [fields["failure"] for fields in logged(host, "mcp.gateway.down")] == [
+        "The program of the gateway 'up' has ended with status 1."
+    ] * 2
+    assert has_tool(host, "up__echo")

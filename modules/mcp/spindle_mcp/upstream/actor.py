@@ -67,6 +67,7 @@ class GatewayActor:
         self._failure = "not connected yet"
         self._guard = Guard(record.name, settings)
         self._connected_at = 0.0
+        self._attempts = 0
 
     @property
     def name(self) -> str:
@@ -81,6 +82,7 @@ class GatewayActor:
             "era": None if upstream is None else upstream.era,
             "tools": len(self._published or ()),
             "failure": self._failure or None,
+            "failed_attempts": self._attempts,
             **self._guard.describe(),
         }
 
@@ -101,16 +103,14 @@ class GatewayActor:
 
     async def run(self) -> None:
         """Live until cancelled."""
-        failures = 0
-
         while True:
             self._is_wanted = anyio.Event()
 
             try:
                 await self._serve()
-                failures = 0
+                self._attempts = 0
             except Exception as exc:  # noqa: BLE001 - the edge of one upstream's task
-                failures = 0 if self._was_healthy(exc) else failures + 1
+                self._attempts = 0 if self._was_healthy(exc) else self._attempts + 1
                 self._report(exc)
             finally:
                 self._upstream = None
@@ -118,7 +118,7 @@ class GatewayActor:
                 self._is_closed.set()
                 self._is_closed = anyio.Event()
 
-            await self._pause(failures)
+            await self._pause(self._attempts)
 
     async def request(self, request: Request) -> JsonObject:
         """Carry out a request at the upstream.
