@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from spindle_spi._construction import quickly_made
 from spindle_spi.secret import SecretRef
 from spindle_spi.types import Json, JsonObject
 
@@ -372,6 +373,7 @@ class PublishedRecord:
     tags: tuple[str, ...] = ()
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A record as a caller names it."""

@@ -13,6 +13,10 @@ class McpSettings:
 
     accelerated: bool = True
     """Answer plain `tools/call` and `tools/list` requests without the SDK's machinery."""
+    legacy_sse: bool = False
+    """Serve the transport of 2024-11-05 as well: `/sse` and `/messages`."""
+    resumable: bool = False
+    """Keep what sessions are told, for clients that lost a stream: every message is written."""
     connect_seconds: float = 10.0
     """How long connecting to an upstream, negotiation included, may take."""
     refresh_seconds: float = 300.0
@@ -55,6 +59,8 @@ SCHEMA: JsonObject = {
     "additionalProperties": False,
     "properties": {
         "accelerated": {"type": "boolean"},
+        "legacy_sse": {"type": "boolean"},
+        "resumable": {"type": "boolean"},
         "connect_seconds": _SECONDS,
         "refresh_seconds": _SECONDS,
         "reconnect_max_seconds": _SECONDS,
@@ -91,6 +97,8 @@ def settings_from(section: JsonObject) -> McpSettings:
 
     return McpSettings(
         accelerated=section.get("accelerated") is not False,
+        legacy_sse=section.get("legacy_sse") is True,
+        resumable=section.get("resumable") is True,
         connect_seconds=seconds("connect_seconds", defaults.connect_seconds),
         refresh_seconds=seconds("refresh_seconds", defaults.refresh_seconds),
         reconnect_max_seconds=seconds("reconnect_max_seconds", defaults.reconnect_max_seconds),

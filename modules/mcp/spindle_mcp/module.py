@@ -17,8 +17,10 @@ from spindle_mcp.surface.accelerated import FastPath
 from spindle_mcp.surface.calls import ToolCalls, ToolRequest, call_upstream
 from spindle_mcp.surface.endpoint import Endpoint
 from spindle_mcp.surface.listeners import Listeners
+from spindle_mcp.surface.older import MESSAGES, OlderStreams, not_served
 from spindle_mcp.surface.parking import Parking
 from spindle_mcp.surface.peers import InvocationPeer
+from spindle_mcp.surface.resuming import ResumableSessions
 from spindle_mcp.surface.rounds import Rounds
 from spindle_mcp.surface.server import Surface
 from spindle_mcp.surface.sessions import Sessions
@@ -37,10 +39,13 @@ from spindle_spi.shapes import JSON_RPC
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from spindle_mcp.config import McpSettings
+    from spindle_mcp.surface.server import SpindleServer
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.ingress import Call
     from spindle_spi.invocation import Invocation, ProgressSink, Result
     from spindle_spi.module import ModuleContext, Started
+    from spindle_spi.services import Services
     from spindle_spi.types import Json, JsonObject, Receive, Scope, Send
 
 _UNBOUNDED: Final = 2**40
@@ -57,6 +62,8 @@ class McpModule(Module):
         self._fleet: Fleet | None = None
         self._listeners: Listeners | None = None
         self._calls: ToolCalls | None = None
+        self._older: OlderStreams | None = None
+        self._parking: Parking | None = None
 
     @property
     def descriptor(self) -> ModuleDescriptor:
@@ -99,15 +106,21 @@ class McpModule(Module):
         return tuple(
             IngressRoute(
                 method=method,
-                path=path,
+                path=f"{prefix}{path}",
                 permission=_PERMISSION,
-                handler=self._serve,
+                handler=handler,
                 errors=JSON_RPC,
                 server_param=server_param,
-                operation=partial(operation_at, method),
+                operation=partial(operation_at, method, path),
             )
-            for path, server_param in (("/mcp", None), ("/servers/{slug}/mcp", "slug"))
-            for method in ("GET", "POST", "DELETE")
+            for prefix, server_param in (("", None), ("/servers/{slug}", "slug"))
+            for method, path, handler in (
+                ("GET", "/mcp", self._serve),
+                ("POST", "/mcp", self._serve),
+                ("DELETE", "/mcp", self._serve),
+                ("GET", "/sse", self._stream_older),
+                ("POST", MESSAGES, self._take_older),
+            )
         )
 
     @property
@@ -115,6 +128,8 @@ class McpModule(Module):
         """See `Module`."""
         return (
             IngressPrefix(prefix="/mcp", errors=JSON_RPC),
+            IngressPrefix(prefix="/sse", errors=JSON_RPC),
+            IngressPrefix(prefix=MESSAGES, errors=JSON_RPC),
             IngressPrefix(prefix="/servers", errors=JSON_RPC),
         )
 
@@ -145,20 +160,29 @@ class McpModule(Module):
         fast = None
 
         if settings.accelerated:
-            fast = FastPath(calls, sessions, surface, server.server_info_stamp)
+            fast = FastPath(
+                calls,
+                sessions,
+                surface,
+                server.server_info_stamp,
+                # What goes round the SDK is not kept for who loses a stream.
+                with_sessions=not settings.resumable,
+            )
 
-        manager = StreamableHTTPSessionManager(
-            server,
-            session_idle_timeout=settings.session_idle_seconds,
-            max_request_body_size=_UNBOUNDED,
-            max_sessions=settings.max_sessions,
-        )
+        older = None
+
+        if settings.legacy_sse:
+            older = OlderStreams(server, views, most=settings.max_sessions, max_body=_UNBOUNDED)
+
+        manager = _manager(server, services, settings)
 
         try:
             async with anyio.create_task_group() as group, manager.run():
                 self._calls = calls
                 self._fleet = fleet
                 self._listeners = listeners
+                self._older = older
+                self._parking = parking
                 self._endpoint = Endpoint(manager, views, sessions, fast)
                 group.start_soon(fleet.run)
                 group.start_soon(parking.run)
@@ -166,6 +190,7 @@ class McpModule(Module):
                 started()
                 await anyio.sleep_forever()
         finally:
+            self._older = None
             self._endpoint = None
             self._fleet = None
 
@@ -176,6 +201,9 @@ class McpModule(Module):
 
         self._listeners.close()
         self._endpoint.close_streams()
+
+        if self._older is not None:
+            self._older.close()
 
         with anyio.move_on_after(deadline - time.monotonic()):
             await self._calls.idle()
@@ -200,6 +228,7 @@ class McpModule(Module):
         """See `Module`."""
         return {
             "in_flight": 0 if self._calls is None else self._calls.in_flight,
+            "parked": 0 if self._parking is None else self._parking.waiting,
             "listeners": 0 if self._listeners is None else len(self._listeners),
             "streams": 0 if self._endpoint is None else self._endpoint.streams,
             "gateways": {} if self._fleet is None else self._fleet.describe(),
@@ -239,6 +268,41 @@ class McpModule(Module):
             raise _down()
 
         await endpoint.serve(scope, receive, send, call)
+
+    async def _stream_older(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
+        await self._older_streams().stream(scope, receive, send, call)
+
+    async def _take_older(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
+        await self._older_streams().message(scope, receive, send, call)
+
+    def _older_streams(self) -> OlderStreams:
+        if self._endpoint is None:
+            raise _down()
+
+        if self._older is None:
+            raise not_served()
+
+        return self._older
+
+
+def _manager(
+    server: SpindleServer, services: Services, settings: McpSettings
+) -> StreamableHTTPSessionManager:
+    if settings.resumable:
+        return ResumableSessions(
+            services,
+            server,
+            seconds=settings.session_idle_seconds,
+            most=settings.max_sessions,
+            max_body=_UNBOUNDED,
+        )
+
+    return StreamableHTTPSessionManager(
+        server,
+        session_idle_timeout=settings.session_idle_seconds,
+        max_request_body_size=_UNBOUNDED,
+        max_sessions=settings.max_sessions,
+    )
 
 
 def _down() -> Unavailable:

@@ -48,6 +48,7 @@ async def test_a_call_waits_with_one_permit_that_is_settled_once() -> None:
             raw_client(served.endpoint()) as client,
         ):
             state = await parked(client)
+            assert (await served.module.stats())["parked"] == 1
             assert len(host.open_permits) == len(host.open_leases) == 1
             assert not host.journal.settled
             await client.call("up__elicit", requestState=state, inputResponses=ADA)

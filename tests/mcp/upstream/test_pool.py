@@ -203,3 +203,42 @@ async def test_the_level_of_log_messages_is_handed_on() -> None:
         await newer.call("up__echo", capabilities={}, meta=meta)
 
     assert upstream.levels == ["info", "debug"]
+
+
+async def test_on_the_shared_session_nobody_is_asked_or_told() -> None:
+    """It cannot be known for whom the upstream asks there."""
+    upstream, answering = Asking("legacy"), Answering()
+    options = {"logging_callback": answering.log}
+
+    async with (
+        upstream.running() as url,
+        serving(host_of(url, era="legacy"), CALLERS, wait_for=len(TOOLS)) as served,
+        connected(served.endpoint(), era="legacy", **options) as client,
+    ):
+        await client.call_tool("up__elicit", {})
+        await client.call_tool("up__log", {})
+
+    # Not the client's own words, which are other ones.
+    assert "no request for which" in upstream.heard[0]["message"]
+    assert answering.logged == []
+
+
+async def test_two_calls_at_once_without_a_session_have_one_each() -> None:
+    """What is said on it is for that call alone."""
+    upstream = Asking("legacy")
+
+    async with (
+        upstream.running() as url,
+        serving(host_of(url, era="legacy"), CALLERS, wait_for=len(TOOLS)) as served,
+        raw_client(served.endpoint()) as client,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(client.call, "up__hang")
+
+        with anyio.fail_after(10):
+            await upstream.reached.wait()
+
+        await client.call("up__echo")
+        group.cancel_scope.cancel()
+
+    assert len(set(upstream.sessions)) == 2

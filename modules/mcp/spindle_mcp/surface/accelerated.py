@@ -54,11 +54,14 @@ class FastPath:
         sessions: Sessions,
         surface: Surface,
         server_info: JsonObject,
+        *,
+        with_sessions: bool = True,
     ) -> None:
         self._calls = calls
         self._sessions = sessions
         self._stamp: JsonObject = {SERVER_INFO_META_KEY: server_info}
         self._surface = surface
+        self._with_sessions = with_sessions
 
     async def serve(
         self, scope: Scope, receive: Receive, send: Send, asked: Asked
@@ -70,6 +73,9 @@ class FastPath:
             return receive
 
         session_id, session = head.session_id, None
+
+        if session_id is not None and not self._with_sessions:
+            return receive
 
         if session_id is not None:
             session = self._sessions.owned(session_id.decode("latin-1"), owner_of(asked))

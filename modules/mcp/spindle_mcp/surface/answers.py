@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 PING_SECONDS: Final = 15.0
 """How long an answer may be silent before something in between might close it."""
 
-_PING: Final[Message] = {
+PING: Final[Message] = {
     "type": "http.response.body",
     "body": b": ping\r\n\r\n",
     "more_body": True,
 }
-_STREAM_HEADERS: Final = (
+STREAM_HEADERS: Final = (
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache, no-transform"),
     (b"connection", b"keep-alive"),
@@ -83,7 +83,7 @@ class Answer:
     async def _begin_stream(self) -> None:
         if not self._is_stream:
             self._is_stream = True
-            headers = [*_STREAM_HEADERS, *self._extra]
+            headers = [*STREAM_HEADERS, *self._extra]
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     def _start_pinging(self) -> None:
@@ -93,7 +93,7 @@ class Answer:
         await self._begin_stream()
 
         while True:
-            await self._send(_PING)
+            await self._send(PING)
             await asyncio.sleep(PING_SECONDS)
 
 

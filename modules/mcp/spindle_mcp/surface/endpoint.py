@@ -5,17 +5,16 @@ Binds sessions to caller and endpoint, and leaves the call where handlers find i
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import anyio
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import AccessToken
 
 from spindle_mcp.surface.batch import REVISION, Batch, looks_like_batch, read_batch, refuse
-from spindle_mcp.surface.exchange import CURRENT, Asked, put
+from spindle_mcp.surface.exchange import CURRENT, Asked, put, take
 from spindle_mcp.surface.posts import read_body, replaying
+from spindle_mcp.surface.principal import principal_of
+from spindle_mcp.surface.resuming import ResumableSessions
 from spindle_mcp.surface.sessions import owner_of
 
 if TYPE_CHECKING:
@@ -41,6 +40,7 @@ class Endpoint:
         fast: FastPath | None,
     ) -> None:
         self._app = AuthContextMiddleware(manager.handle_request)
+        self._manager = manager
         self._views = views
         self._sessions = sessions
         self._fast = fast
@@ -105,7 +105,7 @@ class Endpoint:
 
     async def _serve_by_sdk(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
         put(scope, asked)
-        scope["user"] = _principal(*owner_of(asked))
+        scope["user"] = principal_of(asked)
         token = CURRENT.set(asked)
 
         try:
@@ -121,9 +121,22 @@ class Endpoint:
             self._streams.add(stream)
 
             try:
-                await self._app(scope, receive, send)
+                if not await self._resume(scope, receive, send):
+                    await self._app(scope, receive, send)
             finally:
                 self._streams.discard(stream)
+
+    async def _resume(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Go on with a stream that a client lost, where what it was told is kept."""
+        last, session_id = header_of(scope, b"last-event-id"), header_of(scope, b"mcp-session-id")
+
+        if not isinstance(self._manager, ResumableSessions) or last is None or session_id is None:
+            return False
+
+        if self._sessions.owned(session_id.decode("latin-1"), owner_of(take(scope))) is None:
+            return False
+
+        return await self._manager.resume(last.decode("latin-1"), receive, send)
 
 
 def header_of(scope: Scope, name: bytes) -> bytes | None:
@@ -146,12 +159,3 @@ def tidy_headers(scope: Scope) -> None:
         (name, value.strip(b" \t") if name.startswith(b"mcp-") else value)
         for name, value in headers
     ]
-
-
-@lru_cache(maxsize=1024)
-def _principal(token_id: str | None, slug: str | None) -> AuthenticatedUser:
-    """Return who a session belongs to: this credential, on this endpoint, and no other."""
-    client_id = token_id if token_id is not None else f"anonymous:{slug or ''}"
-    return AuthenticatedUser(
-        AccessToken(token="", client_id=client_id, scopes=[], subject=slug or "")
-    )

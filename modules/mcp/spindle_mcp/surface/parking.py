@@ -166,8 +166,10 @@ class Parking:
         self._calls: dict[str, _Call] = {}
         self._group: TaskGroup | None = None
 
-    def __len__(self) -> int:
-        return len(self._calls)
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for their clients."""
+        return sum(bool(call.peer.questions) for call in self._calls.values())
 
     async def run(self) -> None:
         """Hold the tasks of calls until cancelled."""

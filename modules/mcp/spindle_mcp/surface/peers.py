@@ -12,6 +12,7 @@ from mcp_types import LOG_LEVEL_META_KEY
 from mcp_types.jsonrpc import INVALID_PARAMS, INVALID_REQUEST
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from spindle_mcp.eras import MODERN
 from spindle_mcp.surface.sessions import no_answer
 
 if TYPE_CHECKING:
@@ -150,6 +151,10 @@ class ContextPeer:
         """See `Peer`."""
         if self._session is not None:
             return self._session.capabilities
+
+        # A session that has not said it is ready, or is one too many, has no way back.
+        if self._ctx.protocol_version != MODERN:
+            return {}
 
         if self._capabilities is None:
             self._capabilities = declared(self._ctx)

@@ -17,6 +17,7 @@ from spindle_mcp.eras import MODERN, for_wire
 from spindle_mcp.surface.calls import ToolRequest
 from spindle_mcp.surface.errors import rpc_error
 from spindle_mcp.surface.exchange import CURRENT, Asked, take
+from spindle_mcp.surface.older import MESSAGES
 from spindle_mcp.surface.peers import ContextPeer, declared
 from spindle_mcp.surface.sessions import Session, owner_of
 from spindle_mcp.trace import relayed_meta, traceparent_in
@@ -247,7 +248,14 @@ def _input_schema(name: str) -> Any:
 
 def _session_id(ctx: ServerRequestContext[dict[str, Any]]) -> str | None:
     request = ctx.request
-    return request.headers.get("mcp-session-id") if isinstance(request, Request) else None
+
+    if not isinstance(request, Request):
+        return None
+
+    if request.url.path.endswith(MESSAGES):
+        return request.query_params.get("session_id")
+
+    return request.headers.get("mcp-session-id")
 
 
 def _asked(ctx: ServerRequestContext[dict[str, Any]]) -> Asked:
