@@ -4,46 +4,10 @@ from pathlib import Path
 
 import yaml
 
-AREAS = {
-    "prompts",
-    "resources",
-    "completion",
-    "subscriptions",
-    "multi-round-trip",
-}
+AREAS: frozenset[str] = frozenset()
+"""Nothing may wait any more."""
 
-PINNED = {
-    "2025-11-25": {
-        "completion-complete:completion-complete": "completion",
-        "prompts-get-embedded-resource:prompts-get-embedded-resource": "prompts",
-        "prompts-get-simple:prompts-get-simple": "prompts",
-        "prompts-get-with-args:prompts-get-with-args": "prompts",
-        "prompts-get-with-image:prompts-get-with-image": "prompts",
-        "prompts-list:prompts-list": "prompts",
-        "resources-list:resources-list": "resources",
-        "resources-read-binary:resources-read-binary": "resources",
-        "resources-read-text:resources-read-text": "resources",
-        "resources-subscribe:resources-subscribe": "resources",
-        "resources-templates-read:resources-templates-read": "resources",
-        "resources-unsubscribe:resources-unsubscribe": "resources",
-    },
-    "2026-07-28": {
-        "caching:sep-2549-prompts-list-caching-hints": "prompts",
-        "caching:sep-2549-resources-list-caching-hints": "resources",
-        "caching:sep-2549-resources-templates-list-caching-hints": "resources",
-        "completion-complete:completion-complete": "completion",
-        "input-required-result-non-tool-request:sep-2322-non-tool-incomplete": "multi-round-trip",
-        "prompts-get-embedded-resource:prompts-get-embedded-resource": "prompts",
-        "prompts-get-simple:prompts-get-simple": "prompts",
-        "prompts-get-with-args:prompts-get-with-args": "prompts",
-        "prompts-get-with-image:prompts-get-with-image": "prompts",
-        "prompts-list:prompts-list": "prompts",
-        "resources-list:resources-list": "resources",
-        "resources-read-binary:resources-read-binary": "resources",
-        "resources-read-text:resources-read-text": "resources",
-        "resources-templates-read:resources-templates-read": "resources",
-    },
-}
+PINNED: dict[str, dict[str, str]] = {"2025-11-25": {}, "2026-07-28": {}}
 
 
 def read_baseline() -> dict[str, dict[str, str]]:

@@ -12,7 +12,7 @@ class McpSettings:
     """The `mcp:` section, without the gateways, which are records of the catalog."""
 
     accelerated: bool = True
-    """Answer plain `tools/call` and `tools/list` requests without the SDK's machinery."""
+    """Answer plain calls, reads, prompts and lists without the SDK's machinery."""
     legacy_sse: bool = False
     """Serve the transport of 2024-11-05 as well: `/sse` and `/messages`."""
     resumable: bool = False
@@ -20,11 +20,11 @@ class McpSettings:
     connect_seconds: float = 10.0
     """How long connecting to an upstream, negotiation included, may take."""
     refresh_seconds: float = 300.0
-    """How often an upstream's tools are read again, beside its own notifications."""
+    """How often an upstream's lists are read again, beside its own notifications."""
     reconnect_max_seconds: float = 30.0
     """Longest pause between two attempts to reach an upstream."""
     list_ttl_seconds: float = 5.0
-    """How long a client may take a list of tools for fresh."""
+    """How long a client may take a list for fresh."""
     max_sessions: int = 10_000
     """Open sessions of clients that speak the protocol before 2026."""
     session_idle_seconds: float = 1800.0
@@ -49,6 +49,10 @@ class McpSettings:
     """Calls that wait for such an answer between two requests of a client."""
     max_tools: int = 1000
     """Most tools taken from one upstream."""
+    max_resources: int = 1000
+    """Most resources, and most templates of them, taken from one upstream."""
+    max_prompts: int = 1000
+    """Most prompts taken from one upstream."""
 
 
 _SECONDS: JsonObject = {"type": "number", "exclusiveMinimum": 0}
@@ -78,6 +82,8 @@ SCHEMA: JsonObject = {
         "input_seconds": _SECONDS,
         "max_parked_calls": _COUNT,
         "max_tools": _COUNT,
+        "max_resources": _COUNT,
+        "max_prompts": _COUNT,
     },
 }
 """What the section may hold; a test compares its keys with the fields of `McpSettings`."""
@@ -118,6 +124,8 @@ def settings_from(section: JsonObject) -> McpSettings:
         input_seconds=seconds("input_seconds", defaults.input_seconds),
         max_parked_calls=count("max_parked_calls", defaults.max_parked_calls),
         max_tools=count("max_tools", defaults.max_tools),
+        max_resources=count("max_resources", defaults.max_resources),
+        max_prompts=count("max_prompts", defaults.max_prompts),
     )
 
 

@@ -1,4 +1,4 @@
-"""The built-in `demo` gateway: four small tools that need no network and no configuration."""
+"""The built-in `demo` gateway: four small tools and a little to read, without any network."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
+from spindle_mcp.demo_content import LISTS, METHODS
 from spindle_mcp.upstream.base import Request, Upstream
 from spindle_mcp.upstream.faults import too_slow
 from spindle_spi.errors import InvalidArgument
@@ -29,15 +30,20 @@ class DemoUpstream(Upstream):
     era = "builtin"
 
     def __init__(self) -> None:
-        self.capabilities = {"tools": {}}
+        self.capabilities = {"tools": {}, "resources": {}, "prompts": {}, "completions": {}}
 
     async def list_all(self, method: str, key: str) -> list[JsonObject]:
         """See `Upstream`."""
         del method
-        return [dict(tool) for tool in _TOOLS] if key == "tools" else []
+        return [dict(item) for item in (_TOOLS if key == "tools" else LISTS.get(key, ()))]
 
     async def request(self, request: Request) -> JsonObject:
         """See `Upstream`."""
+        content = METHODS.get(request.method)
+
+        if content is not None:
+            return content(request.params)
+
         tool = _FUNCTIONS.get(request.name or "") if request.method == "tools/call" else None
 
         if tool is None:

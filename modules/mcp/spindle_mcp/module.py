@@ -13,11 +13,16 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from spindle_mcp.config import SCHEMA, settings_from
 from spindle_mcp.documentation import operation_at
+from spindle_mcp.links import scoped_result
+from spindle_mcp.offers import OFFERS
 from spindle_mcp.surface.accelerated import FastPath
 from spindle_mcp.surface.calls import ToolCalls, ToolRequest, call_upstream
+from spindle_mcp.surface.content import Content
 from spindle_mcp.surface.endpoint import Endpoint
+from spindle_mcp.surface.exchange import MESSAGES
+from spindle_mcp.surface.fetches import Fetches
 from spindle_mcp.surface.listeners import Listeners
-from spindle_mcp.surface.older import MESSAGES, OlderStreams, not_served
+from spindle_mcp.surface.older import OlderStreams, not_served
 from spindle_mcp.surface.parking import Parking
 from spindle_mcp.surface.peers import InvocationPeer
 from spindle_mcp.surface.resuming import ResumableSessions
@@ -25,8 +30,10 @@ from spindle_mcp.surface.rounds import Rounds
 from spindle_mcp.surface.server import Surface
 from spindle_mcp.surface.sessions import Sessions
 from spindle_mcp.surface.state import StateSeal
+from spindle_mcp.surface.subscriptions import Subscriptions
 from spindle_mcp.surface.turns import Turns
 from spindle_mcp.surface.views import Views
+from spindle_mcp.surface.walk import InFlight
 from spindle_mcp.upstream.fleet import Fleet
 from spindle_spi.descriptor import ModuleDescriptor, PluginParity
 from spindle_spi.errors import Internal, Unavailable
@@ -54,14 +61,15 @@ _PERMISSION: Final = "servers.use"
 
 
 class McpModule(Module):
-    """Serves the catalog's tools over MCP, and the tools of upstream MCP servers to the catalog."""
+    """Serves the catalog over MCP, and what upstream MCP servers offer to the catalog."""
 
     def __init__(self) -> None:
         self._version = _own_version()
         self._endpoint: Endpoint | None = None
         self._fleet: Fleet | None = None
         self._listeners: Listeners | None = None
-        self._calls: ToolCalls | None = None
+        self._fetches: Fetches | None = None
+        self._in_flight = InFlight()
         self._older: OlderStreams | None = None
         self._parking: Parking | None = None
 
@@ -81,8 +89,8 @@ class McpModule(Module):
                 "task_state": False,
                 "replay": False,
                 "subscriptions": True,
-                "prompt_rendering": False,
-                "resource_reads": False,
+                "prompt_rendering": True,
+                "resource_reads": True,
                 "tool_invocation": True,
                 "agent_invocation": False,
                 "provider_relay": False,
@@ -90,9 +98,12 @@ class McpModule(Module):
             },
             plugin_parity={
                 "tools/call": PluginParity.FULL,
+                "resources/read": PluginParity.FULL,
+                "prompts/get": PluginParity.FULL,
+                "completion/complete": PluginParity.FULL,
                 "tools/call of other modules": PluginParity.DELEGATE,
             },
-            serves=(Kind.TOOL.value,),
+            serves=tuple(offer.kind.value for offer in OFFERS),
         )
 
     @property
@@ -135,26 +146,29 @@ class McpModule(Module):
 
     async def run(self, context: ModuleContext, started: Started) -> None:
         """Serve until cancelled; whatever fails here fails the module, which is then built anew."""
-        # The SDK and its client tell of every session and every request, with ids that are secret.
-        for library in ("mcp", "httpx2"):
-            logging.getLogger(library).setLevel(logging.WARNING)
-
+        _keep_libraries_quiet()
         settings = settings_from(context.config)
         services = context.services
         fleet = Fleet(services, settings, self._version)
         views = Views(services.catalog)
-        listeners = Listeners(services.catalog, views, max_sessions=settings.max_sessions)
+        subscriptions = Subscriptions(fleet)
+        fleet.on_updated = subscriptions.updated
+        listeners = Listeners(
+            services.catalog, views, subscriptions, max_sessions=settings.max_sessions
+        )
         parking = Parking(most=settings.max_parked_calls, seconds=settings.input_seconds)
         seal = StateSeal(services, seconds=settings.input_seconds)
-        calls = ToolCalls(services, fleet, Turns(fleet, parking, seal))
+        turns = Turns(fleet, parking, seal)
+        calls = ToolCalls(services, fleet, turns, self._in_flight)
+        fetches = Fetches(services, fleet, turns, self._in_flight)
         sessions = Sessions(idle_seconds=settings.session_idle_seconds)
         surface = Surface(
             calls,
+            Content(fetches, listeners, sessions),
             listeners,
             sessions,
             services.observability,
-            list_ttl_seconds=settings.list_ttl_seconds,
-            input_seconds=settings.input_seconds,
+            settings,
         )
         server = surface.build(self._version)
         fast = None
@@ -162,6 +176,7 @@ class McpModule(Module):
         if settings.accelerated:
             fast = FastPath(
                 calls,
+                fetches,
                 sessions,
                 surface,
                 server.server_info_stamp,
@@ -169,16 +184,16 @@ class McpModule(Module):
                 with_sessions=not settings.resumable,
             )
 
-        older = None
-
-        if settings.legacy_sse:
-            older = OlderStreams(server, views, most=settings.max_sessions, max_body=_UNBOUNDED)
-
+        older = (
+            OlderStreams(server, views, most=settings.max_sessions, max_body=_UNBOUNDED)
+            if settings.legacy_sse
+            else None
+        )
         manager = _manager(server, services, settings)
 
         try:
             async with anyio.create_task_group() as group, manager.run():
-                self._calls = calls
+                self._fetches = fetches
                 self._fleet = fleet
                 self._listeners = listeners
                 self._older = older
@@ -192,11 +207,12 @@ class McpModule(Module):
         finally:
             self._older = None
             self._endpoint = None
+            self._fetches = None
             self._fleet = None
 
     async def drain(self, deadline: float) -> None:
         """End the streams that only wait for news, and wait for the calls in flight."""
-        if self._endpoint is None or self._calls is None or self._listeners is None:
+        if self._endpoint is None or self._listeners is None:
             return
 
         self._listeners.close()
@@ -206,7 +222,7 @@ class McpModule(Module):
             self._older.close()
 
         with anyio.move_on_after(deadline - time.monotonic()):
-            await self._calls.idle()
+            await self._in_flight.idle()
 
     async def health(self) -> Health:
         """See `Module`."""
@@ -227,7 +243,7 @@ class McpModule(Module):
     async def stats(self) -> JsonObject:
         """See `Module`."""
         return {
-            "in_flight": 0 if self._calls is None else self._calls.in_flight,
+            "in_flight": self._in_flight.count,
             "parked": 0 if self._parking is None else self._parking.waiting,
             "listeners": 0 if self._listeners is None else len(self._listeners),
             "streams": 0 if self._endpoint is None else self._endpoint.streams,
@@ -240,11 +256,14 @@ class McpModule(Module):
         invocation: Invocation,
         progress: ProgressSink | None = None,
     ) -> Result:
-        """Call one of our tools for somebody else, who has admitted it and runs its hooks."""
+        """Call a tool, read a resource or render a prompt of ours for somebody else.
+
+        Who has admitted it and runs its hooks.
+        """
         if invocation.permit is None:
             raise Internal("The call carries no permit.", code="mcp.invoke.unpermitted")
 
-        if self._fleet is None:
+        if self._fleet is None or self._fetches is None:
             raise _down()
 
         request = ToolRequest(
@@ -256,10 +275,18 @@ class McpModule(Module):
             wants_progress=progress is not None,
             traceparent=context.trace.traceparent,
         )
-        result = await call_upstream(
-            Rounds(self._fleet), invocation.permit, request, deadline=invocation.deadline
-        )
-        return result if isinstance(result, InputRequired) else Complete(payload=result)
+        permit, deadline = invocation.permit, invocation.deadline
+
+        if permit.record.kind is Kind.TOOL:
+            result = await call_upstream(Rounds(self._fleet), permit, request, deadline=deadline)
+        else:
+            result = await self._fetches.invoked(context, permit, request, deadline)
+
+        if isinstance(result, InputRequired):
+            return result
+
+        gateway = "" if permit.backend is None else permit.backend.name
+        return Complete(payload=scoped_result(gateway, result))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
         endpoint = self._endpoint
@@ -303,6 +330,12 @@ def _manager(
         max_request_body_size=_UNBOUNDED,
         max_sessions=settings.max_sessions,
     )
+
+
+def _keep_libraries_quiet() -> None:
+    # The SDK and its client tell of every session and every request, with ids that are secret.
+    for library in ("mcp", "httpx2"):
+        logging.getLogger(library).setLevel(logging.WARNING)
 
 
 def _down() -> Unavailable:

@@ -31,7 +31,22 @@ CALLERS = {"a": caller("a"), "b": caller("b")}
 ERAS = ("modern", "legacy")
 NOT_APPLICABLE: dict[tuple[str, str, str], str] = {}
 """`(feature, client, upstream)` that the protocol has no way for, with the reason."""
-FEATURES = ("call", "error", "progress", "cancel", "elicit", "visit", "sample", "roots", "log")
+FEATURES = (
+    "call",
+    "error",
+    "progress",
+    "cancel",
+    "elicit",
+    "visit",
+    "sample",
+    "roots",
+    "log",
+    "resource",
+    "prompt",
+    "complete",
+    "list_changed",
+    "subscribe",
+)
 
 
 def cells(feature: str) -> pytest.MarkDecorator:

@@ -173,7 +173,7 @@ async def test_subscriptions_and_views_are_bounded(monkeypatch: pytest.MonkeyPat
     """One more is refused, or takes the place of the oldest."""
     monkeypatch.setattr(listeners, "_MAX_STREAMS", 0)
     monkeypatch.setattr(views, "_MAX_VIEWS", 1)
-    monkeypatch.setattr(views, "_MAX_TOOLS", 1)
+    monkeypatch.setattr(views, "_MAX_SHOWN", 1)
     host = demo_host()
     host.records.add(server("one", tools=("demo__add",)), server("two", tools=("demo__echo",)))
 

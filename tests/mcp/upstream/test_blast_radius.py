@@ -102,7 +102,7 @@ async def test_ten_thousand_tools_are_bounded_and_cost_others_nothing() -> None:
 
     assert answered >= 2
     assert len(logged(host, "mcp.tool.left_out")) == 20
-    assert [fields["more"] for fields in logged(host, "mcp.tools.left_out")] == [8980]
+    assert [fields["more"] for fields in logged(host, "mcp.list.left_out")] == [8980]
 
 
 async def test_five_megabytes_of_tools_are_taken_and_more_than_the_bound_are_not() -> None:

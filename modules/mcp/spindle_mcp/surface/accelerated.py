@@ -1,4 +1,4 @@
-"""The short way of plain tool requests: no task group, no streams, no models.
+"""The short way of plain requests: no task group, no streams, no models.
 
 Same decisions, same answers as the SDK's way; a test compares the two. Off by `mcp.accelerated`.
 """
@@ -14,10 +14,12 @@ from mcp.shared.inbound import ERROR_CODE_HTTP_STATUS
 from mcp_types import SERVER_INFO_META_KEY
 
 from spindle_mcp.eras import MODERN, for_wire, written
+from spindle_mcp.results import GET, READ, on_wire
 from spindle_mcp.surface.answers import Answer, accept
 from spindle_mcp.surface.calls import ToolRequest
 from spindle_mcp.surface.peers import AnswerPeer
 from spindle_mcp.surface.posts import (
+    CALL,
     PlainCall,
     PlainList,
     read_body,
@@ -31,18 +33,30 @@ from spindle_mcp.text import encode
 from spindle_spi.invocation import InputRequired
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from mcp.shared.exceptions import MCPError
 
     from spindle_mcp.surface.calls import ToolCalls
     from spindle_mcp.surface.exchange import Asked
+    from spindle_mcp.surface.fetches import Fetches
     from spindle_mcp.surface.server import Surface
     from spindle_mcp.surface.sessions import Session, Sessions
+    from spindle_mcp.surface.views import View
+    from spindle_spi.ingress import Call
     from spindle_spi.types import Json, JsonObject, Message, Receive, Scope, Send
+
+    Walk = Callable[[View, Call, ToolRequest], Awaitable[JsonObject | InputRequired]]
 
 _CANCELLED: Final = -32800
 """What the SDK answers to a cancelled request before 2026."""
 _SIMPLE: Final = frozenset({"content", "structuredContent", "isError"})
 _TEXT: Final = frozenset({"type", "text"})
+_READING: Final = frozenset({"contents", "ttlMs"})
+_PAGE: Final = frozenset({"uri", "mimeType", "text"})
+_PROMPT: Final = frozenset({"messages", "description"})
+_MESSAGE: Final = frozenset({"role", "content"})
+_ROLES: Final = frozenset({"user", "assistant"})
 
 
 class FastPath:
@@ -51,13 +65,18 @@ class FastPath:
     def __init__(
         self,
         calls: ToolCalls,
+        fetches: Fetches,
         sessions: Sessions,
         surface: Surface,
         server_info: JsonObject,
         *,
         with_sessions: bool = True,
     ) -> None:
-        self._calls = calls
+        self._walks: dict[str, Walk] = {
+            CALL: calls.call,
+            READ: fetches.read,
+            GET: fetches.render,
+        }
         self._sessions = sessions
         self._stamp: JsonObject = {SERVER_INFO_META_KEY: server_info}
         self._surface = surface
@@ -96,7 +115,7 @@ class FastPath:
 
         request = read_request(head, body)
 
-        if isinstance(request, PlainCall):
+        if isinstance(request, PlainCall) and request.method == CALL:
             tool = asked.view.tools.get(request.name)
             request = None if tool is None or tool.is_mirrored else request
 
@@ -136,11 +155,13 @@ class FastPath:
             answer.close()
 
     def _list(self, asked: Asked, request: PlainList, version: str) -> bytes:
-        listing = asked.view.encoded.get(version)
+        key = (request.offer.method, version)
+        listing = asked.view.encoded.get(key)
 
         if listing is None:
-            shown = self._stamped(version, self._surface.listing(asked.view, version))
-            listing = asked.view.encoded[version] = encode(shown)
+            shown = self._surface.listing(asked.view, version, request.offer)
+            shown = self._stamped(version, shown)
+            listing = asked.view.encoded[key] = encode(shown)
 
         return b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (encode(request.id), listing)
 
@@ -180,8 +201,11 @@ class FastPath:
     async def _carry_out(
         self, asked: Asked, call: PlainCall, answer: Answer, session: Session | None
     ) -> tuple[int, bytes]:
+        version = MODERN if session is None else session.version
+
         try:
-            result = await self._calls.call(
+            walk = self._walks[call.method]
+            result = await walk(
                 asked.view,
                 asked.call,
                 ToolRequest(
@@ -193,18 +217,18 @@ class FastPath:
                     traceparent=call.traceparent,
                 ),
             )
-            shown = self._written(MODERN if session is None else session.version, result)
+            shown = self._written(call.method, version, result)
             return 200, encode({"jsonrpc": "2.0", "id": call.id, "result": shown})
         except Exception as exc:  # noqa: BLE001 - the request boundary
-            error = self._surface.report(exc, "tools/call", asked.call.request_id)
+            error = self._surface.report(exc, call.method, asked.call.request_id, version)
             status = ERROR_CODE_HTTP_STATUS.get(error.code, 200)
             return status, _failed(call.id, error)
 
-    def _written(self, version: str, result: JsonObject | InputRequired) -> JsonObject:
-        wire = for_wire(version, result)
-        is_simple = not isinstance(result, InputRequired) and _is_simple(result)
-        shown = wire if is_simple else written(version, wire)
-
+    def _written(self, method: str, version: str, result: JsonObject | InputRequired) -> JsonObject:
+        is_call = method == CALL
+        wire = for_wire(version, result) if is_call else on_wire(method, version, result)
+        is_simple = not isinstance(result, InputRequired) and _IS_SIMPLE[method](result)
+        shown = wire if is_simple else written(version, wire, method)
         return self._stamped(version, shown)
 
     def _stamped(self, version: str, result: JsonObject) -> JsonObject:
@@ -232,8 +256,7 @@ class _Leaving:
             self._scope.cancel()
 
 
-def _is_simple(result: JsonObject) -> bool:
-    """Tell whether the SDK would write a result exactly as it is."""
+def _is_simple_call(result: JsonObject) -> bool:
     content = result["content"]
 
     if not result.keys() <= _SIMPLE or not isinstance(content, list):
@@ -249,6 +272,42 @@ def _is_text(part: Json) -> bool:
         and part["type"] == "text"
         and isinstance(part["text"], str)
     )
+
+
+def _is_simple_reading(result: JsonObject) -> bool:
+    contents = result["contents"]
+    return result.keys() <= _READING and isinstance(contents, list) and all(map(_is_page, contents))
+
+
+def _is_page(part: Json) -> bool:
+    return (
+        isinstance(part, dict)
+        and _PAGE - {"mimeType"} <= part.keys() <= _PAGE
+        and all(isinstance(value, str) for value in part.values())
+    )
+
+
+def _is_simple_prompt(result: JsonObject) -> bool:
+    messages = result["messages"]
+    is_known = result.keys() <= _PROMPT and isinstance(result.get("description", ""), str)
+    return is_known and isinstance(messages, list) and all(map(_is_saying, messages))
+
+
+def _is_saying(message: Json) -> bool:
+    return (
+        isinstance(message, dict)
+        and message.keys() == _MESSAGE
+        and message["role"] in _ROLES
+        and _is_text(message["content"])
+    )
+
+
+_IS_SIMPLE: Final = {
+    CALL: _is_simple_call,
+    READ: _is_simple_reading,
+    GET: _is_simple_prompt,
+}
+"""Whether the SDK would write a result of a method exactly as it is."""
 
 
 def _failed(identity: str | int, error: MCPError) -> bytes:

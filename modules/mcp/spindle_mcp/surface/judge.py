@@ -6,17 +6,25 @@ text: a question is something the upstream says, the answer something the user g
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from spindle_mcp.surface.peers import WrappedPeer
 from spindle_spi.errors import PluginDenied
 from spindle_spi.invocation import Progress
-from spindle_spi.payloads import lift_arguments, lift_document, lift_tool_result, write_back
+from spindle_spi.payloads import (
+    lift_arguments,
+    lift_contents,
+    lift_document,
+    lift_tool_result,
+    write_back,
+)
 from spindle_spi.plugin import HookPhase, Segment, phases_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from spindle_mcp.surface.calls import ToolRequest
     from spindle_mcp.upstream.base import Peer
     from spindle_spi.admission import Permit
     from spindle_spi.ingress import Call
@@ -63,6 +71,28 @@ class Judge:
 
         document = lift_document(self._permit.hooks, result, "result")
         return await self._run(self._after, result, (*lift_tool_result(result), *document))
+
+    async def payload(self, payload: JsonObject) -> JsonObject:
+        """Return what is said to read or render something as plugins leave it.
+
+        Raises:
+            PluginDenied: A plugin refused it.
+        """
+        if not self.judges_requests:
+            return payload
+
+        return await self._run(self._before, payload, lift_arguments(payload))
+
+    async def contents(self, contents: JsonObject) -> JsonObject:
+        """Return contents of a resource, or messages of a prompt, as plugins leave them.
+
+        Raises:
+            PluginDenied: A plugin refused them.
+        """
+        if not self.judges_answers:
+            return contents
+
+        return await self._run(self._after, contents, lift_contents(contents))
 
     async def reply(self, reply: JsonObject) -> JsonObject:
         """Return what the client answered as plugins leave it.
@@ -123,6 +153,24 @@ class Judge:
             self._context, self._permit.id, phase, before
         )
         return write_back(payload, before, after)
+
+
+async def prepared(judge: Judge, request: ToolRequest) -> ToolRequest:
+    """Return a request whose answers, peer and metadata plugins have a say in.
+
+    Raises:
+        PluginDenied: A plugin refused what the client answered.
+    """
+    return replace(
+        request,
+        responses={
+            key: await judge.reply(reply) if isinstance(reply, dict) else reply
+            for key, reply in request.responses.items()
+        },
+        # Nobody judges what is beside the arguments, so it does not go on.
+        meta={} if judge.judges_requests else request.meta,
+        peer=None if request.peer is None else JudgedPeer(request.peer, judge),
+    )
 
 
 class JudgedPeer(WrappedPeer):

@@ -5,12 +5,12 @@ Off unless `mcp.legacy_sse` is on. A session is bound to the caller and the endp
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import anyio
 from mcp.server.sse import SseServerTransport
 
-from spindle_mcp.surface.exchange import CURRENT, Asked, put
+from spindle_mcp.surface.exchange import CURRENT, MESSAGES, Asked, put
 from spindle_mcp.surface.principal import principal_of
 from spindle_spi.errors import NotFound, Unavailable
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from spindle_mcp.surface.views import Views
     from spindle_spi.ingress import Call
     from spindle_spi.types import Message, Receive, Scope, Send
-
-MESSAGES: Final = "/messages"
-"""Where the path of a POST ends; its query names the session."""
 
 
 class OlderStreams:

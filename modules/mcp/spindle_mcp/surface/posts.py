@@ -1,4 +1,4 @@
-"""Plain tool requests recognised without the SDK's machinery, but by its own rules.
+"""Plain requests recognised without the SDK's machinery, but by its own rules.
 
 Whatever is not beyond doubt is left to the SDK, which then decides and words the refusal.
 """
@@ -25,6 +25,8 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from spindle_mcp.eras import MODERN
+from spindle_mcp.offers import BY_METHOD, Offer
+from spindle_mcp.results import GET, READ
 from spindle_mcp.text import decode, encode
 from spindle_mcp.trace import TRACE_KEYS, relayed_meta, traceparent_in
 from spindle_spi.types import Json, JsonObject
@@ -37,12 +39,12 @@ _METHOD: Final = MCP_METHOD_HEADER.encode()
 _NAME: Final = MCP_NAME_HEADER.encode()
 _SESSION: Final = b"mcp-session-id"
 _LOOKED_AT: Final = frozenset({_VERSION, _METHOD, _NAME, _SESSION, b"accept", b"content-type"})
-_CALL: Final = "tools/call"
-_LIST: Final = "tools/list"
-_METHODS: Final = frozenset({_CALL.encode(), _LIST.encode()})
+CALL: Final = "tools/call"
+_METHODS: Final = frozenset(method.encode() for method in (CALL, READ, GET, *BY_METHOD))
 _MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
 _NEEDED: Final = _MEMBERS - {"params"}
-_PARAMS: Final = frozenset({"name", "arguments", "_meta"})
+_NAMED: Final = frozenset({"name", "arguments", "_meta"})
+_ADDRESSED: Final = frozenset({"uri", "_meta"})
 _SESSION_META: Final = frozenset({"progressToken", *TRACE_KEYS})
 _OLDER: Final = frozenset(version.encode() for version in HANDSHAKE_PROTOCOL_VERSIONS)
 
@@ -62,10 +64,12 @@ _NO_ENVELOPE: Final = Envelope()
 
 @dataclass(frozen=True, slots=True)
 class PlainCall:
-    """A `tools/call` that is beyond doubt."""
+    """A `tools/call`, `prompts/get` or `resources/read` that is beyond doubt."""
 
     id: str | int
+    method: str
     name: str
+    """A resource's is its URI."""
     arguments: JsonObject
     token: str | int | None
     """The client's token for progress."""
@@ -75,9 +79,10 @@ class PlainCall:
 
 @dataclass(frozen=True, slots=True)
 class PlainList:
-    """A `tools/list` that is beyond doubt."""
+    """The first page of a list, asked for beyond doubt."""
 
     id: str | int
+    offer: Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,29 +200,41 @@ def _plain(head: Head, message: JsonObject) -> PlainCall | PlainList | None:
     if not isinstance(meta, dict) or envelope is None:
         return None
 
-    match message["method"]:
-        case "tools/call":
-            return _plain_call(identity, params, meta, envelope)
-        case "tools/list" if params.keys() <= {"_meta"}:
-            return PlainList(identity)
-        case _:
-            return None
+    method = message["method"]
+    offer = BY_METHOD.get(method) if isinstance(method, str) else None
+
+    if offer is not None:
+        return PlainList(identity, offer) if params.keys() <= {"_meta"} else None
+
+    return _plain_call(identity, method, params, envelope)
 
 
 def _plain_call(
-    identity: str | int, params: JsonObject, meta: JsonObject, envelope: Envelope
+    identity: str | int, method: Json, params: JsonObject, envelope: Envelope
 ) -> PlainCall | None:
-    name, arguments = params.get("name"), params.get("arguments", {})
-    token = meta.get("progressToken")
+    known, name = _NAMED, params.get("name")
+    said = params.get("_meta")
+    meta = said if isinstance(said, dict) else {}
 
-    if not params.keys() <= _PARAMS or not isinstance(name, str):
+    if method == READ:
+        known, name = _ADDRESSED, params.get("uri")
+    elif method not in (CALL, GET):
+        return None
+
+    arguments, token = params.get("arguments", {}), meta.get("progressToken")
+
+    if not params.keys() <= known or not isinstance(name, str):
         return None
 
     if not isinstance(arguments, dict) or not isinstance(token, str | int | None):
         return None
 
+    if method == GET and not all(isinstance(value, str) for value in arguments.values()):
+        return None
+
     return PlainCall(
         id=identity,
+        method=str(method),
         name=name,
         arguments=arguments,
         token=token,
@@ -260,7 +277,7 @@ def _envelope(encoded: bytes) -> Envelope | None:
     meta = decode(encoded)
 
     try:
-        validate_client_request(_LIST, MODERN, {"_meta": meta})
+        validate_client_request("tools/list", MODERN, {"_meta": meta})
         said = meta if isinstance(meta, dict) else {}
         declared = ClientCapabilities.model_validate(said.get(CLIENT_CAPABILITIES_META_KEY))
     except ValidationError:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 import mcp_types as types
 from mcp.server import Server
 from mcp.server.lowlevel import NotificationOptions
 from mcp.shared.exceptions import MCPError
-from mcp_types.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
-from starlette.requests import Request
 
-from spindle_mcp.eras import MODERN, for_wire
-from spindle_mcp.surface.calls import ToolRequest
+from spindle_mcp.eras import for_wire
+from spindle_mcp.offers import OFFERS, TOOLS
 from spindle_mcp.surface.errors import rpc_error
-from spindle_mcp.surface.exchange import CURRENT, Asked, take
-from spindle_mcp.surface.older import MESSAGES
-from spindle_mcp.surface.peers import ContextPeer, declared
+from spindle_mcp.surface.exchange import CURRENT, asked_in, session_id_in
+from spindle_mcp.surface.listings import listing
+from spindle_mcp.surface.peers import declared
+from spindle_mcp.surface.requests import request_in
 from spindle_mcp.surface.sessions import Session, owner_of
-from spindle_mcp.trace import relayed_meta, traceparent_in
 from spindle_spi.errors import GatewayError, Internal
 from spindle_spi.observability import Level
 
@@ -29,14 +28,18 @@ if TYPE_CHECKING:
     from mcp.server.context import CallNext
     from mcp.server.models import InitializationOptions
 
+    from spindle_mcp.config import McpSettings
+    from spindle_mcp.offers import Offer
     from spindle_mcp.surface.calls import ToolCalls
+    from spindle_mcp.surface.content import Content
     from spindle_mcp.surface.listeners import Listeners
     from spindle_mcp.surface.sessions import Sessions
     from spindle_mcp.surface.views import View
     from spindle_spi.observability import ObservabilityService
-    from spindle_spi.types import Json, JsonObject
+    from spindle_spi.types import JsonObject
 
-    Context = ServerRequestContext[dict[str, Any], Request]
+UI: Final = "io.modelcontextprotocol/ui"
+"""The extension of user interfaces: ours to hand on, theirs to show."""
 
 
 class SpindleServer(Server[dict[str, Any]]):
@@ -50,7 +53,10 @@ class SpindleServer(Server[dict[str, Any]]):
     ) -> InitializationOptions:
         """Return what the handshake says."""
         options = super().create_initialization_options(
-            notification_options or NotificationOptions(tools_changed=True),
+            notification_options
+            or NotificationOptions(
+                tools_changed=True, prompts_changed=True, resources_changed=True
+            ),
             experimental_capabilities,
             extensions,
         )
@@ -68,19 +74,19 @@ class Surface:
     def __init__(
         self,
         calls: ToolCalls,
+        content: Content,
         listeners: Listeners,
         sessions: Sessions,
         observability: ObservabilityService,
-        *,
-        list_ttl_seconds: float,
-        input_seconds: float,
+        settings: McpSettings,
     ) -> None:
         self._calls = calls
+        self._content = content
         self._listeners = listeners
         self._sessions = sessions
         self._observability = observability
-        self._input_seconds = input_seconds
-        self._list_ttl_ms = int(list_ttl_seconds * 1000)
+        self._input_seconds = settings.input_seconds
+        self._list_ttl_ms = int(settings.list_ttl_seconds * 1000)
 
     def build(self, version: str) -> SpindleServer:
         """Return the server."""
@@ -89,11 +95,18 @@ class Surface:
             version=version,
             title="Spindle",
             get_tool_input_schema=_input_schema,
-            on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
             on_subscriptions_listen=self._listeners.listen,
         )
         server.add_request_handler("server/discover", types.RequestParams, self._discover)
+
+        for offer in OFFERS:
+            server.add_request_handler(
+                offer.method, types.PaginatedRequestParams, partial(self._list, offer)
+            )
+
+        self._content.install(server)
+        server.extensions[UI] = {}
         server.add_notification_handler(
             "notifications/initialized", types.NotificationParams, self._initialized
         )
@@ -115,15 +128,15 @@ class Surface:
         except Exception as exc:
             asked = CURRENT.get()
             request_id = "" if asked is None else asked.call.request_id
-            raise self.report(exc, ctx.method, request_id) from exc
+            raise self.report(exc, ctx.method, request_id, ctx.protocol_version) from exc
 
-    def report(self, exc: Exception, method: str, request_id: str) -> MCPError:
+    def report(self, exc: Exception, method: str, request_id: str, version: str) -> MCPError:
         """Return what a client is told of a failure; what nobody expected is logged."""
         if isinstance(exc, MCPError):
             return exc
 
         if isinstance(exc, GatewayError):
-            return rpc_error(exc, request_id)
+            return rpc_error(exc, request_id, version)
 
         self._observability.log(
             Level.ERROR,
@@ -136,7 +149,7 @@ class Surface:
         self, ctx: ServerRequestContext[dict[str, Any]], params: types.RequestParams | None
     ) -> types.DiscoverResult:
         del params
-        asked = _asked(ctx)
+        asked = asked_in(ctx)
         return types.DiscoverResult(
             supported_versions=list(MODERN_PROTOCOL_VERSIONS),
             capabilities=self._server.get_capabilities(protocol_version=ctx.protocol_version),
@@ -149,7 +162,7 @@ class Surface:
         self, ctx: ServerRequestContext[dict[str, Any]], params: types.NotificationParams
     ) -> None:
         del params
-        asked, session_id = _asked(ctx), _session_id(ctx)
+        asked, session_id = asked_in(ctx), session_id_in(ctx)
         # The SDK offers no other way to learn that a session ended.
         connection = ctx.session._connection  # pyright: ignore[reportPrivateUsage]
 
@@ -172,7 +185,7 @@ class Surface:
     async def _set_level(
         self, ctx: ServerRequestContext[dict[str, Any]], params: types.SetLevelRequestParams
     ) -> types.EmptyResult:
-        session = self._sessions.find(_session_id(ctx))
+        session = self._sessions.find(session_id_in(ctx))
 
         if session is not None:
             session.level = params.level
@@ -184,58 +197,32 @@ class Surface:
         ctx: ServerRequestContext[dict[str, Any]],
         params: types.CancelledNotificationParams,
     ) -> None:
-        session_id = _session_id(ctx)
+        session_id = session_id_in(ctx)
 
         if session_id is not None and params.request_id is not None:
             # What the SDK carries out it has cancelled by itself.
             self._sessions.cancel(session_id, params.request_id)
 
-    async def _list_tools(
+    async def _list(
         self,
+        offer: Offer,
         ctx: ServerRequestContext[dict[str, Any]],
-        params: types.PaginatedRequestParams | None,
+        params: types.PaginatedRequestParams,
     ) -> Any:
-        if params is not None and params.cursor is not None:
-            raise MCPError(INVALID_PARAMS, "Invalid cursor")
+        return self.listing(asked_in(ctx).view, ctx.protocol_version, offer, params.cursor)
 
-        return self.listing(_asked(ctx).view, ctx.protocol_version)
-
-    def listing(self, view: View, version: str) -> JsonObject:
-        """Return the list of tools of a view, as a version of the protocol has it."""
-        tools: list[Json] = [*view.listed(version)]
-
-        if version != MODERN:
-            return {"tools": tools}
-
-        return {
-            "tools": tools,
-            "resultType": "complete",
-            "ttlMs": self._list_ttl_ms,
-            "cacheScope": "private",
-        }
+    def listing(
+        self, view: View, version: str, offer: Offer = TOOLS, cursor: str | None = None
+    ) -> JsonObject:
+        """Return a page of a view's list, as a version of the protocol has it."""
+        return listing(view, version, offer, self._list_ttl_ms, cursor)
 
     async def _call_tool(
         self, ctx: ServerRequestContext[dict[str, Any]], params: types.CallToolRequestParams
     ) -> Any:
-        asked = _asked(ctx)
-        raw = ctx.params or {}
-        is_modern = ctx.protocol_version == MODERN
-        responses: Json = raw.get("inputResponses") if is_modern else None
-        result = await self._calls.call(
-            asked.view,
-            asked.call,
-            ToolRequest(
-                name=params.name,
-                arguments=params.arguments or {},
-                meta=relayed_meta(ctx.meta),
-                peer=ContextPeer(ctx, asked, self._sessions.find(_session_id(ctx))),
-                wants_progress=ctx.meta is not None and "progress_token" in ctx.meta,
-                responses=responses if isinstance(responses, dict) else {},
-                state=raw.get("requestState") if is_modern else None,
-                traceparent=traceparent_in(ctx.meta),
-                outlives=not is_modern,
-            ),
-        )
+        asked = asked_in(ctx)
+        request = request_in(ctx, self._sessions, params.name, params.arguments or {})
+        result = await self._calls.call(asked.view, asked.call, request)
         return for_wire(ctx.protocol_version, result)
 
 
@@ -244,24 +231,3 @@ def _input_schema(name: str) -> Any:
     asked = CURRENT.get()
     tool = None if asked is None else asked.view.tools.get(name)
     return None if tool is None else tool.input_schema
-
-
-def _session_id(ctx: ServerRequestContext[dict[str, Any]]) -> str | None:
-    request = ctx.request
-
-    if not isinstance(request, Request):
-        return None
-
-    if request.url.path.endswith(MESSAGES):
-        return request.query_params.get("session_id")
-
-    return request.headers.get("mcp-session-id")
-
-
-def _asked(ctx: ServerRequestContext[dict[str, Any]]) -> Asked:
-    request = ctx.request
-
-    if not isinstance(request, Request):
-        raise MCPError(INTERNAL_ERROR, "The request did not come over HTTP.")
-
-    return take(request.scope)

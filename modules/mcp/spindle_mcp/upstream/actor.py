@@ -1,4 +1,4 @@
-"""One upstream's keeper: connects, reads its tools, publishes them, keeps both fresh, reconnects.
+"""One upstream's keeper: connects, reads what it offers, publishes it, keeps it fresh, reconnects.
 
 It never raises. A failed refresh leaves what was published; only the gateway's own calls suffer.
 """
@@ -10,14 +10,17 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
+from mcp_types.jsonrpc import METHOD_NOT_FOUND
 
 from spindle_mcp.config import McpSettings, option
-from spindle_mcp.upstream.base import Endpoint, Request, Upstream
+from spindle_mcp.offers import OFFERS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
+from spindle_mcp.upstream.base import EVERYTHING, Endpoint, Request, Upstream
 from spindle_mcp.upstream.connect import open_own, open_upstream
 from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable, innermost
 from spindle_mcp.upstream.guard import DOWN, Guard
 from spindle_mcp.upstream.ingest import harvest
 from spindle_mcp.upstream.keys import lease_keys
+from spindle_mcp.upstream.offered import Offered
 from spindle_mcp.upstream.pool import NotOpened, needs_own, own_sessions
 from spindle_mcp.upstream.program import program_of
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
@@ -25,11 +28,14 @@ from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, GatewaySpec, PublishedRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
+    from spindle_mcp.offers import Offer
     from spindle_mcp.upstream.base import Peer
+    from spindle_mcp.upstream.ingest import Harvest
     from spindle_mcp.upstream.keys import Keys
     from spindle_mcp.upstream.pool import OwnSessions
+    from spindle_spi.records import Kind, Target
     from spindle_spi.services import Services
     from spindle_spi.types import JsonObject
 
@@ -38,15 +44,21 @@ _PATIENCE = 5.0
 """Longest wait of a call for a connection that is being made."""
 _MAX_FAILED_REFRESHES = 3
 _MOST_TOLD = 20
-"""Tools left out of one list that are told of by name."""
+"""Items left out of one list that are told of by name."""
 
 
 class GatewayActor:
     """Keeps one gateway connected. `run` is its task; `request` is for everybody else."""
 
     def __init__(
-        self, record: CatalogRecord, services: Services, settings: McpSettings, version: str
+        self,
+        record: CatalogRecord,
+        services: Services,
+        settings: McpSettings,
+        version: str,
+        on_updated: Callable[[str, str], None],
     ) -> None:
+        """`on_updated` is told of every resource that the upstream says was updated."""
         spec = record.spec
 
         if not isinstance(spec, GatewaySpec):
@@ -63,7 +75,12 @@ class GatewayActor:
         self._is_open = anyio.Event()
         self._is_closed = anyio.Event()
         self._is_wanted = anyio.Event()
+        self._on_updated = on_updated
+        self._found: dict[Kind, Harvest] = {}
+        """The last good list of each kind."""
         self._published: tuple[PublishedRecord, ...] | None = None
+        self._offered = Offered()
+        self._watched = frozenset[str]()
         self._failure = "not connected yet"
         self._guard = Guard(record.name, settings)
         self._connected_at = 0.0
@@ -80,7 +97,10 @@ class GatewayActor:
         return {
             "connected": upstream is not None,
             "era": None if upstream is None else upstream.era,
-            "tools": len(self._published or ()),
+            "tools": self._count(TOOLS),
+            "resources": self._count(RESOURCES),
+            "resource_templates": self._count(TEMPLATES),
+            "prompts": self._count(PROMPTS),
             "failure": self._failure or None,
             "failed_attempts": self._attempts,
             **self._guard.describe(),
@@ -90,6 +110,22 @@ class GatewayActor:
     def is_connected(self) -> bool:
         """Whether a connection is open."""
         return self._upstream is not None
+
+    def can(self, capability: str) -> bool:
+        """Tell whether the upstream declares a capability."""
+        upstream = self._upstream
+        return upstream is not None and isinstance(upstream.capabilities.get(capability), dict)
+
+    def standing_for(self, uri: str) -> tuple[Target, ...]:
+        """Return every record published here that lets somebody read a URI."""
+        return self._offered.standing_for(uri)
+
+    async def watch(self, uris: frozenset[str]) -> None:
+        """Follow these resources from now on; returns when the upstream knows, or soon."""
+        self._watched = uris
+
+        with anyio.move_on_after(_PATIENCE):
+            await self._follow(self._upstream)
 
     @property
     def era(self) -> str | None:
@@ -170,14 +206,15 @@ class GatewayActor:
         endpoint = self._endpoint(keys)
 
         async with open_upstream(self.spec, endpoint) as upstream, self._owning(upstream, endpoint):
-            await self._publish(await upstream.list_all("tools/list", "tools"))
+            is_complete = await self._read(upstream, EVERYTHING.lists)
             self._upstream = upstream
             self._connected_at = anyio.current_time()
             self._failure = ""
             self._guard.reset()
             self._is_open.set()
             self._log(Level.INFO, "mcp.gateway.connected", {"era": upstream.era})
-            await self._keep_fresh(upstream, keys)
+            await self._follow(upstream)
+            await self._keep_fresh(upstream, keys, is_complete=is_complete)
 
     @asynccontextmanager
     async def _owning(self, upstream: Upstream, endpoint: Endpoint) -> AsyncGenerator[None]:
@@ -203,12 +240,12 @@ class GatewayActor:
             finally:
                 self._own = None
 
-    async def _keep_fresh(self, upstream: Upstream, keys: Keys) -> None:
-        """Read the tools again when told, and from time to time; return to reconnect.
+    async def _keep_fresh(self, upstream: Upstream, keys: Keys, *, is_complete: bool) -> None:
+        """Read the lists again when told, and from time to time; return to reconnect.
 
         A lease of a secret that ends is such a time: another value is used from then on.
         """
-        failures = 0
+        failures = 0 if is_complete else 1
 
         while True:
             wait = self._settings.refresh_seconds
@@ -216,9 +253,15 @@ class GatewayActor:
             if failures:
                 wait = min(_FIRST_PAUSE * 2**failures, wait)
 
+            lists = EVERYTHING.lists
+
             try:
                 with anyio.move_on_after(keys.until(wait * random.uniform(0.9, 1.1))):
-                    await upstream.changed()
+                    change = await upstream.changed()
+                    lists = change.lists if not failures else lists
+
+                    for uri in change.resources:
+                        self._on_updated(self.name, uri)
 
                 if keys.is_over:
                     before, keys = keys, await self._keys()
@@ -226,8 +269,8 @@ class GatewayActor:
                     if not keys.allow(upstream, before):
                         return
 
-                await self._publish(await upstream.list_all("tools/list", "tools"))
-                failures = 0
+                is_complete = await self._read(upstream, lists)
+                failures = 0 if is_complete else failures + 1
             except (SessionLost, RpcRefused, HttpRefused):
                 # It is not what it was: find out anew what it is.
                 raise
@@ -240,21 +283,79 @@ class GatewayActor:
                 ):
                     raise
 
-    async def _publish(self, tools: list[JsonObject]) -> None:
-        found = await harvest(self.name, tools, self._settings.max_tools)
+    async def _read(self, upstream: Upstream, lists: frozenset[str]) -> bool:
+        """Read some lists and publish what is in them; tells whether all could be read.
 
-        if found.records == self._published:
+        Of a list that cannot be read what was known stays, and the others are none the worse.
+
+        Raises:
+            UpstreamError: None could be read, or the connection is of no more use.
+        """
+        declared = [one for one in OFFERS if one.capability in upstream.capabilities]
+        wanted = [one for one in declared if one.capability in lists]
+        failures: list[UpstreamError] = []
+
+        for offer in wanted:
+            try:
+                self._found[offer.kind] = await self._harvest(upstream, offer)
+            except SessionLost:
+                raise
+            except UpstreamError as exc:
+                failures.append(exc)
+                fields: JsonObject = {"list": offer.method, "error": exc.code}
+                self._log(Level.WARNING, "mcp.list.failed", fields)
+
+        for kind in self._found.keys() - {one.kind for one in declared}:
+            del self._found[kind]
+
+        if failures and len(failures) == len(wanted):
+            raise failures[0]
+
+        await self._publish()
+        return not failures
+
+    async def _harvest(self, upstream: Upstream, offer: Offer) -> Harvest:
+        try:
+            items = await upstream.list_all(offer.method, offer.key)
+        except RpcRefused as exc:
+            if offer is not TEMPLATES or exc.rpc_code != METHOD_NOT_FOUND:
+                raise
+
+            # Who has resources need not have templates.
+            items = []
+
+        found = await harvest(self.name, items, _limit(self._settings, offer), offer)
+
+        if found != self._found.get(offer.kind):
+            event = f"mcp.{offer.kind.value}.left_out"
+
+            for label, reason in found.left_out[:_MOST_TOLD]:
+                self._log(Level.WARNING, event, {offer.kind.value: label, "reason": reason})
+
+            if len(found.left_out) > _MOST_TOLD:
+                more = len(found.left_out) - _MOST_TOLD
+                self._log(Level.WARNING, "mcp.list.left_out", {"list": offer.method, "more": more})
+
+        return found
+
+    async def _publish(self) -> None:
+        kinds = [one.kind for one in OFFERS if one.kind in self._found]
+        records = tuple(record for kind in kinds for record in self._found[kind].records)
+
+        if records != self._published:
+            await self._services.catalog.publish("mcp", f"gateway:{self.name}", records)
+            self._published = records
+            self._offered = Offered(records)
+
+    async def _follow(self, upstream: Upstream | None) -> None:
+        """Have the upstream tell of what is watched."""
+        if upstream is None or not _tells_of_updates(upstream):
             return
 
-        for tool, reason in found.left_out[:_MOST_TOLD]:
-            self._log(Level.WARNING, "mcp.tool.left_out", {"tool": tool, "reason": reason})
-
-        if len(found.left_out) > _MOST_TOLD:
-            more = len(found.left_out) - _MOST_TOLD
-            self._log(Level.WARNING, "mcp.tools.left_out", {"more": more})
-
-        await self._services.catalog.publish("mcp", f"gateway:{self.name}", found.records)
-        self._published = found.records
+        try:
+            await upstream.watch(self._watched)
+        except UpstreamError as exc:
+            self._log(Level.WARNING, "mcp.gateway.watch_failed", {"error": exc.code})
 
     async def _keys(self) -> Keys:
         return await lease_keys(self.spec, self._services.config_secrets)
@@ -285,6 +386,10 @@ class GatewayActor:
             program=program,
             tell=self._log,
         )
+
+    def _count(self, offer: Offer) -> int:
+        found = self._found.get(offer.kind)
+        return 0 if found is None else len(found.records)
 
     async def _connected(self) -> Upstream:
         if self._upstream is None:
@@ -324,3 +429,18 @@ class GatewayActor:
 
     def _log(self, level: Level, event: str, fields: JsonObject) -> None:
         self._services.observability.log(level, event, {"gateway": self.name, **fields})
+
+
+def _limit(settings: McpSettings, offer: Offer) -> int:
+    match offer.capability:
+        case "tools":
+            return settings.max_tools
+        case "prompts":
+            return settings.max_prompts
+        case _:
+            return settings.max_resources
+
+
+def _tells_of_updates(upstream: Upstream) -> bool:
+    resources = upstream.capabilities.get("resources")
+    return isinstance(resources, dict) and resources.get("subscribe") is True
