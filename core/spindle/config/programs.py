@@ -39,10 +39,11 @@ def _spelt_out(key: str, expected: str) -> BeforeValidator:
         if isinstance(value, str):
             return {key: value}
 
-        if isinstance(value, dict | BaseModel):
-            return value
+        if not isinstance(value, dict | BaseModel):
+            raise refuse(describe_type(value), expected)
 
-        raise refuse(describe_type(value), expected)
+        whole: object = value
+        return whole
 
     return BeforeValidator(spell)
 
