@@ -171,10 +171,8 @@ class McpModule(Module):
             settings,
         )
         server = surface.build(self._version)
-        fast = None
-
-        if settings.accelerated:
-            fast = FastPath(
+        fast = (
+            FastPath(
                 calls,
                 fetches,
                 sessions,
@@ -183,7 +181,9 @@ class McpModule(Module):
                 # What goes round the SDK is not kept for who loses a stream.
                 with_sessions=not settings.resumable,
             )
-
+            if settings.accelerated
+            else None
+        )
         older = (
             OlderStreams(server, views, most=settings.max_sessions, max_body=_UNBOUNDED)
             if settings.legacy_sse
@@ -205,10 +205,8 @@ class McpModule(Module):
                 started()
                 await anyio.sleep_forever()
         finally:
-            self._older = None
-            self._endpoint = None
-            self._fetches = None
-            self._fleet = None
+            self._older = self._endpoint = None
+            self._fetches = self._fleet = None
 
     async def drain(self, deadline: float) -> None:
         """End the streams that only wait for news, and wait for the calls in flight."""
