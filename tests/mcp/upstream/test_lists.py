@@ -152,10 +152,11 @@ async def test_a_list_that_fails_from_the_start_keeps_no_other_away() -> None:
             await shelf.until_listed(host, Kind.PROMPT, "up__p")
             stats: Any = await served.module.stats()
 
-    assert stats["gateways"]["up"] == {
+    known = {
         "connected": True, "era": "modern", "failure": None,
         "tools": 1, "resources": 0, "resource_templates": 0, "prompts": 1,
     }  # fmt: skip
+    assert stats["gateways"]["up"].items() >= known.items()
 
 
 async def test_resources_need_no_templates() -> None:

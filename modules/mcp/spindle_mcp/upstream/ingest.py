@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import anyio
+
 from spindle_mcp.eras import LEGACY, MODERN, fits
 from spindle_mcp.matching import TemplateMatch
 from spindle_mcp.naming import unified_name
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from spindle_spi.records import RecordSpec
     from spindle_spi.types import Json, JsonObject
 
+_AT_ONCE: Final = 20
+"""Items between two chances for everybody else."""
 _MAX_NAME: Final = 1024
 """Characters of the longest name that a record may have."""
 _LABELS: Final = {Kind.RESOURCE: "uri", Kind.RESOURCE_TEMPLATE: "uriTemplate"}
@@ -40,22 +44,33 @@ class Harvest:
     left_out: tuple[tuple[str, str], ...]
 
 
-def harvest(gateway: str, items: Iterable[JsonObject], limit: int, offer: Offer = TOOLS) -> Harvest:
-    """Return the records for what an upstream offers of a kind, at most `limit` of them."""
+async def harvest(
+    gateway: str, items: Iterable[JsonObject], limit: int, offer: Offer = TOOLS
+) -> Harvest:
+    """Return the records for what an upstream offers of a kind, at most `limit` of them.
+
+    A long list takes a while; calls to other upstreams go on meanwhile.
+    """
     records: dict[str, PublishedRecord] = {}
     left_out: list[tuple[str, str]] = []
 
-    for item in items:
+    for number, item in enumerate(items, start=1):
+        if number % _AT_ONCE == 0:
+            await anyio.lowlevel.checkpoint()
+
         said = item.get(_LABELS.get(offer.kind, "name"))
         label = said if isinstance(said, str) else "?"
+
+        if len(records) >= limit:
+            # What is left out anyway is not looked at.
+            left_out.append((label, f"more than {limit} {offer.word}s"))
+            continue
+
         reason = _fault_of(offer, item)
         name = _name(gateway, offer.kind, label)
 
         if reason is None and name in records:
             reason = "its name is given twice"
-
-        if reason is None and len(records) >= limit:
-            reason = f"more than {limit} {offer.word}s"
 
         if reason is None:
             records[name] = PublishedRecord(

@@ -30,14 +30,17 @@ from spindle_mcp.upstream.base import (
 from spindle_mcp.upstream.faults import (
     RpcRefused,
     SessionLost,
+    ended,
     explained,
     garbled,
+    no_messages,
+    too_long,
     too_slow,
     unreachable,
 )
 from spindle_mcp.upstream.running import Running, RunningRequests
 from spindle_mcp.upstream.streamable import streamable_streams
-from spindle_mcp.upstream.streams import TOO_LONG, TRANSPORT_FAILED
+from spindle_mcp.upstream.streams import NO_MESSAGES, PROGRAM_ENDED, TOO_LONG, TRANSPORT_FAILED
 from spindle_spi.errors import GatewayError
 
 if TYPE_CHECKING:
@@ -274,7 +277,13 @@ class LegacyUpstream(Upstream):
             return unreachable(self._gateway)
 
         if error.code == TOO_LONG:
-            return garbled(self._gateway, "more than is taken from an upstream")
+            return too_long(self._gateway)
+
+        if error.code == NO_MESSAGES:
+            return no_messages(self._gateway)
+
+        if error.code == PROGRAM_ENDED:
+            return ended(self._gateway, error.data if isinstance(error.data, int) else None)
 
         if error.code == CONNECTION_CLOSED:
             self._wake(EVERYTHING)
@@ -293,30 +302,43 @@ class LegacyUpstream(Upstream):
 
 
 @asynccontextmanager
+async def speak_legacy(
+    endpoint: Endpoint, streams: TransportStreams, offered: JsonObject | None = None
+) -> AsyncGenerator[LegacyUpstream]:
+    """Open a session over two streams of messages; enter and leave this in one task.
+
+    Raises:
+        GatewayError: The upstream does not shake hands.
+    """
+    upstream = LegacyUpstream(endpoint, streams, offered)
+
+    async with anyio.create_task_group() as group:
+        await group.start(upstream.run)
+
+        with anyio.move_on_after(endpoint.connect_seconds) as scope:
+            await upstream.start()
+
+        if scope.cancelled_caught:
+            raise too_slow(endpoint.gateway)
+
+        yield upstream
+        group.cancel_scope.cancel()
+
+
+@asynccontextmanager
 async def open_legacy(
     endpoint: Endpoint,
-    streams: MessageStreams | None = None,
-    *,
     offered: JsonObject | None = None,
+    *,
+    streams: MessageStreams | None = None,
 ) -> AsyncGenerator[LegacyUpstream]:
-    """Open a session over streams of messages; enter and leave this in one task.
-
-    Without streams it is one over streamable HTTP. `offered` as for `LegacyUpstream`.
+    """Open a session over HTTP, or over other streams; enter and leave this in one task.
 
     Raises:
         GatewayError: The upstream cannot be reached, or does not shake hands.
     """
-    async with streams or streamable_streams(endpoint) as opened:
-        upstream = LegacyUpstream(endpoint, opened, offered)
-
-        async with anyio.create_task_group() as group:
-            await group.start(upstream.run)
-
-            with anyio.move_on_after(endpoint.connect_seconds) as scope:
-                await upstream.start()
-
-            if scope.cancelled_caught:
-                raise too_slow(endpoint.gateway)
-
-            yield upstream
-            group.cancel_scope.cancel()
+    async with (
+        streams or streamable_streams(endpoint) as opened,
+        speak_legacy(endpoint, opened, offered) as upstream,
+    ):
+        yield upstream
