@@ -79,6 +79,8 @@ class Library:
     reached: anyio.Event = field(default_factory=anyio.Event)
     """Set when a reading hangs."""
     cancelled: anyio.Event = field(default_factory=anyio.Event)
+    extensions: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """Those that who read the list of tools declared."""
     traces: list[object] = field(default_factory=list[object])
 
     @asynccontextmanager
@@ -148,6 +150,8 @@ class Library:
     async def _list_tools(
         self, ctx: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
+        capabilities = ctx.session.client_capabilities
+        self.extensions = {} if capabilities is None else capabilities.extensions or {}
         schema = {"type": "object"}
         meta = {"ui": {"resourceUri": APP, "visibility": ["model"]}}
         return types.ListToolsResult(

@@ -16,6 +16,7 @@ from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp_types.jsonrpc import CONNECTION_CLOSED, INVALID_REQUEST
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
+from spindle_mcp.capabilities import OURS
 from spindle_mcp.eras import LEGACY
 from spindle_mcp.trace import TRACEPARENT
 from spindle_mcp.upstream.base import (
@@ -99,7 +100,7 @@ class LegacyUpstream(Upstream):
             "initialize",
             {
                 "protocolVersion": LEGACY,
-                "capabilities": self._offered or {},
+                "capabilities": OURS if self._offered is None else self._offered,
                 "clientInfo": {"name": CLIENT_NAME, "version": self._endpoint.version},
             },
             {"cancel_on_abandon": False},

@@ -19,7 +19,7 @@ from mcp_types import (
     PROTOCOL_VERSION_META_KEY,
 )
 
-from spindle_mcp.capabilities import relayed_capabilities
+from spindle_mcp.capabilities import OURS, relayed_capabilities
 from spindle_mcp.eras import MODERN
 from spindle_mcp.trace import TRACEPARENT
 from spindle_mcp.upstream.base import (
@@ -67,7 +67,7 @@ class ModernUpstream(Upstream):
         self._meta: JsonObject = {
             PROTOCOL_VERSION_META_KEY: MODERN,
             CLIENT_INFO_META_KEY: {"name": CLIENT_NAME, "version": endpoint.version},
-            CLIENT_CAPABILITIES_META_KEY: {},
+            CLIENT_CAPABILITIES_META_KEY: OURS,
         }
 
     def take_credential(self, credential: Secret) -> bool:
