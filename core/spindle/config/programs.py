@@ -34,16 +34,19 @@ STORED = "mcp.env."
 """Begins the names of stored secrets that gateways made outside of the configuration may use."""
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, dict | BaseModel)
+
+
 def _spelt_out(key: str, expected: str) -> BeforeValidator:
     def spell(value: object) -> object:
         if isinstance(value, str):
             return {key: value}
 
-        if not isinstance(value, dict | BaseModel):
+        if not _is_whole(value):
             raise refuse(describe_type(value), expected)
 
-        whole: object = value
-        return whole
+        return value
 
     return BeforeValidator(spell)
 

@@ -41,7 +41,7 @@ async def open_upstream(spec: GatewaySpec, endpoint: Endpoint) -> AsyncGenerator
         case "streamable_http":
             opening = _open_http(spec, endpoint)
         case "sse":
-            opening = open_legacy(endpoint, streams=sse_streams(endpoint))
+            opening = open_legacy(endpoint, sse_streams(endpoint))
         case "stdio" if endpoint.program is not None:
             opening = open_stdio(spec.era, endpoint, endpoint.program)
         case _:
@@ -78,9 +78,9 @@ async def open_own(
         case "stdio" if endpoint.program is not None:
             opening = open_own_program(endpoint, endpoint.program, offered)
         case "sse":
-            opening = open_legacy(endpoint, offered, streams=sse_streams(endpoint))
+            opening = open_legacy(endpoint, sse_streams(endpoint), offered=offered)
         case _:
-            opening = open_legacy(endpoint, offered)
+            opening = open_legacy(endpoint, offered=offered)
 
     async with opening as own:
         yield own

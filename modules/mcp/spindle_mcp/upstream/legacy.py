@@ -303,43 +303,30 @@ class LegacyUpstream(Upstream):
 
 
 @asynccontextmanager
-async def speak_legacy(
-    endpoint: Endpoint, streams: TransportStreams, offered: JsonObject | None = None
-) -> AsyncGenerator[LegacyUpstream]:
-    """Open a session over two streams of messages; enter and leave this in one task.
-
-    Raises:
-        GatewayError: The upstream does not shake hands.
-    """
-    upstream = LegacyUpstream(endpoint, streams, offered)
-
-    async with anyio.create_task_group() as group:
-        await group.start(upstream.run)
-
-        with anyio.move_on_after(endpoint.connect_seconds) as scope:
-            await upstream.start()
-
-        if scope.cancelled_caught:
-            raise too_slow(endpoint.gateway)
-
-        yield upstream
-        group.cancel_scope.cancel()
-
-
-@asynccontextmanager
 async def open_legacy(
     endpoint: Endpoint,
-    offered: JsonObject | None = None,
-    *,
     streams: MessageStreams | None = None,
+    *,
+    offered: JsonObject | None = None,
 ) -> AsyncGenerator[LegacyUpstream]:
-    """Open a session over HTTP, or over other streams; enter and leave this in one task.
+    """Open a session over streams of messages; enter and leave this in one task.
+
+    Without streams it is one over streamable HTTP. `offered` as for `LegacyUpstream`.
 
     Raises:
         GatewayError: The upstream cannot be reached, or does not shake hands.
     """
-    async with (
-        streams or streamable_streams(endpoint) as opened,
-        speak_legacy(endpoint, opened, offered) as upstream,
-    ):
-        yield upstream
+    async with streams or streamable_streams(endpoint) as opened:
+        upstream = LegacyUpstream(endpoint, opened, offered)
+
+        async with anyio.create_task_group() as group:
+            await group.start(upstream.run)
+
+            with anyio.move_on_after(endpoint.connect_seconds) as scope:
+                await upstream.start()
+
+            if scope.cancelled_caught:
+                raise too_slow(endpoint.gateway)
+
+            yield upstream
+            group.cancel_scope.cancel()

@@ -71,7 +71,7 @@ async def open_own_program(
     """
     async with (
         open_pipe(endpoint, program) as pipe,
-        open_legacy(endpoint, offered, streams=pipe_streams(pipe)) as upstream,
+        open_legacy(endpoint, pipe_streams(pipe), offered=offered) as upstream,
     ):
         yield upstream
 
@@ -101,7 +101,7 @@ async def _modern(
 
 @asynccontextmanager
 async def _legacy(endpoint: Endpoint, pipe: Pipe) -> AsyncGenerator[LegacyUpstream]:
-    async with open_legacy(endpoint, streams=pipe_streams(pipe)) as upstream:
+    async with open_legacy(endpoint, pipe_streams(pipe)) as upstream:
         pipe.is_settled.set()
         yield upstream
 
