@@ -12,7 +12,7 @@ import pytest
 
 from spindle_conformance.fakes import FakeHost, caller
 from spindle_mcp.upstream.base import Endpoint
-from spindle_mcp.upstream.connect import open_upstream
+from spindle_mcp.upstream.connect import open_own, open_upstream
 from spindle_mcp.upstream.faults import ProgramEnded
 from spindle_mcp.upstream.program import Program
 from spindle_spi import config_secrets
@@ -114,6 +114,25 @@ async def test_a_given_era_is_not_asked_for(era: str) -> None:
     with pytest.raises((GatewayError, ExceptionGroup)):
         async with started(era, asked="legacy" if era == "modern" else "modern"):
             pass
+
+
+async def test_a_client_can_have_a_program_of_its_own() -> None:
+    """Greeted in the older way, with what the client can do; it ends with the client's session."""
+    program = Program(command=command("legacy"))
+    endpoint = Endpoint(gateway="up", url="", version="1", connect_seconds=10, program=program)
+    spec = GatewaySpec(transport="stdio")
+
+    async with (
+        open_own(spec, endpoint, {"sampling": {}}) as first,
+        open_own(spec, endpoint, {"sampling": {}}) as second,
+    ):
+        where = [
+            json.loads(text(await own.request(tool_call("where", silence=5))))
+            for own in (first, second)
+        ]
+
+    assert where[0][1] != where[1][1]
+    await until(lambda: not any(is_alive(pid) for _, *pids in where for pid in pids))
 
 
 @both
