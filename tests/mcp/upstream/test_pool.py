@@ -95,16 +95,18 @@ async def test_the_last_used_makes_room_and_none_is_taken_from_a_running_call() 
         await one.call_tool("up__echo", {})
         await two.call_tool("up__echo", {})
 
+        errors: list[Any] = []
+
         async with anyio.create_task_group() as group:
             group.start_soon(two.call_tool, "up__hang")
 
             with anyio.fail_after(10):
                 await upstream.reached.wait()
 
-            error = await error_of(one, "up__echo", {})
+            errors.append(await error_of(one, "up__echo", {}))
             group.cancel_scope.cancel()
 
-    assert error.data["code"] == "mcp.gateway.sessions"
+    assert errors[0].data["code"] == "mcp.gateway.sessions"
     assert len(set(upstream.sessions)) == 2
 
 
