@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     Context = DispatchContext[TransportContext]
 
 _MAX_PAGES: Final = 100
+_LATER: Final = frozenset({"inputResponses", "requestState"})
+"""Parameters that this protocol does not have."""
 
 
 class LegacyUpstream(Upstream):
@@ -235,13 +237,15 @@ class LegacyUpstream(Upstream):
         if request.peer is not None and request.wants_progress:
             meta["progressToken"] = running.token
 
-        params: JsonObject = {**request.params, "_meta": meta} if meta else request.params
+        params = {name: value for name, value in request.params.items() if name not in _LATER}
 
-        with running.scope as scope:
+        if meta:
+            params["_meta"] = meta
+
+        with running.scope:
             running.extend()
             return await self._send(request.method, params, self._options)
 
-        del scope
         raise too_slow(self._gateway)
 
     async def _send(self, method: str, params: JsonObject, options: CallOptions) -> JsonObject:
