@@ -183,16 +183,25 @@ class LegacyUpstream(Upstream):
     async def watch(self, uris: frozenset[str]) -> None:
         """See `Upstream`."""
         before, self._watched = self._watched, uris
+        steps = [
+            *(("resources/unsubscribe", uri) for uri in sorted(before - uris)),
+            *(("resources/subscribe", uri) for uri in sorted(uris - before)),
+        ]
+        refusals: list[RpcRefused] = []
 
         with anyio.move_on_after(self._endpoint.connect_seconds) as scope:
-            for uri in sorted(before - uris):
-                await self._send("resources/unsubscribe", {"uri": uri}, self._options)
-
-            for uri in sorted(uris - before):
-                await self._send("resources/subscribe", {"uri": uri}, self._options)
+            for method, uri in steps:
+                try:
+                    await self._send(method, {"uri": uri}, self._options)
+                except RpcRefused as exc:
+                    # One that it will not tell of keeps none of the others away.
+                    refusals.append(exc)
 
         if scope.cancelled_caught:
             raise too_slow(self._gateway)
+
+        if refusals:
+            raise refusals[0]
 
     async def request(self, request: Request) -> JsonObject:
         """See `Upstream`."""
