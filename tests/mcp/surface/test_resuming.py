@@ -140,6 +140,8 @@ async def test_nobody_hears_what_another_was_told() -> None:
             other.headers["authorization"] = "Bearer b"
             opened = await other.post("/mcp", json=HELLO)
             other.headers["mcp-session-id"] = opened.headers["mcp-session-id"]
+            begun = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+            await other.post("/mcp", json=begun)
             other.headers["last-event-id"] = seen[-1][0]
 
             with anyio.move_on_after(0.5):
