@@ -19,6 +19,10 @@ POSITIVE_TOKENS: Mapping[str, str] = {
 """ModelHasPositiveMaxTokens."""
 Capability = Literal["chat", "streaming", "function_calling", "vision", "embedding"]
 Trigger = Literal["error", "rate_limit", "context_length"]
+OnChange = Literal["allow", "warn", "hold"]
+"""What becomes of a definition that its upstream changed."""
+Mode = Literal["list", "search"]
+"""How a virtual server offers its tools."""
 
 
 class Owned(Section):
@@ -107,6 +111,8 @@ class GatewayEntry(Declared):
     credential_env_var: Text | None = None
     credential_file: Text | None = None
     timeout: Seconds = 60.0
+    prefix: Text | None = None
+    on_change: OnChange | None = None
     options: dict[str, JsonValue] = {}
     tools: dict[str, ToolEntry] = {}
 
@@ -117,9 +123,11 @@ class ServerEntry(Declared):
     name: Text | None = None
     gateways: tuple[Text, ...] = ()
     tools: tuple[Text, ...] = ()
+    toolsets: tuple[Text, ...] = ()
     models: tuple[Text, ...] = ()
     resources: tuple[Text, ...] = ()
     prompts: tuple[Text, ...] = ()
+    mode: Mode | None = None
     prefix_free: bool = False
     anonymous: bool = False
     anonymous_permissions: tuple[Text, ...] = ("tools.read", "tools.execute")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spindle_mcp.naming import MAX_LENGTH, MIN_LENGTH
 from spindle_spi.types import Json, JsonObject
 
 
@@ -28,8 +29,10 @@ class McpSettings:
     """Connections per upstream."""
     max_result_bytes: int = 16 * 1024 * 1024
     """Longest answer taken from an upstream."""
-    max_tools: int = 1000
+    max_tools: int = 10_000
     """Most tools taken from one upstream."""
+    name_length: int = MAX_LENGTH
+    """Longest name of a tool; lower where clients put words of their own before it."""
 
 
 _SECONDS: JsonObject = {"type": "number", "exclusiveMinimum": 0}
@@ -49,6 +52,7 @@ SCHEMA: JsonObject = {
         "max_connections": _COUNT,
         "max_result_bytes": _COUNT,
         "max_tools": _COUNT,
+        "name_length": {"type": "integer", "minimum": MIN_LENGTH, "maximum": MAX_LENGTH},
     },
 }
 """What the section may hold; a test compares its keys with the fields of `McpSettings`."""
@@ -77,6 +81,7 @@ def settings_from(section: JsonObject) -> McpSettings:
         max_connections=count("max_connections", defaults.max_connections),
         max_result_bytes=count("max_result_bytes", defaults.max_result_bytes),
         max_tools=count("max_tools", defaults.max_tools),
+        name_length=count("name_length", defaults.name_length),
     )
 
 

@@ -10,15 +10,17 @@ import time
 from typing import TYPE_CHECKING, TypeGuard
 
 import anyio
+import anyio.to_thread
 
 from spindle_mcp.config import McpSettings, option
+from spindle_mcp.naming import Naming
 from spindle_mcp.upstream.base import Endpoint, ToolCall, Upstream
 from spindle_mcp.upstream.connect import open_upstream
 from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable
-from spindle_mcp.upstream.ingest import harvest
+from spindle_mcp.upstream.ingest import Harvest, harvest
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
 from spindle_spi.observability import Level
-from spindle_spi.records import CatalogRecord, GatewaySpec, PublishedRecord
+from spindle_spi.records import CatalogRecord, GatewaySpec
 
 if TYPE_CHECKING:
     from spindle_spi.secret import SecretLease
@@ -29,6 +31,9 @@ _FIRST_PAUSE = 0.25
 _PATIENCE = 5.0
 """Longest wait of a call for a connection that is being made."""
 _MAX_FAILED_REFRESHES = 3
+_MANY = 200
+_MAX_TOLD = 50
+"""Lines of the log about one list; operators see all that was left out beside the gateway."""
 
 
 class GatewayActor:
@@ -46,12 +51,16 @@ class GatewayActor:
         self.spec = spec
         self._services = services
         self._settings = settings
+        self._naming = Naming(
+            gateway=record.name, prefix=spec.prefix or record.name, limit=settings.name_length
+        )
         self._version = version
         self._upstream: Upstream | None = None
         self._is_open = anyio.Event()
         self._is_closed = anyio.Event()
         self._is_wanted = anyio.Event()
-        self._published: tuple[PublishedRecord, ...] | None = None
+        self._published: Harvest | None = None
+        self._listed: list[JsonObject] | None = None
         self._failure = "not connected yet"
 
     @property
@@ -65,7 +74,8 @@ class GatewayActor:
         return {
             "connected": upstream is not None,
             "era": None if upstream is None else upstream.era,
-            "tools": len(self._published or ()),
+            "tools": 0 if self._published is None else len(self._published.records),
+            "left_out": 0 if self._published is None else len(self._published.left_out),
             "failure": self._failure or None,
         }
 
@@ -162,16 +172,27 @@ class GatewayActor:
                     raise
 
     async def _publish(self, tools: list[JsonObject]) -> None:
-        found = harvest(self.name, tools, self._settings.max_tools)
-
-        if found.records == self._published:
+        if tools == self._listed:
             return
 
-        for tool, reason in found.left_out:
-            self._log(Level.WARNING, "mcp.tool.left_out", {"tool": tool, "reason": reason})
+        if len(tools) < _MANY:
+            found = harvest(self._naming, tools, self._settings.max_tools)
+        else:
+            # Looking at them takes long enough for others to notice.
+            found = await anyio.to_thread.run_sync(
+                harvest, self._naming, tools, self._settings.max_tools
+            )
 
-        await self._services.catalog.publish("mcp", f"gateway:{self.name}", found.records)
-        self._published = found.records
+        for left in found.left_out[:_MAX_TOLD]:
+            self._log(
+                Level.WARNING, "mcp.tool.left_out", {"tool": left.name, "reason": left.reason}
+            )
+
+        await self._services.catalog.publish(
+            "mcp", f"gateway:{self.name}", found.records, found.left_out
+        )
+        self._published = found
+        self._listed = tools
 
     async def _lease(self) -> SecretLease | None:
         credential = self.spec.credential

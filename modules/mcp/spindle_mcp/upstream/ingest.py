@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from spindle_mcp.eras import LEGACY, MODERN, fits
-from spindle_mcp.naming import unified_name
-from spindle_mcp.upstream.modern import has_bad_headers
-from spindle_spi.records import Kind, PublishedRecord, ToolSpec
+from spindle_mcp.upstream.soundness import Flaw, flaw_of_name, flaw_of_tool
+from spindle_spi.records import Kind, LeftOut, PublishedRecord, ToolSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from spindle_mcp.naming import Naming
     from spindle_spi.types import Json, JsonObject
+
+_MAX_LEFT_OUT: Final = 1000
+"""Items told of one by one; of the others there is a count."""
+_MAX_LABEL: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,50 +24,52 @@ class Harvest:
     """The records of one listing, and what was left out of it with the reason."""
 
     records: tuple[PublishedRecord, ...]
-    left_out: tuple[tuple[str, str], ...]
+    left_out: tuple[LeftOut, ...]
 
 
-def harvest(gateway: str, tools: Iterable[JsonObject], limit: int) -> Harvest:
+def harvest(naming: Naming, tools: Iterable[JsonObject], limit: int) -> Harvest:
     """Return the records for an upstream's tools, at most `limit` of them."""
     records: dict[str, PublishedRecord] = {}
-    left_out: list[tuple[str, str]] = []
+    left_out: list[LeftOut] = []
 
     for tool in tools:
         name = tool.get("name")
-        label = name if isinstance(name, str) else "?"
-        reason = _fault_of(tool)
-        unified = unified_name(gateway, label)
+        label = name if isinstance(name, str) else ""
+        unified = naming.unified(label)
+        flaw = flaw_of_name(name) or flaw_of_tool(tool)
 
-        if reason is None and unified in records:
-            reason = "its name is given twice"
+        if unified in records and (flaw is None or flaw.is_partial):
+            flaw = Flaw("its name is given twice")
+        elif len(records) >= limit and (flaw is None or flaw.is_partial):
+            flaw = Flaw(f"more than {limit} tools")
 
-        if reason is None and len(records) >= limit:
-            reason = f"more than {limit} tools"
+        if flaw is None or flaw.is_partial:
+            records[unified] = _record(naming.gateway, unified, label, tool)
 
-        if reason is None:
-            records[unified] = _record(gateway, unified, label, tool)
-        else:
-            left_out.append((label, reason))
+        if flaw is not None:
+            left_out.append(_left_out(label, flaw))
 
-    return Harvest(records=tuple(records.values()), left_out=tuple(left_out))
+    return Harvest(records=tuple(records.values()), left_out=_bounded(left_out))
 
 
-def _fault_of(tool: JsonObject) -> str | None:
-    name = tool.get("name")
+def _left_out(label: str, flaw: Flaw) -> LeftOut:
+    shown = label if label.isprintable() else ascii(label)
+    return LeftOut(
+        kind=Kind.TOOL,
+        name=shown[:_MAX_LABEL],
+        reason=flaw.reason,
+        is_partial=flaw.is_partial,
+    )
 
-    if not isinstance(name, str) or not name:
-        return "it has no name"
 
-    if not isinstance(tool.get("inputSchema"), dict):
-        return "it has no input schema"
+def _bounded(left_out: list[LeftOut]) -> tuple[LeftOut, ...]:
+    more = len(left_out) - _MAX_LEFT_OUT
 
-    if fits(MODERN, tool) is None and fits(LEGACY, tool) is None:
-        return "its definition breaks the protocol"
+    if more <= 0:
+        return tuple(left_out)
 
-    if has_bad_headers(tool):
-        return "it mirrors arguments into headers in a way that is not allowed"
-
-    return None
+    rest = LeftOut(kind=Kind.TOOL, name="", reason=f"and {more} more are left out")
+    return (*left_out[:_MAX_LEFT_OUT], rest)
 
 
 def _record(gateway: str, unified: str, name: str, tool: JsonObject) -> PublishedRecord:
