@@ -14,6 +14,7 @@ from spindle.budgets import Budgets
 from spindle.bundles.service import Bundles
 from spindle.catalog_editing import CatalogEditor
 from spindle.config.records import TELEMETRY_HEADERS
+from spindle.definition_review import DefinitionReview
 from spindle.directory import Directory
 from spindle.events import build_events
 from spindle.identity import Identity
@@ -83,6 +84,7 @@ class Core:
             store,
             overrides=settings.tool_overrides,
             poll_seconds=settings.store.revision_poll_seconds,
+            on_change=settings.on_change,
         )
         self.snapshots.followers.append(self.vault)
         self.snapshots.followers.append(self.plugins)
@@ -92,6 +94,9 @@ class Core:
             vault=self.vault,
             audit=self.audit,
             settings=settings,
+        )
+        self.definitions = DefinitionReview(
+            store=store, snapshots=self.snapshots, audit=self.audit, editor=self.catalog
         )
         self.bundles = Bundles(
             store=store,

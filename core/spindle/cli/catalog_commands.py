@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spindle.cli.definition_commands import add_definition_commands
 from spindle.cli.options import HOME, AsJson, Config, Home, sources_of
 
 if TYPE_CHECKING:
@@ -375,6 +376,8 @@ for _app, _kind in (
     (server_app, "server"),
 ):
     add_common(_app, _kind)
+
+add_definition_commands(gateway_app)
 
 
 def _set(

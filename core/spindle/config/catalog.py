@@ -41,6 +41,13 @@ class Declared(Owned):
     enabled: bool = True
 
 
+class CatalogSettings(Section):
+    """`catalog`: what holds for what upstreams publish."""
+
+    on_change: OnChange | None = None
+    """None is `hold` in production, else `warn`."""
+
+
 class UpstreamSettings(Section):
     """`llm.services.<name>.upstream`."""
 

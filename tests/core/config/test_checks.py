@@ -86,7 +86,8 @@ MODELS = "llm: {services: {a: {urls: ['http://x'], models: ["
             ],
         ),
         (
-            "mcp: {gateways: {a: {transport: builtin, prefix: x}, b: {transport: builtin, prefix: x}}}",
+            "mcp: {gateways: {a: {transport: builtin, prefix: x}, "
+            "b: {transport: builtin, prefix: x}}}",
             ["mcp.gateways.b.prefix: 'x' is already what names of the gateway 'a' begin with"],
         ),
         (

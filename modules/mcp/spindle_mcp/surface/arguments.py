@@ -169,7 +169,7 @@ def _counting(dialect: type[Validator]) -> type[Validator]:
     for keyword in _REFERENCES & dialect.VALIDATORS.keys():
         counted[keyword] = partial(_follow, dialect.VALIDATORS[keyword])
 
-    made: type[Validator] = validators.extend(dialect, counted)
+    made: type[Validator] = validators.extend(dialect, counted)  # type: ignore[no-untyped-call]
     return made
 
 

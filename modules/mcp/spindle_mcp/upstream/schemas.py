@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from referencing import Registry, Resource
+from referencing import Registry
 from referencing.exceptions import (
     CannotDetermineSpecification,
     InvalidAnchor,
@@ -100,7 +100,7 @@ def _fault_of_references(schema: JsonObject) -> str | None:
     except CannotDetermineSpecification:
         dialect = DRAFT202012
 
-    registry = Registry[Any]().with_resource("", Resource(schema, dialect))
+    registry = Registry[Any]().with_resource("", dialect.create_resource(schema))
     resolvers: dict[int, Resolver[Any]] = {0: registry.resolver()}
     edges: dict[int, list[int]] = {}
 
@@ -109,7 +109,7 @@ def _fault_of_references(schema: JsonObject) -> str | None:
             resolver = resolvers[parent]
 
             if parent and isinstance(part.get("$id"), str):
-                resolver = resolver.in_subresource(Resource(part, dialect))
+                resolver = resolver.in_subresource(dialect.create_resource(part))
 
             resolvers[id(part)] = resolver
             edges[id(part)] = [*_referenced(part, resolver), *map(id, _same_value(part))]
