@@ -54,7 +54,8 @@ NAMES = {
     "operation": "JSON_CONTENT OperationDoc ParameterDoc ResponseDoc json_response",
     "payloads": (
         "lift_arguments lift_chat_answer lift_chat_request lift_contents lift_document "
-        "lift_embedded_json lift_embeddings_request lift_tool_result write_back"
+        "lift_embedded_json lift_embeddings_request lift_model_request lift_tool_result "
+        "write_back"
     ),
     "plugin": (
         "Finding HookPhase HookPlan Lane Plugin PluginHost PluginInput PluginMode PluginService "

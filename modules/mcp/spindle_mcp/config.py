@@ -31,6 +31,10 @@ class McpSettings:
     """Longest answer taken from an upstream."""
     max_tools: int = 10_000
     """Most tools taken from one upstream."""
+    search_above: int | None = None
+    """Beyond so many tools an endpoint offers a search in place of its list; None never does."""
+    search_model: str | None = None
+    """Model of embeddings by which tools are also found; None finds by words alone."""
     name_length: int = MAX_LENGTH
     """Longest name of a tool; lower where clients put words of their own before it."""
 
@@ -52,6 +56,8 @@ SCHEMA: JsonObject = {
         "max_connections": _COUNT,
         "max_result_bytes": _COUNT,
         "max_tools": _COUNT,
+        "search_above": _COUNT,
+        "search_model": {"type": "string", "minLength": 1},
         "name_length": {"type": "integer", "minimum": MIN_LENGTH, "maximum": MAX_LENGTH},
     },
 }
@@ -70,6 +76,7 @@ def settings_from(section: JsonObject) -> McpSettings:
         value = section.get(name)
         return value if isinstance(value, int) else default
 
+    search_above, search_model = section.get("search_above"), section.get("search_model")
     return McpSettings(
         accelerated=section.get("accelerated") is not False,
         connect_seconds=seconds("connect_seconds", defaults.connect_seconds),
@@ -81,6 +88,8 @@ def settings_from(section: JsonObject) -> McpSettings:
         max_connections=count("max_connections", defaults.max_connections),
         max_result_bytes=count("max_result_bytes", defaults.max_result_bytes),
         max_tools=count("max_tools", defaults.max_tools),
+        search_above=search_above if isinstance(search_above, int) else None,
+        search_model=search_model if isinstance(search_model, str) else None,
         name_length=count("name_length", defaults.name_length),
     )
 

@@ -17,8 +17,10 @@ from spindle_mcp.surface.accelerated import FastPath
 from spindle_mcp.surface.calls import ToolCalls, call_upstream
 from spindle_mcp.surface.endpoint import Endpoint
 from spindle_mcp.surface.listeners import Listeners
+from spindle_mcp.surface.search import SearchedCalls, offer_by
 from spindle_mcp.surface.server import Surface
 from spindle_mcp.surface.sessions import Sessions
+from spindle_mcp.surface.vectors import Vectors
 from spindle_mcp.surface.views import Views
 from spindle_mcp.upstream.fleet import Fleet
 from spindle_spi.descriptor import ModuleDescriptor, PluginParity
@@ -122,9 +124,18 @@ class McpModule(Module):
         settings = settings_from(context.config)
         services = context.services
         fleet = Fleet(services, settings, self._version)
-        views = Views(services.catalog)
+        views = Views(
+            services.catalog,
+            name_length=settings.name_length,
+            offer=offer_by(settings.search_above),
+        )
         listeners = Listeners(services.catalog, views, max_sessions=settings.max_sessions)
-        calls = ToolCalls(services, fleet)
+        vectors = None
+
+        if settings.search_model is not None:
+            vectors = Vectors(services, settings.search_model)
+
+        calls = SearchedCalls(services, fleet, vectors)
         sessions = Sessions(idle_seconds=settings.session_idle_seconds)
         surface = Surface(
             calls,

@@ -6,17 +6,20 @@ Kept by the core's view key, so that equal lists are built once; nothing here de
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from mcp.shared.inbound import x_mcp_header_map
 
 from spindle_mcp.eras import fits
+from spindle_mcp.naming import MAX_LENGTH, bare_name
 from spindle_mcp.surface.arguments import ArgumentCheck
 from spindle_spi.errors import GatewayError
 from spindle_spi.policy import Action, permission_for, permitted
 from spindle_spi.records import Kind, ServerSpec, Target, ToolSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spindle_spi.catalog import CatalogService
     from spindle_spi.ingress import Call
     from spindle_spi.records import CatalogRecord
@@ -49,6 +52,11 @@ class ShownTool:
         self.arguments = ArgumentCheck(spec.input_schema)
         self._definition: JsonObject = {**_definition(spec), "name": name}
         self._written: dict[str, JsonObject | None] = {}
+
+    @property
+    def definition(self) -> JsonObject:
+        """What is shown of it, before any version of the protocol writes it."""
+        return self._definition
 
     @property
     def input_schema(self) -> Json:
@@ -90,11 +98,24 @@ class View:
         return found
 
 
+Offer: TypeAlias = "Callable[[dict[str, ShownTool], ServerSpec | None], View]"
+"""Makes a view of the tools of an endpoint; None is the one that is no virtual server's."""
+
+
+def offer_all(tools: dict[str, ShownTool], server: ServerSpec | None) -> View:
+    """Return the view in which every tool is listed."""
+    return View(tools, instructions=None if server is None else server.instructions)
+
+
 class Views:
     """A bounded store of views and of the tools in them."""
 
-    def __init__(self, catalog: CatalogService) -> None:
+    def __init__(
+        self, catalog: CatalogService, *, name_length: int = MAX_LENGTH, offer: Offer = offer_all
+    ) -> None:
         self._catalog = catalog
+        self._name_length = name_length
+        self._offer = offer
         self._views: OrderedDict[tuple[str, str | None, bool], View] = OrderedDict()
         self._tools: OrderedDict[tuple[str, int, str], ShownTool] = OrderedDict()
 
@@ -129,7 +150,7 @@ class Views:
             is_bare = server is not None and server.prefix_free
             shown = (self._shown(record, is_bare=is_bare) for record in page.records)
             named = {tool.name: tool for tool in shown if tool is not None}
-            view = View(dict(sorted(named.items())), instructions=instructions)
+            view = self._offer(dict(sorted(named.items())), server)
 
         self._views[_key(call)] = view
 
@@ -158,7 +179,11 @@ class Views:
         if not isinstance(spec, ToolSpec):
             return None
 
-        name = spec.upstream_name if is_bare and spec.gateway is not None else record.name
+        name = record.name
+
+        if is_bare and spec.gateway is not None:
+            name = bare_name(spec.upstream_name, self._name_length)
+
         key = (record.id, record.epoch, name)
         tool = self._tools.get(key)
 
