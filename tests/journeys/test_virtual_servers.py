@@ -18,6 +18,8 @@ from tests.support.spindle_process import running_spindle
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    from mcp_types import ErrorData
+
     from spindle_spi.types import JsonObject
     from tests.support.spindle_process import SpindleProcess
 
@@ -181,7 +183,7 @@ async def test_a_search_finds_what_its_caller_sees(
             result = await client.call_tool("find_tools", {"query": "add two numbers"})
             assert "demo__add" in str(result.content)
             assert "vault" not in str(result.content)
-            errors = []
+            errors: list[ErrorData] = []
 
             for hidden in ("vault__add", "vault__gone"):
                 with pytest.raises(MCPError) as caught:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spindle_mcp.surface.ranking import Ranking, fused, words_of, words_of_tool
+
+if TYPE_CHECKING:
+    from spindle_spi.types import JsonObject
 
 TOOLS = {
     "github__create_issue": "Open a new issue in a repository.",
@@ -36,7 +40,7 @@ def test_identifiers_are_taken_apart() -> None:
     """However they are written; a plural is its word."""
     assert words_of("readHTTPFiles_from-2 boxes") == ["read", "http", "file", "2", "boxe"]
     assert words_of("Straße ÉCOLE class") == ["strasse", "école", "class"]
-    schema = {"properties": {"repositoryName": {"description": "Whose."}, "odd": True}}
+    schema: JsonObject = {"properties": {"repositoryName": {"description": "Whose."}, "odd": True}}
     assert words_of_tool("x", {"inputSchema": schema, "title": "T"})[3:] == [
         *("t", "t", "repository", "name", "whose", "odd")
     ]

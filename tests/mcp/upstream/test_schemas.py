@@ -90,5 +90,5 @@ def test_too_much_is_told_without_recursion() -> None:
         deep = [deep]
 
     assert too_much_of(deep) == f"is nested deeper than {MAX_DEPTH} levels"
-    assert too_much_of([0] * MAX_PARTS) == f"has more than {MAX_PARTS} parts"
+    assert too_much_of([None] * MAX_PARTS) == f"has more than {MAX_PARTS} parts"
     assert too_much_of({"a": [1, {"b": None}]}) is None
