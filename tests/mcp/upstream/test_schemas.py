@@ -90,5 +90,6 @@ def test_too_much_is_told_without_recursion() -> None:
         deep = [deep]
 
     assert too_much_of(deep) == f"is nested deeper than {MAX_DEPTH} levels"
-    assert too_much_of([None] * MAX_PARTS) == f"has more than {MAX_PARTS} parts"
+    wide: list[Json] = [None] * MAX_PARTS
+    assert too_much_of(wide) == f"has more than {MAX_PARTS} parts"
     assert too_much_of({"a": [1, {"b": None}]}) is None
