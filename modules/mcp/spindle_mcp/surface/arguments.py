@@ -8,6 +8,7 @@ and no more.
 from __future__ import annotations
 
 from functools import cache, partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 from jsonschema import Draft202012Validator, validators
@@ -169,9 +170,9 @@ def _counting(dialect: type[Validator]) -> type[Validator]:
     for keyword in _REFERENCES & dialect.VALIDATORS.keys():
         counted[keyword] = partial(_follow, dialect.VALIDATORS[keyword])
 
-    # The library's function says nothing of its types.
-    extend: Any = validators.extend
-    made: type[Validator] = extend(dialect, counted)
+    # Its function says nothing of its types.
+    library: Any = import_module("jsonschema.validators")
+    made: type[Validator] = library.extend(dialect, counted)
     return made
 
 

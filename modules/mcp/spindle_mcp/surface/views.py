@@ -134,9 +134,8 @@ class Views:
         return self.known(call) or await self._build(call)
 
     def forget(self) -> None:
-        """Build every view again: the catalog changed."""
+        """Build every view again: the catalog changed. What of it did not is not built again."""
         self._views.clear()
-        self._tools.clear()
 
     async def _build(self, call: Call) -> View:
         context = call.context
