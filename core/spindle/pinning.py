@@ -64,8 +64,9 @@ class Judged:
 class Pinning:
     """The pins of all sources; follows the store."""
 
-    def __init__(self, store: Store, on_change: OnChange) -> None:
+    def __init__(self, store: Store, on_change: OnChange, *, max_pins: int = _MAX_PINS) -> None:
         self._store = store
+        self._max_pins = max_pins
         self._on_change: OnChange = on_change
         self._pins: Mapping[PinKey, Pin] = {}
         self._counts: dict[str, int] = {}
@@ -148,7 +149,7 @@ class Pinning:
         crowded = {
             source
             for source, judged in seen.items()
-            if self._counts.get(source, 0) + len(judged.unpinned) > _MAX_PINS
+            if self._counts.get(source, 0) + len(judged.unpinned) > self._max_pins
         }
         gone = [key for key in self._pins if key[0] in crowded and key not in offered[key[0]]]
         return await self._store.pins.see(writes, gone)

@@ -102,6 +102,7 @@ async def names(client: Client) -> list[str]:
     return [tool.name for tool in (await client.list_tools()).tools]
 
 
+@pytest.mark.requirement("000-core-exposure")
 @pytest.mark.parametrize("mode", MODES)
 async def test_a_server_shows_the_tools_of_its_toolsets(
     process: SpindleProcess, tokens: dict[str, str], mode: str

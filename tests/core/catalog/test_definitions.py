@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
+from spindle.config.catalog import CatalogSettings
 from spindle.core import Core
-from spindle.definitions import canonical, definition_of, diff_of
+from spindle.definitions import canonical, definition_of, diff_of, digests_of
+from spindle.pinning import Pinning, key_of
+from spindle.store import StoreUnavailable
 from spindle_spi.records import (
     Kind,
     LeftOut,
@@ -21,9 +25,10 @@ from spindle_spi.records import (
 from tests.core.catalog.desk import Desk, open_desk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Iterable, Sequence
     from pathlib import Path
 
+    from spindle.store.pins import Pin, PinKey, Pins, PinWrite
     from spindle_spi.catalog import CatalogService
     from spindle_spi.types import Json, JsonObject
 
@@ -290,6 +295,63 @@ async def test_only_who_governs_the_gateway_sees_and_decides(desk: Desk) -> None
     )
     assert "And" not in json.dumps(entry["before"])
     assert "Other." in json.dumps(entry["after"])
+
+
+async def test_without_a_database_nothing_known_is_forgotten(tmp_path: Path) -> None:
+    """What is seen first is served, and pinned when the database is back; what is held stays so."""
+    async with open_desk(tmp_path) as desk:
+        await make(desk, "hold")
+        await publish(desk.core, tool("read"))
+        await desk.make("gateways", {"name": "more", "url": "http://127.0.0.1:9/mcp"})
+        pins, desk.core.store.pins = desk.core.store.pins, cast("Pins", Away())
+        record = replace(tool("read"), name="more__read", spec=ToolSpec(gateway="more"))
+        await catalog(desk.core).publish("mcp", "gateway:more", [record])
+        assert desk.record(Kind.TOOL, "more__read") is not None
+        await publish(desk.core, tool("read", "Other."))
+        assert served(desk.core) == []
+        desk.core.store.pins = pins
+        await desk.core.snapshots.pin()
+        assert ("gateway:more", Kind.TOOL, "more__read") in await pins.all()
+
+
+class Away:
+    """The pins of a database that is not there."""
+
+    async def all(self) -> dict[PinKey, Pin]:
+        raise StoreUnavailable("away")
+
+    async def see(self, writes: Sequence[PinWrite], gone: Iterable[PinKey] = ()) -> bool:
+        raise StoreUnavailable("away")
+
+
+async def test_pins_of_a_source_are_bounded(tmp_path: Path) -> None:
+    """Those of what it does not offer any more make room: an upstream cannot fill the database."""
+    async with open_desk(tmp_path) as desk:
+        pinning = Pinning(desk.core.store, "warn", max_pins=3)
+        offered: list[PinKey] = []
+
+        for round_ in range(5):
+            records = [tool(f"t{round_}_{number}") for number in range(2)]
+            judged = pinning.judge("gateway:files", "warn", records, digests_of(records))
+            offered = [key_of("gateway:files", record) for record in records]
+            await pinning.pin({"gateway:files": judged}, {"gateway:files": set(offered)})
+            (await pinning.read())()
+            assert len(await desk.core.store.pins.all()) <= 4
+
+        assert set(offered) <= (await desk.core.store.pins.all()).keys()
+
+
+async def test_the_default_changes_with_a_reload(tmp_path: Path) -> None:
+    """At once, also for what is published already."""
+    async with open_desk(tmp_path) as desk:
+        await make(desk, None)
+        await publish(desk.core, tool("read"))
+        await publish(desk.core, tool("read", "Other."))
+        assert len(served(desk.core)) == 1
+        stricter = CatalogSettings(on_change="hold")
+        desk.core.reloader.load = lambda: replace(desk.core.settings, catalog=stricter)
+        assert (await desk.core.reloader.reload()).applied == ("catalog.on_change",)
+        assert served(desk.core) == []
 
 
 async def test_what_is_decided_on_has_to_be_there(desk: Desk) -> None:
