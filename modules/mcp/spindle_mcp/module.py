@@ -17,7 +17,7 @@ from spindle_mcp.surface.accelerated import FastPath
 from spindle_mcp.surface.calls import ToolCalls, call_upstream
 from spindle_mcp.surface.endpoint import Endpoint
 from spindle_mcp.surface.listeners import Listeners
-from spindle_mcp.surface.search import SearchedCalls, offer_by
+from spindle_mcp.surface.search import SearchedCalls, searched_above
 from spindle_mcp.surface.server import Surface
 from spindle_mcp.surface.sessions import Sessions
 from spindle_mcp.surface.vectors import Vectors
@@ -127,7 +127,7 @@ class McpModule(Module):
         views = Views(
             services.catalog,
             name_length=settings.name_length,
-            offer=offer_by(settings.search_above),
+            search_rule=searched_above(settings.search_above),
         )
         listeners = Listeners(services.catalog, views, max_sessions=settings.max_sessions)
         vectors = None

@@ -16,14 +16,13 @@ from spindle_mcp.eras import MODERN, fits
 from spindle_mcp.surface.arguments import ArgumentCheck
 from spindle_mcp.surface.calls import ToolCalls
 from spindle_mcp.surface.ranking import Ranking, fused, words_of_tool
-from spindle_mcp.surface.views import View, offer_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spindle_mcp.surface.calls import ToolRequest
     from spindle_mcp.surface.vectors import Vectors
-    from spindle_mcp.surface.views import Offer, ShownTool
+    from spindle_mcp.surface.views import SearchRule, ShownTool, View
     from spindle_mcp.upstream.fleet import Fleet
     from spindle_spi.ingress import Call
     from spindle_spi.records import ServerSpec
@@ -98,42 +97,32 @@ _CHECKS: Final = {
 }
 
 
-class SearchView(View):
-    """A view that lists the two tools; it holds the others all the same."""
+class Search:
+    """What a view in search mode lists in place of its tools; it holds them all the same."""
 
-    __slots__ = ("found",)
-
-    def __init__(self, tools: Mapping[str, ShownTool], *, instructions: str | None) -> None:
-        # An upstream's tool of such a name is not what a client means that was told of ours.
-        direct = {name: tool for name, tool in tools.items() if name not in _CHECKS}
-        super().__init__(direct, instructions=instructions)
-        self.found = View(dict(tools), instructions=instructions)
-        """What may be found, and called by its name."""
+    __slots__ = ()
 
     def listed(self, version: str) -> list[JsonObject]:
-        """See `View`."""
+        """Return the list of a version of the protocol."""
         written = (fits(version, tool) for tool in (CALL_TOOL, FIND_TOOL))
         return [tool for tool in written if tool is not None]
 
 
-def offer_by(search_above: int | None) -> Offer:
-    """Return what decides how an endpoint's tools are offered.
+def searched_above(search_above: int | None) -> SearchRule:
+    """Return what decides whether an endpoint's tools are searched.
 
-    A virtual server may say it; of the others, those with more than so many tools are searched.
+    A virtual server may say it; of the others, those with more than so many tools are.
     """
 
-    def offer(tools: dict[str, ShownTool], server: ServerSpec | None) -> View:
+    def decide(view: View, server: ServerSpec | None) -> Search | None:
         mode = None if server is None else server.mode
 
-        if mode is None and search_above is not None and len(tools) > search_above:
+        if mode is None and search_above is not None and len(view.tools) > search_above:
             mode = "search"
 
-        if mode != "search":
-            return offer_all(tools, server)
+        return Search() if mode == "search" else None
 
-        return SearchView(tools, instructions=None if server is None else server.instructions)
-
-    return offer
+    return decide
 
 
 class _Index:
@@ -159,9 +148,10 @@ class SearchedCalls(ToolCalls):
 
     async def call(self, view: View, call: Call, request: ToolRequest) -> JsonObject:
         """See `ToolCalls`."""
-        check = _CHECKS.get(request.name) if isinstance(view, SearchView) else None
+        # An upstream's tool of such a name is not what a client means that was told of ours.
+        check = None if view.search is None else _CHECKS.get(request.name)
 
-        if check is None or not isinstance(view, SearchView):
+        if check is None:
             return await super().call(view, call, request)
 
         fault = check.fault_in(request.arguments)
@@ -170,7 +160,7 @@ class SearchedCalls(ToolCalls):
             return {"content": [{"type": "text", "text": fault}], "isError": True}
 
         if request.name == FIND:
-            return await self._find(view.found, call, request.arguments)
+            return await self._find(view, call, request.arguments)
 
         arguments = request.arguments.get("arguments")
         meant = replace(
@@ -178,7 +168,7 @@ class SearchedCalls(ToolCalls):
             name=str(request.arguments["name"]),
             arguments=arguments if isinstance(arguments, dict) else {},
         )
-        return await super().call(view.found, call, meant)
+        return await super().call(view, call, meant)
 
     async def _find(self, view: View, call: Call, arguments: JsonObject) -> JsonObject:
         question = str(arguments["query"])

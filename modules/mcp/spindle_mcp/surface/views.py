@@ -20,6 +20,7 @@ from spindle_spi.records import Kind, ServerSpec, Target, ToolSpec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from spindle_mcp.surface.search import Search
     from spindle_spi.catalog import CatalogService
     from spindle_spi.ingress import Call
     from spindle_spi.records import CatalogRecord
@@ -74,7 +75,7 @@ class ShownTool:
 class View:
     """The tools of one view, in the order of their names."""
 
-    __slots__ = ("_lists", "encoded", "instructions", "is_readable", "tools")
+    __slots__ = ("_lists", "encoded", "instructions", "is_readable", "search", "tools")
 
     def __init__(
         self, tools: dict[str, ShownTool], *, instructions: str | None, is_readable: bool = True
@@ -83,12 +84,17 @@ class View:
         self.instructions = instructions
         self.is_readable = is_readable
         """False: the caller may not list tools, but may hold names and call them."""
+        self.search: Search | None = None
+        """What stands in the place of its list of tools, where it is searched."""
         self.encoded: dict[str, bytes] = {}
         """The whole answer to `tools/list` by version, where somebody made it."""
         self._lists: dict[str, list[JsonObject]] = {}
 
     def listed(self, version: str) -> list[JsonObject]:
         """Return the list of a version of the protocol."""
+        if self.search is not None:
+            return self.search.listed(version)
+
         found = self._lists.get(version)
 
         if found is None:
@@ -98,24 +104,27 @@ class View:
         return found
 
 
-Offer: TypeAlias = "Callable[[dict[str, ShownTool], ServerSpec | None], View]"
-"""Makes a view of the tools of an endpoint; None is the one that is no virtual server's."""
+SearchRule: TypeAlias = "Callable[[View, ServerSpec | None], Search | None]"
+"""Decides whether a view is searched; without a server it is that of the whole catalog."""
 
 
-def offer_all(tools: dict[str, ShownTool], server: ServerSpec | None) -> View:
-    """Return the view in which every tool is listed."""
-    return View(tools, instructions=None if server is None else server.instructions)
+def never_searched(view: View, server: ServerSpec | None) -> None:
+    """Have every tool listed."""
 
 
 class Views:
     """A bounded store of views and of the tools in them."""
 
     def __init__(
-        self, catalog: CatalogService, *, name_length: int = MAX_LENGTH, offer: Offer = offer_all
+        self,
+        catalog: CatalogService,
+        *,
+        name_length: int = MAX_LENGTH,
+        search_rule: SearchRule = never_searched,
     ) -> None:
         self._catalog = catalog
         self._name_length = name_length
-        self._offer = offer
+        self._search_rule = search_rule
         self._views: OrderedDict[tuple[str, str | None, bool], View] = OrderedDict()
         self._tools: OrderedDict[tuple[str, int, str], ShownTool] = OrderedDict()
 
@@ -149,7 +158,8 @@ class Views:
             is_bare = server is not None and server.prefix_free
             shown = (self._shown(record, is_bare=is_bare) for record in page.records)
             named = {tool.name: tool for tool in shown if tool is not None}
-            view = self._offer(dict(sorted(named.items())), server)
+            view = View(dict(sorted(named.items())), instructions=instructions)
+            view.search = self._search_rule(view, server)
 
         self._views[_key(call)] = view
 
