@@ -95,9 +95,6 @@ class Core:
             audit=self.audit,
             settings=settings,
         )
-        self.definitions = DefinitionReview(
-            store=store, snapshots=self.snapshots, audit=self.audit, editor=self.catalog
-        )
         self.bundles = Bundles(
             store=store,
             editor=self.catalog,
@@ -240,6 +237,13 @@ class Core:
     async def _invoke(self, context: AuthenticatedContext, invocation: Invocation) -> Result:
         # The plugins are built before what they call.
         return await self.invoker.invoke(context, invocation)
+
+    @property
+    def definitions(self) -> DefinitionReview:
+        """What upstreams changed in their definitions, for those who decide on it."""
+        return DefinitionReview(
+            store=self.store, snapshots=self.snapshots, audit=self.audit, editor=self.catalog
+        )
 
     @property
     def directory(self) -> Directory:

@@ -20,7 +20,7 @@ from spindle_mcp.surface.listeners import Listeners
 from spindle_mcp.surface.search import SearchedCalls, searched_above
 from spindle_mcp.surface.server import Surface
 from spindle_mcp.surface.sessions import Sessions
-from spindle_mcp.surface.vectors import Vectors
+from spindle_mcp.surface.vectors import vectors_of
 from spindle_mcp.surface.views import Views
 from spindle_mcp.upstream.fleet import Fleet
 from spindle_spi.descriptor import ModuleDescriptor, PluginParity
@@ -130,11 +130,7 @@ class McpModule(Module):
             search_rule=searched_above(settings.search_above),
         )
         listeners = Listeners(services.catalog, views, max_sessions=settings.max_sessions)
-        vectors = None
-
-        if settings.search_model is not None:
-            vectors = Vectors(services, settings.search_model)
-
+        vectors = vectors_of(services, settings.search_model)
         calls = SearchedCalls(services, fleet, vectors)
         sessions = Sessions(idle_seconds=settings.session_idle_seconds)
         surface = Surface(

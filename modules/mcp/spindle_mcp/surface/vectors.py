@@ -100,6 +100,11 @@ class Vectors:
             self._bytes -= len(oldest) * oldest.itemsize
 
 
+def vectors_of(services: Services, model: str | None) -> Vectors | None:
+    """Return what finds by meaning; None where no model is named."""
+    return None if model is None else Vectors(services, model)
+
+
 def _vector(entry: Json) -> array[float]:
     numbers = entry.get("embedding") if isinstance(entry, dict) else None
     found = numbers if isinstance(numbers, list) else []
