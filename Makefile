@@ -55,6 +55,10 @@ test-postgresql: $(STAMP) ## the core's tests over PostgreSQL (127.0.0.1:5432, u
 sdk: $(STAMP) ## the SDKs people use, each in an environment of its own, against a gateway
 	@$(BIN)/python -m pytest -q tests/sdk $(ARGS)
 
+.PHONY: clients
+clients: $(STAMP) ## MCP clients people use, each in an environment of its own, against a gateway
+	@$(BIN)/python -m pytest -q tests/clients $(ARGS)
+
 .PHONY: check
 check: $(STAMP) ## everything CI asks of a change, with the seconds of each leg
 	@sh scripts/legs.sh $(CHECKS)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
+from spindle_spi._construction import quickly_made
 from spindle_spi.secret import SecretRef
 from spindle_spi.types import Json, JsonObject
 
@@ -356,6 +357,7 @@ class PublishedRecord:
     tags: tuple[str, ...] = ()
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftOut:
     """Something a source offers that its module does not publish, or not to everybody."""

@@ -1,4 +1,4 @@
-"""`spindle tool | resource …`: over a gateway that runs, which knows what upstreams publish."""
+"""`spindle tool | resource | template | prompt …`: over a gateway that runs."""
 
 from __future__ import annotations
 

@@ -13,15 +13,19 @@ class McpSettings:
     """The `mcp:` section, without the gateways, which are records of the catalog."""
 
     accelerated: bool = True
-    """Answer plain `tools/call` and `tools/list` requests without the SDK's machinery."""
+    """Answer plain calls, reads, prompts and lists without the SDK's machinery."""
+    legacy_sse: bool = False
+    """Serve the transport of 2024-11-05 as well: `/sse` and `/messages`."""
+    resumable: bool = False
+    """Keep what sessions are told, for clients that lost a stream: every message is written."""
     connect_seconds: float = 10.0
     """How long connecting to an upstream, negotiation included, may take."""
     refresh_seconds: float = 300.0
-    """How often an upstream's tools are read again, beside its own notifications."""
+    """How often an upstream's lists are read again, beside its own notifications."""
     reconnect_max_seconds: float = 30.0
     """Longest pause between two attempts to reach an upstream."""
     list_ttl_seconds: float = 5.0
-    """How long a client may take a list of tools for fresh."""
+    """How long a client may take a list for fresh."""
     max_sessions: int = 10_000
     """Open sessions of clients that speak the protocol before 2026."""
     session_idle_seconds: float = 1800.0
@@ -29,8 +33,19 @@ class McpSettings:
     """Connections per upstream."""
     max_result_bytes: int = 16 * 1024 * 1024
     """Longest answer taken from an upstream."""
+    max_own_sessions: int = 256
+    """Sessions per upstream of the protocol before 2026 that belong to one client each."""
+    own_session_idle_seconds: float = 300.0
+    input_seconds: float = 600.0
+    """How long a client may take to answer what an upstream asks during a call."""
+    max_parked_calls: int = 1000
+    """Calls that wait for such an answer between two requests of a client."""
     max_tools: int = 10_000
     """Most tools taken from one upstream."""
+    max_resources: int = 1000
+    """Most resources, and most templates of them, taken from one upstream."""
+    max_prompts: int = 1000
+    """Most prompts taken from one upstream."""
     search_above: int | None = None
     """Beyond so many tools an endpoint offers a search in place of its list; None never does."""
     search_model: str | None = None
@@ -47,6 +62,8 @@ SCHEMA: JsonObject = {
     "additionalProperties": False,
     "properties": {
         "accelerated": {"type": "boolean"},
+        "legacy_sse": {"type": "boolean"},
+        "resumable": {"type": "boolean"},
         "connect_seconds": _SECONDS,
         "refresh_seconds": _SECONDS,
         "reconnect_max_seconds": _SECONDS,
@@ -55,7 +72,13 @@ SCHEMA: JsonObject = {
         "session_idle_seconds": _SECONDS,
         "max_connections": _COUNT,
         "max_result_bytes": _COUNT,
+        "max_own_sessions": _COUNT,
+        "own_session_idle_seconds": _SECONDS,
+        "input_seconds": _SECONDS,
+        "max_parked_calls": _COUNT,
         "max_tools": _COUNT,
+        "max_resources": _COUNT,
+        "max_prompts": _COUNT,
         "search_above": _COUNT,
         "search_model": {"type": "string", "minLength": 1},
         "name_length": {"type": "integer", "minimum": MIN_LENGTH, "maximum": MAX_LENGTH},
@@ -79,6 +102,8 @@ def settings_from(section: JsonObject) -> McpSettings:
     search_above, search_model = section.get("search_above"), section.get("search_model")
     return McpSettings(
         accelerated=section.get("accelerated") is not False,
+        legacy_sse=section.get("legacy_sse") is True,
+        resumable=section.get("resumable") is True,
         connect_seconds=seconds("connect_seconds", defaults.connect_seconds),
         refresh_seconds=seconds("refresh_seconds", defaults.refresh_seconds),
         reconnect_max_seconds=seconds("reconnect_max_seconds", defaults.reconnect_max_seconds),
@@ -87,7 +112,15 @@ def settings_from(section: JsonObject) -> McpSettings:
         session_idle_seconds=seconds("session_idle_seconds", defaults.session_idle_seconds),
         max_connections=count("max_connections", defaults.max_connections),
         max_result_bytes=count("max_result_bytes", defaults.max_result_bytes),
+        max_own_sessions=count("max_own_sessions", defaults.max_own_sessions),
+        own_session_idle_seconds=seconds(
+            "own_session_idle_seconds", defaults.own_session_idle_seconds
+        ),
+        input_seconds=seconds("input_seconds", defaults.input_seconds),
+        max_parked_calls=count("max_parked_calls", defaults.max_parked_calls),
         max_tools=count("max_tools", defaults.max_tools),
+        max_resources=count("max_resources", defaults.max_resources),
+        max_prompts=count("max_prompts", defaults.max_prompts),
         search_above=search_above if isinstance(search_above, int) else None,
         search_model=search_model if isinstance(search_model, str) else None,
         name_length=count("name_length", defaults.name_length),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 from mcp.client import Client
@@ -27,6 +27,7 @@ async def connected(
     era: str = "auto",
     hear: MessageHandlerFnT | None = None,
     headers: dict[str, str] | None = None,
+    **options: Any,
 ) -> AsyncGenerator[Client]:
     """Connect as the SDK does; pinning the modern era sends nothing first."""
     mode = "auto" if era == "2026-07-28" else era
@@ -37,7 +38,10 @@ async def connected(
             timeout=httpx2.Timeout(20.0),
         ) as http,
         Client(
-            streamable_http_client(url, http_client=http), mode=mode, message_handler=hear
+            streamable_http_client(url, http_client=http),
+            mode=mode,
+            message_handler=hear,
+            **options,
         ) as client,
     ):
         yield client

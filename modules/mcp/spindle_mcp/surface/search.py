@@ -21,10 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spindle_mcp.surface.calls import ToolRequest
+    from spindle_mcp.surface.shown import ShownTool
+    from spindle_mcp.surface.turns import Turns
     from spindle_mcp.surface.vectors import Vectors
-    from spindle_mcp.surface.views import SearchRule, ShownTool, View
+    from spindle_mcp.surface.views import SearchRule, View
+    from spindle_mcp.surface.walk import InFlight
     from spindle_mcp.upstream.fleet import Fleet
     from spindle_spi.ingress import Call
+    from spindle_spi.invocation import InputRequired
     from spindle_spi.records import ServerSpec
     from spindle_spi.services import Services
     from spindle_spi.types import Json, JsonObject
@@ -141,12 +145,22 @@ class _Index:
 class SearchedCalls(ToolCalls):
     """Carries out `tools/call`, the two tools of a search among them."""
 
-    def __init__(self, services: Services, fleet: Fleet, vectors: Vectors | None = None) -> None:
-        super().__init__(services, fleet)
+    def __init__(
+        self,
+        services: Services,
+        fleet: Fleet,
+        turns: Turns,
+        in_flight: InFlight,
+        *,
+        vectors: Vectors | None = None,
+    ) -> None:
+        super().__init__(services, fleet, turns, in_flight)
         self._vectors = vectors
         self._indexes: OrderedDict[_Key, _Index] = OrderedDict()
 
-    async def call(self, view: View, call: Call, request: ToolRequest) -> JsonObject:
+    async def call(
+        self, view: View, call: Call, request: ToolRequest
+    ) -> JsonObject | InputRequired:
         """See `ToolCalls`."""
         # An upstream's tool of such a name is not what a client means that was told of ours.
         check = None if view.search is None else _CHECKS.get(request.name)

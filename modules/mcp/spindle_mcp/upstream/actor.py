@@ -1,4 +1,4 @@
-"""One upstream's keeper: connects, reads its tools, publishes them, keeps both fresh, reconnects.
+"""One upstream's keeper: connects, reads what it offers, publishes it, keeps it fresh, reconnects.
 
 It never raises. A failed refresh leaves what was published; only the gateway's own calls suffer.
 """
@@ -7,22 +7,34 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, TypeGuard
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
+from mcp_types.jsonrpc import METHOD_NOT_FOUND
 
 from spindle_mcp.config import McpSettings, option
 from spindle_mcp.naming import Naming
-from spindle_mcp.upstream.base import Endpoint, ToolCall, Upstream
-from spindle_mcp.upstream.connect import open_upstream
-from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable
-from spindle_mcp.upstream.ingest import Harvest, harvest
+from spindle_mcp.offers import OFFERS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
+from spindle_mcp.upstream.base import EVERYTHING, Endpoint, Request, Upstream
+from spindle_mcp.upstream.connect import open_own, open_upstream
+from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable, innermost
+from spindle_mcp.upstream.ingest import harvest
+from spindle_mcp.upstream.offered import Offered
+from spindle_mcp.upstream.pool import NotOpened, needs_own, own_sessions
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
 from spindle_spi.observability import Level
-from spindle_spi.records import CatalogRecord, GatewaySpec
+from spindle_spi.records import CatalogRecord, GatewaySpec, LeftOut, PublishedRecord
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+    from spindle_mcp.offers import Offer
+    from spindle_mcp.upstream.base import Peer
+    from spindle_mcp.upstream.ingest import Harvest
+    from spindle_mcp.upstream.pool import OwnSessions
+    from spindle_spi.records import Kind, Target
     from spindle_spi.secret import SecretLease
     from spindle_spi.services import Services
     from spindle_spi.types import Json, JsonObject
@@ -37,11 +49,17 @@ _MAX_TOLD = 50
 
 
 class GatewayActor:
-    """Keeps one gateway connected. `run` is its task; `call_tool` is for everybody else."""
+    """Keeps one gateway connected. `run` is its task; `request` is for everybody else."""
 
     def __init__(
-        self, record: CatalogRecord, services: Services, settings: McpSettings, version: str
+        self,
+        record: CatalogRecord,
+        services: Services,
+        settings: McpSettings,
+        version: str,
+        on_updated: Callable[[str, str], None],
     ) -> None:
+        """`on_updated` is told of every resource that the upstream says was updated."""
         spec = record.spec
 
         if not isinstance(spec, GatewaySpec):
@@ -56,11 +74,19 @@ class GatewayActor:
         )
         self._version = version
         self._upstream: Upstream | None = None
+        self._own: OwnSessions | None = None
+        self._speaks_both = False
         self._is_open = anyio.Event()
         self._is_closed = anyio.Event()
         self._is_wanted = anyio.Event()
-        self._published: Harvest | None = None
-        self._listed: list[JsonObject] | None = None
+        self._on_updated = on_updated
+        self._found: dict[Kind, Harvest] = {}
+        """The last good list of each kind."""
+        self._listed: dict[Kind, list[JsonObject]] = {}
+        """What it was made of."""
+        self._published: tuple[tuple[PublishedRecord, ...], tuple[LeftOut, ...]] | None = None
+        self._offered = Offered()
+        self._watched = frozenset[str]()
         self._failure = "not connected yet"
 
     @property
@@ -74,8 +100,11 @@ class GatewayActor:
         return {
             "connected": upstream is not None,
             "era": None if upstream is None else upstream.era,
-            "tools": 0 if self._published is None else len(self._published.records),
-            "left_out": 0 if self._published is None else len(self._published.left_out),
+            "tools": self._count(TOOLS),
+            "resources": self._count(RESOURCES),
+            "resource_templates": self._count(TEMPLATES),
+            "prompts": self._count(PROMPTS),
+            "left_out": sum(len(found.left_out) for found in self._found.values()),
             "failure": self._failure or None,
         }
 
@@ -83,6 +112,32 @@ class GatewayActor:
     def is_connected(self) -> bool:
         """Whether a connection is open."""
         return self._upstream is not None
+
+    def can(self, capability: str) -> bool:
+        """Tell whether the upstream declares a capability."""
+        upstream = self._upstream
+        return upstream is not None and isinstance(upstream.capabilities.get(capability), dict)
+
+    def standing_for(self, uri: str) -> tuple[Target, ...]:
+        """Return every record published here that lets somebody read a URI."""
+        return self._offered.standing_for(uri)
+
+    async def watch(self, uris: frozenset[str]) -> None:
+        """Follow these resources from now on; returns when the upstream knows, or soon."""
+        self._watched = uris
+
+        with anyio.move_on_after(_PATIENCE):
+            await self._follow(self._upstream)
+
+    @property
+    def era(self) -> str | None:
+        """The era of the protocol that the upstream speaks; None while it is not connected."""
+        return None if self._upstream is None else self._upstream.era
+
+    def release(self, key: str) -> None:
+        """Close what is open for a peer that is no more."""
+        if self._own is not None:
+            self._own.release(key)
 
     async def run(self) -> None:
         """Live until cancelled."""
@@ -105,41 +160,89 @@ class GatewayActor:
 
             await self._pause(failures)
 
-    async def call_tool(self, call: ToolCall) -> JsonObject:
-        """Call one of the upstream's tools.
+    async def request(self, request: Request) -> JsonObject:
+        """Carry out a request at the upstream.
 
         Raises:
             GatewayError: Not connected, not reachable, refused, or too slow.
         """
         upstream = await self._connected()
 
+        peer = request.peer
+
+        if self._own is not None and peer is not None and self._has_own(upstream, peer):
+            try:
+                return await self._own.request(peer, request)
+            except NotOpened as exc:
+                if upstream.era == "legacy":
+                    raise exc.cause from exc
+
+                # Nothing was sent. One that refused the handshake is not tried again.
+                self._speaks_both = isinstance(exc.cause, Unreachable)
+
         try:
-            return await upstream.call_tool(call)
+            return await upstream.request(request)
         except SessionLost:
             # The upstream forgot the session and has done nothing: once more, over a new one.
             if self._upstream is upstream:
                 with anyio.move_on_after(_PATIENCE):
                     await self._is_closed.wait()
 
-            return await (await self._connected()).call_tool(call)
+            return await (await self._connected()).request(request)
+
+    def _has_own(self, upstream: Upstream, peer: Peer) -> bool:
+        """Tell whether a request goes over a session that only its client uses.
+
+        Many upstreams speak both eras, and ask in the middle of a call in the older one only. So
+        a client of that era which can be asked meets them as if there were nothing between.
+        """
+        if not needs_own(peer):
+            return False
+
+        return upstream.era == "legacy" or (peer.can_be_asked and self._speaks_both)
 
     async def _serve(self) -> None:
         lease = await self._lease()
+        endpoint = self._endpoint(lease)
 
-        async with open_upstream(self.spec, self._endpoint(lease)) as upstream:
-            await self._publish(await upstream.list_tools())
+        async with open_upstream(self.spec, endpoint) as upstream, self._owning(upstream, endpoint):
+            is_complete = await self._read(upstream, EVERYTHING.lists)
             self._upstream = upstream
             self._failure = ""
             self._is_open.set()
             self._log(Level.INFO, "mcp.gateway.connected", {"era": upstream.era})
-            await self._keep_fresh(upstream, lease)
+            await self._follow(upstream)
+            await self._keep_fresh(upstream, lease, is_complete=is_complete)
 
-    async def _keep_fresh(self, upstream: Upstream, lease: SecretLease | None) -> None:
-        """Read the tools again when told, and from time to time; return to reconnect.
+    @asynccontextmanager
+    async def _owning(self, upstream: Upstream, endpoint: Endpoint) -> AsyncGenerator[None]:
+        """Keep sessions of single clients, where the upstream has sessions."""
+        self._speaks_both = upstream.era == "modern" and self.spec.era == "auto"
+
+        if upstream.era != "legacy" and not self._speaks_both:
+            yield
+            return
+
+        async with own_sessions(
+            lambda offered: open_own(self.spec, endpoint, offered),
+            most=self._settings.max_own_sessions,
+            idle_seconds=self._settings.own_session_idle_seconds,
+        ) as own:
+            self._own = own
+
+            try:
+                yield
+            finally:
+                self._own = None
+
+    async def _keep_fresh(
+        self, upstream: Upstream, lease: SecretLease | None, *, is_complete: bool
+    ) -> None:
+        """Read the lists again when told, and from time to time; return to reconnect.
 
         A lease of the credential that ends is such a time: another value is used from then on.
         """
-        failures = 0
+        failures = 0 if is_complete else 1
 
         while True:
             wait = self._settings.refresh_seconds
@@ -147,9 +250,15 @@ class GatewayActor:
             if failures:
                 wait = min(_FIRST_PAUSE * 2**failures, wait)
 
+            lists = EVERYTHING.lists
+
             try:
                 with anyio.move_on_after(_until(lease, wait * random.uniform(0.9, 1.1))):
-                    await upstream.changed()
+                    change = await upstream.changed()
+                    lists = change.lists if not failures else lists
+
+                    for uri in change.resources:
+                        self._on_updated(self.name, uri)
 
                 if lease is not None and lease.expires_at <= time.time():
                     before, lease = lease, await self._lease()
@@ -157,8 +266,8 @@ class GatewayActor:
                     if not _goes_on(upstream, before, lease):
                         return
 
-                await self._publish(await upstream.list_tools())
-                failures = 0
+                is_complete = await self._read(upstream, lists)
+                failures = 0 if is_complete else failures + 1
             except (SessionLost, RpcRefused, HttpRefused):
                 # It is not what it was: find out anew what it is.
                 raise
@@ -171,28 +280,88 @@ class GatewayActor:
                 ):
                     raise
 
-    async def _publish(self, tools: list[JsonObject]) -> None:
-        if tools == self._listed:
-            return
+    async def _read(self, upstream: Upstream, lists: frozenset[str]) -> bool:
+        """Read some lists and publish what is in them; tells whether all could be read.
 
-        if len(tools) < _MANY:
-            found = harvest(self._naming, tools, self._settings.max_tools)
+        Of a list that cannot be read what was known stays, and the others are none the worse.
+
+        Raises:
+            UpstreamError: None could be read, or the connection is of no more use.
+        """
+        declared = [one for one in OFFERS if one.capability in upstream.capabilities]
+        wanted = [one for one in declared if one.capability in lists]
+        failures: list[UpstreamError] = []
+
+        for offer in wanted:
+            try:
+                self._found[offer.kind] = await self._harvest(upstream, offer)
+            except SessionLost:
+                raise
+            except UpstreamError as exc:
+                failures.append(exc)
+                fields: dict[str, Json] = {"list": offer.method, "error": exc.code}
+                self._log(Level.WARNING, "mcp.list.failed", fields)
+
+        for kind in self._found.keys() - {one.kind for one in declared}:
+            del self._found[kind]
+
+        if failures and len(failures) == len(wanted):
+            raise failures[0]
+
+        await self._publish()
+        return not failures
+
+    async def _harvest(self, upstream: Upstream, offer: Offer) -> Harvest:
+        try:
+            items = await upstream.list_all(offer.method, offer.key)
+        except RpcRefused as exc:
+            if offer is not TEMPLATES or exc.rpc_code != METHOD_NOT_FOUND:
+                raise
+
+            # Who has resources need not have templates.
+            items = []
+
+        before = self._found.get(offer.kind)
+
+        if before is not None and items == self._listed.get(offer.kind):
+            return before
+
+        limit = _limit(self._settings, offer)
+
+        if len(items) < _MANY:
+            found = harvest(self._naming, items, limit, offer)
         else:
             # Looking at them takes long enough for others to notice.
-            found = await anyio.to_thread.run_sync(
-                harvest, self._naming, tools, self._settings.max_tools
-            )
+            found = await anyio.to_thread.run_sync(harvest, self._naming, items, limit, offer)
+
+        event = f"mcp.{offer.kind.value}.left_out"
 
         for left in found.left_out[:_MAX_TOLD]:
-            self._log(
-                Level.WARNING, "mcp.tool.left_out", {"tool": left.name, "reason": left.reason}
-            )
+            fields: dict[str, Json] = {offer.kind.value: left.name, "reason": left.reason}
+            self._log(Level.WARNING, event, fields)
 
-        await self._services.catalog.publish(
-            "mcp", f"gateway:{self.name}", found.records, found.left_out
-        )
-        self._published = found
-        self._listed = tools
+        self._listed[offer.kind] = items
+        return found
+
+    async def _publish(self) -> None:
+        kinds = [one.kind for one in OFFERS if one.kind in self._found]
+        records = tuple(record for kind in kinds for record in self._found[kind].records)
+        left_out = tuple(left for kind in kinds for left in self._found[kind].left_out)
+
+        if (records, left_out) != self._published:
+            await self._services.catalog.publish("mcp", f"gateway:{self.name}", records, left_out)
+            self._published = records, left_out
+            self._offered = Offered(records)
+
+    async def _follow(self, upstream: Upstream | None) -> None:
+        """Have the upstream tell of what is watched."""
+        if upstream is None or not _tells_of_updates(upstream):
+            return
+
+        try:
+            await upstream.watch(self._watched)
+        except UpstreamError as exc:
+            self._log(Level.WARNING, "mcp.gateway.watch_failed", {"error": exc.code})
 
     async def _lease(self) -> SecretLease | None:
         credential = self.spec.credential
@@ -210,6 +379,10 @@ class GatewayActor:
             max_connections=settings.max_connections,
             max_result_bytes=settings.max_result_bytes,
         )
+
+    def _count(self, offer: Offer) -> int:
+        found = self._found.get(offer.kind)
+        return 0 if found is None else len(found.records)
 
     async def _connected(self) -> Upstream:
         if self._upstream is None:
@@ -239,7 +412,7 @@ class GatewayActor:
             await self._is_wanted.wait()
 
     def _report(self, exc: Exception) -> None:
-        cause = _innermost(exc)
+        cause = innermost(exc)
         failure = cause.message if isinstance(cause, GatewayError) else type(cause).__name__
 
         if failure != self._failure:
@@ -251,16 +424,19 @@ class GatewayActor:
         self._services.observability.log(level, event, {"gateway": self.name, **fields})
 
 
-def _innermost(exc: Exception) -> Exception:
-    """Return what a task group wrapped."""
-    while _is_group(exc):
-        exc = exc.exceptions[0]
+def _limit(settings: McpSettings, offer: Offer) -> int:
+    match offer.capability:
+        case "tools":
+            return settings.max_tools
+        case "prompts":
+            return settings.max_prompts
+        case _:
+            return settings.max_resources
 
-    return exc
 
-
-def _is_group(exc: Exception) -> TypeGuard[ExceptionGroup[Exception]]:
-    return isinstance(exc, ExceptionGroup)
+def _tells_of_updates(upstream: Upstream) -> bool:
+    resources = upstream.capabilities.get("resources")
+    return isinstance(resources, dict) and resources.get("subscribe") is True
 
 
 def _until(lease: SecretLease | None, wait: float) -> float:

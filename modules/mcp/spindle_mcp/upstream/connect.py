@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from spindle_mcp.upstream.base import Endpoint, Upstream
+    from spindle_mcp.upstream.legacy import LegacyUpstream
     from spindle_spi.records import GatewaySpec
     from spindle_spi.types import Json, JsonObject
 
@@ -57,6 +58,21 @@ async def open_upstream(spec: GatewaySpec, endpoint: Endpoint) -> AsyncGenerator
 
     async with open_legacy(endpoint) as legacy:
         yield legacy
+
+
+@asynccontextmanager
+async def open_own(
+    spec: GatewaySpec, endpoint: Endpoint, offered: JsonObject
+) -> AsyncGenerator[LegacyUpstream]:
+    """Open a session of a legacy upstream for one client, which can do what is offered.
+
+    Raises:
+        GatewayError: The upstream cannot be reached, or does not shake hands.
+    """
+    del spec
+
+    async with open_legacy(endpoint, offered) as own:
+        yield own
 
 
 async def _speaks_modern(discover: Discover, endpoint: Endpoint, *, is_given: bool) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from mcp_types.jsonrpc import INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY
 
@@ -10,6 +10,7 @@ from spindle_spi.errors import (
     FailedPrecondition,
     GatewayError,
     InvalidArgument,
+    NotFound,
     Origin,
     RateLimited,
     UpstreamError,
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from spindle_spi.types import Json, JsonObject
 
 _LONGEST_WAIT = 3600.0
+_RESOURCE_NOT_FOUND = -32002
+"""The protocol's own code for it, before 2026."""
 
 
 class Unreachable(UpstreamError):
@@ -72,8 +75,17 @@ class CapabilityRequired(FailedPrecondition):
         self.required = required
 
 
+class ResourceMissing(NotFound):
+    """The upstream has no resource of that URI."""
+
+    default_code = "mcp.upstream.resource_not_found"
+
+
 def explained(refused: RpcRefused) -> GatewayError:
-    """Return what an upstream's JSON-RPC error means to who called one of its tools."""
+    """Return what an upstream's JSON-RPC error means to who asked for something of it."""
+    if _is_resource_missing(refused):
+        return ResourceMissing("There is no such resource.", origin=Origin.UPSTREAM)
+
     if refused.rpc_code == INVALID_PARAMS:
         return InvalidArgument(
             f"The gateway {refused.gateway!r} did not accept the parameters of the call.",
@@ -129,6 +141,24 @@ def garbled(gateway: str, what: str) -> UpstreamError:
         code="mcp.upstream.invalid_answer",
         retryable=False,
     )
+
+
+def innermost(exc: Exception) -> Exception:
+    """Return what a task group wrapped."""
+    while _is_group(exc):
+        exc = exc.exceptions[0]
+
+    return exc
+
+
+def _is_group(exc: Exception) -> TypeGuard[ExceptionGroup[Exception]]:
+    return isinstance(exc, ExceptionGroup)
+
+
+def _is_resource_missing(refused: RpcRefused) -> bool:
+    names_uri = isinstance(refused.data, dict) and "uri" in refused.data
+    is_modern = refused.rpc_code == INVALID_PARAMS and names_uri
+    return is_modern or refused.rpc_code == _RESOURCE_NOT_FOUND
 
 
 def _seconds(value: str | None) -> float | None:

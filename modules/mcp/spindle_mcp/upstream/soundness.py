@@ -10,10 +10,12 @@ import json
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from spindle_mcp.eras import LEGACY, MODERN, fits
-from spindle_mcp.upstream.modern import has_bad_headers
+from spindle_mcp.offers import TOOLS
+from spindle_mcp.upstream.headers import has_bad_headers
 from spindle_mcp.upstream.schemas import fault_of_schema, too_much_of
 
 if TYPE_CHECKING:
+    from spindle_mcp.offers import Offer
     from spindle_spi.types import Json, JsonObject
 
 _MAX_NAME: Final = 512
@@ -51,7 +53,13 @@ def flaw_of_tool(tool: JsonObject) -> Flaw | None:
     if has_bad_headers(tool):
         return Flaw("it mirrors arguments into headers in a way that is not allowed")
 
-    return _flaw_of_eras(tool)
+    return _flaw_of_eras(tool, TOOLS)
+
+
+def flaw_of_item(item: JsonObject, offer: Offer) -> Flaw | None:
+    """Return what is wrong with a prompt, resource or template; None when nothing is."""
+    fault = _fault_of_size(item)
+    return _flaw_of_eras(item, offer) if fault is None else Flaw(fault)
 
 
 def _fault_of_size(tool: JsonObject) -> str | None:
@@ -87,8 +95,8 @@ def _fault_of_schemas(tool: JsonObject) -> str | None:
     return None
 
 
-def _flaw_of_eras(tool: JsonObject) -> Flaw | None:
-    shown = [era for era in _ERAS if fits(era, tool) is not None]
+def _flaw_of_eras(item: JsonObject, offer: Offer) -> Flaw | None:
+    shown = [era for era in _ERAS if fits(era, item, offer) is not None]
 
     if not shown:
         return Flaw("its definition breaks the protocol")
