@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spindle_mcp.naming import Naming
+from spindle_mcp.offers import PROMPTS
 from spindle_mcp.upstream.ingest import harvest
-from spindle_spi.records import ToolSpec
+from spindle_spi.records import Kind, ToolSpec
 from tests.mcp.support.upstream import ECHO, OBJECT
 
 if TYPE_CHECKING:
@@ -146,6 +147,23 @@ def names_by_upstream(tools: list[Json]) -> dict[str, str]:
         for record in found.records
         if isinstance(record.spec, ToolSpec)
     }
+
+
+def test_prompts_are_named_and_judged_like_tools() -> None:
+    """Under the gateway's prefix; the same name may be a tool's and a prompt's."""
+    naming = Naming(gateway="files", prefix="f")
+    items: list[JsonObject] = [
+        {"name": "greet.me"},
+        {"name": "x", "description": "half \ud800"},
+        {"name": "y", "arguments": [{"name": "a", "description": "z" * 300_000}]},
+    ]
+    found = harvest(naming, items, 10, PROMPTS)
+    assert [record.name for record in found.records] == [naming.unified("greet.me")]
+    assert found.records[0].name.startswith("f__greet_me_")
+    assert [(left.kind, left.reason) for left in found.left_out] == [
+        (Kind.PROMPT, "its definition has half a character in it"),
+        (Kind.PROMPT, "its definition is larger than 256 KiB"),
+    ]
 
 
 def test_what_is_told_of_is_bounded() -> None:
