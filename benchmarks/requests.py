@@ -73,7 +73,7 @@ def _of_tools(row: str, names: Names, url: str) -> Request | None:
         return _modern("tools/list", {}, names.headers)
 
     if row.endswith("legacy") and names.speaks_mcp:
-        return _call_legacy(url, names.tool, names.headers)
+        return call_legacy(url, names.tool, names.headers)
 
     called = {"name": names.tool, "arguments": {"text": "hello"}}
     return _modern("tools/call", called, {"mcp-name": names.tool, **names.headers})
@@ -86,6 +86,12 @@ def short_stream(names: Names) -> Request | None:
 
     headers = {"content-type": "application/json", **names.headers}
     return _chat(names.model, headers, stream=True, most=3)
+
+
+def call_modern(tool: str, headers: Mapping[str, str]) -> Request:
+    """A tools/call of protocol 2026-07-28."""
+    params = {"name": tool, "arguments": {"text": "hello"}}
+    return _modern("tools/call", params, {"mcp-name": tool, **headers})
 
 
 def _modern(method: str, params: Mapping[str, object], headers: Mapping[str, str]) -> Request:
@@ -101,7 +107,7 @@ def _modern(method: str, params: Mapping[str, object], headers: Mapping[str, str
     return Request("/mcp", json.dumps(body), said)
 
 
-def _call_legacy(url: str, tool: str, headers: Mapping[str, str]) -> Request:
+def call_legacy(url: str, tool: str, headers: Mapping[str, str]) -> Request:
     """A tools/call inside a session of protocol 2025-11-25, which is opened here."""
     said = {
         "content-type": "application/json",

@@ -192,6 +192,7 @@ class Core:
                 admission=self.admission,
                 invoker=self.invoker,
                 secrets_held=self.secrets,
+                programs=self.catalog.programs,
             ),
             plugin=Plugins(admission=self.admission),
             session_event=self.sessions,

@@ -134,6 +134,19 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessLimits:
+    """What a program may use at most, as the system counts it; None leaves it to the system."""
+
+    memory_mb: int | None = None
+    """Megabytes of address space, of each of its processes."""
+    cpu_seconds: int | None = None
+    """Of each of its processes."""
+    open_files: int | None = None
+    processes: int | None = None
+    """Of the user it runs as, those of others among them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySpec:
     """An upstream MCP server."""
 
@@ -146,6 +159,13 @@ class GatewaySpec:
     """Sent as `Authorization: Bearer`; never the caller's own token."""
     command: tuple[str, ...] = ()
     """stdio only; from configuration or by a platform administrator only."""
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+    """Variables of a program, beside the few every program is given. No secrets."""
+    environment_secrets: dict[str, SecretRef] = field(default_factory=dict[str, SecretRef])
+    """Variables of a program whose values are secrets."""
+    directory: str | None = None
+    """Working folder of a program, absolute."""
+    limits: ProcessLimits = ProcessLimits()
     timeout: float = 60.0
     """Seconds an upstream call may take without progress."""
     prefix: str | None = None
@@ -318,6 +338,13 @@ def secret_of(spec: RecordSpec) -> SecretRef | None:
             return spec.credential
         case _:
             return None
+
+
+def secrets_of(spec: RecordSpec) -> tuple[SecretRef, ...]:
+    """Return every secret a record refers to, so that its module may ask for them."""
+    own = secret_of(spec)
+    first = () if own is None else (own,)
+    return (*first, *spec.environment_secrets.values()) if isinstance(spec, GatewaySpec) else first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -237,7 +237,10 @@ async def _progress(way: Way, session: Session) -> None:
 
     # The tool goes on when it is told to: each step is heard of while the call runs.
     for step in (1, 2, 3):
-        same(await heard.get(), (step, 3, f"step {step}"))
+        news = asyncio.create_task(heard.get())
+        await asyncio.wait({news, call}, return_when=asyncio.FIRST_COMPLETED)
+        assert news.done(), f"nothing was heard of step {step}"
+        same(await news, (step, 3, f"step {step}"))
         await session.call("kit__go", {"name": mine})
 
     same((await call).text, "done")

@@ -50,7 +50,7 @@ TOOLS = [
         name="go", description="Let the slow one take its next step.", input_schema=_schema()
     ),
 ]
-_STEP_SECONDS = 60.0
+_STEP_SECONDS = 40.0
 
 
 async def _list(

@@ -23,6 +23,25 @@ MESSAGE: JsonObject = {"role": "user", "content": {"type": "text", "text": "t"}}
 SERVER: JsonObject = {"io.modelcontextprotocol/serverInfo": {"name": "x", "version": "1"}}
 
 
+BAD: list[tuple[Any, Any]] = [
+    (read_result, {}),
+    (read_result, {"contents": {}}),
+    (read_result, {"contents": [{"uri": "a"}]}),
+    (read_result, {"contents": [{"text": "a"}]}),
+    (read_result, {"contents": [{**PAGE, "mimeType": 7}]}),
+    (prompt_result, {"messages": None}),
+    (prompt_result, {"messages": [{"role": "system", "content": MESSAGE["content"]}]}),
+    (prompt_result, {"messages": [{"role": "user", "content": {"type": "hologram"}}]}),
+    (prompt_result, {"messages": [{"role": "user", "content": []}]}),
+    (prompt_result, {"messages": [{"role": "user", "content": {"type": "text"}}]}),
+    (prompt_result, {"messages": [{"role": "user", "content": {"type": "resource"}}]}),
+    (prompt_result, {"messages": [7]}),
+    (completion_result, {}),
+    (completion_result, {"completion": {"values": "a"}}),
+    (completion_result, {"completion": {"values": [1]}}),
+]
+
+
 def test_what_belongs_to_the_upstreams_own_answer_is_left_out() -> None:
     """Who served it, who may share it, and whatever the protocol does not know."""
     payload: JsonObject = {
@@ -45,26 +64,7 @@ def test_completions_are_bounded() -> None:
     assert completion_result(few, "up") == few
 
 
-@pytest.mark.parametrize(
-    ("read", "payload"),
-    [
-        (read_result, {}),
-        (read_result, {"contents": {}}),
-        (read_result, {"contents": [{"uri": "a"}]}),
-        (read_result, {"contents": [{"text": "a"}]}),
-        (read_result, {"contents": [{**PAGE, "mimeType": 7}]}),
-        (prompt_result, {"messages": None}),
-        (prompt_result, {"messages": [{"role": "system", "content": MESSAGE["content"]}]}),
-        (prompt_result, {"messages": [{"role": "user", "content": {"type": "hologram"}}]}),
-        (prompt_result, {"messages": [{"role": "user", "content": []}]}),
-        (prompt_result, {"messages": [{"role": "user", "content": {"type": "text"}}]}),
-        (prompt_result, {"messages": [{"role": "user", "content": {"type": "resource"}}]}),
-        (prompt_result, {"messages": [7]}),
-        (completion_result, {}),
-        (completion_result, {"completion": {"values": "a"}}),
-        (completion_result, {"completion": {"values": [1]}}),
-    ],
-)
+@pytest.mark.parametrize(("read", "payload"), BAD)
 def test_what_is_no_such_result_is_the_upstreams_failure(read: Any, payload: Any) -> None:
     """In words that do not repeat it."""
     with pytest.raises(UpstreamError, match="'up' answered with something"):

@@ -68,10 +68,10 @@ NAMES = {
     ),
     "proto": "NUMBERS Numbered Numbers SERVICES generate main",
     "records": (
-        "CatalogRecord ExtensionSpec GatewaySpec Kind LeftOut ModelFacts ModelSpec PromptSpec "
-        "ProviderSpec PublishedRecord RecordSpec ResourceSpec ResourceTemplateSpec SPEC_OF "
-        "ServerSpec Target ToolSpec ToolsetSpec Visibility backend_name fallbacks_of is_shown_by "
-        "other_names secret_of with_toolsets"
+        "CatalogRecord ExtensionSpec GatewaySpec Kind LeftOut ModelFacts ModelSpec ProcessLimits "
+        "PromptSpec ProviderSpec PublishedRecord RecordSpec ResourceSpec ResourceTemplateSpec "
+        "SPEC_OF ServerSpec Target ToolSpec ToolsetSpec Visibility backend_name fallbacks_of "
+        "is_shown_by other_names secret_of secrets_of with_toolsets"
     ),
     "secret": "Secret SecretLease SecretRef",
     "services": "Services",

@@ -11,6 +11,7 @@ from spindle.config.document import Document
 from spindle.config.faults import Fault, Path, suggest
 from spindle.config.federation import auth_faults, policy_faults, policy_warnings
 from spindle.config.names import NAME, PREFIX, SLUG, TOOL, NameRule, tool_beginning
+from spindle.config.programs import transport_faults
 from spindle.config.records import (
     BUILTIN_GATEWAY,
     BUILTIN_SERVICE,
@@ -200,7 +201,14 @@ def _gateway_faults(document: Document) -> Iterator[Fault]:
 
         yield from owner_faults(path, gateway)
         yield from _variable_faults((*path, "credential_env_var"), gateway.credential_env_var)
-        yield from transport_faults(path, gateway.transport, gateway.url)
+        yield from transport_faults(path, gateway)
+
+        if gateway.transport == "stdio" and (
+            gateway.credential_env_var is not None or gateway.credential_file is not None
+        ):
+            key = "credential_env_var" if gateway.credential_env_var else "credential_file"
+            problem = "nothing is sent along with the messages to a program"
+            yield Fault(path=(*path, key), problem=problem, expected="a secret in env")
 
         for tool, entry in gateway.tools.items():
             team = entry.team or gateway.team
@@ -217,17 +225,6 @@ def _prefix_faults(path: Path, prefix: str, name: str, owners: dict[str, str]) -
             path=path,
             problem=f"{prefix!r} is already what names of the gateway {other!r} begin with",
             expected="a prefix that is no other gateway's prefix or name",
-        )
-
-
-def transport_faults(path: Path, transport: str, url: str | None) -> Iterator[Fault]:
-    """Return what is wrong between a gateway's transport and its address."""
-    if transport == "builtin":
-        if url is not None:
-            yield Fault(path=(*path, "url"), problem="a built-in gateway has no address")
-    elif url is None:
-        yield Fault(
-            path=(*path, "url"), problem="is missing", expected=f"the URL of a {transport} server"
         )
 
 

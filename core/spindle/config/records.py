@@ -19,6 +19,7 @@ from spindle.config.catalog import (
 from spindle.config.document import Document
 from spindle.config.faults import Path
 from spindle.config.federation import federation_secrets
+from spindle.config.programs import program_spec
 from spindle.secrets import SecretSource
 from spindle_spi.records import (
     CatalogRecord,
@@ -161,6 +162,13 @@ def secret_sources(
                 ),
             )
 
+        for variable, given in gateway.env.items():
+            if given.env_var is not None or given.file is not None:
+                path = ("mcp", "gateways", name, "env", variable, "file")
+                sources[f"{_variable_secret(name)}{variable}"] = SecretSource(
+                    env_var=given.env_var, file=_file(base_of, path, given.file)
+                )
+
     if document.telemetry.otlp_headers_env_var is not None:
         sources[TELEMETRY_HEADERS.name] = SecretSource(
             env_var=document.telemetry.otlp_headers_env_var
@@ -272,7 +280,7 @@ def _model_spec(provider: str, model: ModelEntry) -> ModelSpec:
 
 
 def _gateway_spec(name: str, gateway: GatewayEntry) -> GatewaySpec:
-    return GatewaySpec(
+    spec = GatewaySpec(
         transport=gateway.transport,
         url=gateway.url,
         era=gateway.era,
@@ -282,6 +290,7 @@ def _gateway_spec(name: str, gateway: GatewayEntry) -> GatewaySpec:
         on_change=gateway.on_change,
         options=dict(gateway.options),
     )
+    return program_spec(spec, gateway, _variable_secret(name))
 
 
 def _model_tool_spec(document: Document, tool: ModelToolEntry) -> ToolSpec:
@@ -333,6 +342,10 @@ def _service_secret(name: str, service: ServiceEntry) -> SecretRef | None:
 def _gateway_secret(name: str, gateway: GatewayEntry) -> SecretRef | None:
     given = gateway.credential_env_var or gateway.credential_file
     return SecretRef(name=f"mcp.gateways.{name}.credential") if given else None
+
+
+def _variable_secret(name: str) -> str:
+    return f"mcp.gateways.{name}.env."
 
 
 def _builtin_visibility(document: Document) -> Visibility:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from spindle_spi.config_secrets import ConfigSecretsService
 from spindle_spi.errors import NotFound
-from spindle_spi.records import CatalogRecord, GatewaySpec, Kind, ProviderSpec
+from spindle_spi.records import CatalogRecord, Kind, secrets_of
 from spindle_spi.secret import Secret
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class ConfigSecrets(ConfigSecretsService):
         return self._features.get(flag, False)
 
     async def secret(self, ref: SecretRef) -> Secret:
-        if not any(_refers(record, ref) for record in self._own_records()):
+        if not any(ref in secrets_of(record.spec) for record in self._own_records()):
             raise NotFound(
                 f"No record of the module {self._module_id} refers to this secret.",
                 code="core.secret.not_found",
@@ -75,12 +75,3 @@ def _derived(key: Secret, purpose: str) -> Secret:
     message = f"spindle derived key v1:{purpose}".encode()
     digest = hmac.digest(key.reveal().encode(), message, "sha256")
     return Secret(base64.urlsafe_b64encode(digest).decode())
-
-
-def _refers(record: CatalogRecord, ref: SecretRef) -> bool:
-    spec = record.spec
-
-    if isinstance(spec, ProviderSpec):
-        return spec.api_key == ref
-
-    return isinstance(spec, GatewaySpec) and spec.credential == ref

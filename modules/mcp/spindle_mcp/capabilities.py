@@ -9,8 +9,12 @@ if TYPE_CHECKING:
 
 _CALLBACKS: Final = frozenset({"elicitation", "roots", "sampling"})
 """What an upstream may ask a client for while a request runs."""
-_EXTENSIONS: Final = frozenset({"io.modelcontextprotocol/ui"})
+UI: Final = "io.modelcontextprotocol/ui"
+"""The extension of user interfaces: ours to hand on, the clients' to show."""
+_EXTENSIONS: Final = frozenset({UI})
 """Extensions that work through us because we hand on what belongs to them."""
+OURS: Final[JsonObject] = {"extensions": {UI: {"mimeTypes": ["text/html;profile=mcp-app"]}}}
+"""What upstreams are told where no client stands behind us: they offer interfaces only then."""
 
 
 def callbacks_in(capabilities: JsonObject) -> JsonObject:

@@ -30,7 +30,15 @@ class McpSettings:
     """Open sessions of clients that speak the protocol before 2026."""
     session_idle_seconds: float = 1800.0
     max_connections: int = 100
-    """Connections per upstream."""
+    """Requests to one upstream at once, and connections to it."""
+    max_queued: int = 100
+    """Requests to one upstream that wait for their turn; more are refused as busy."""
+    breaker_failures: int = 5
+    """Failures in a row after which calls to an upstream are refused for a while."""
+    start_seconds: float = 30.0
+    """How long a program may take to answer its first question."""
+    healthy_seconds: float = 30.0
+    """How long a connection has to last for the pauses between attempts to be short again."""
     max_result_bytes: int = 16 * 1024 * 1024
     """Longest answer taken from an upstream."""
     max_own_sessions: int = 256
@@ -71,6 +79,10 @@ SCHEMA: JsonObject = {
         "max_sessions": _COUNT,
         "session_idle_seconds": _SECONDS,
         "max_connections": _COUNT,
+        "max_queued": {"type": "integer", "minimum": 0},
+        "breaker_failures": _COUNT,
+        "start_seconds": _SECONDS,
+        "healthy_seconds": _SECONDS,
         "max_result_bytes": _COUNT,
         "max_own_sessions": _COUNT,
         "own_session_idle_seconds": _SECONDS,
@@ -111,6 +123,10 @@ def settings_from(section: JsonObject) -> McpSettings:
         max_sessions=count("max_sessions", defaults.max_sessions),
         session_idle_seconds=seconds("session_idle_seconds", defaults.session_idle_seconds),
         max_connections=count("max_connections", defaults.max_connections),
+        max_queued=count("max_queued", defaults.max_queued),
+        breaker_failures=count("breaker_failures", defaults.breaker_failures),
+        start_seconds=seconds("start_seconds", defaults.start_seconds),
+        healthy_seconds=seconds("healthy_seconds", defaults.healthy_seconds),
         max_result_bytes=count("max_result_bytes", defaults.max_result_bytes),
         max_own_sessions=count("max_own_sessions", defaults.max_own_sessions),
         own_session_idle_seconds=seconds(

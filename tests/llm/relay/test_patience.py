@@ -40,6 +40,20 @@ async def test_late() -> None:
     assert len(patience) == 0
 
 
+async def test_later() -> None:
+    """One that began while others waited is told as well."""
+    patience, first, second = Patience(0.3), Call(), Call()
+    patience.add(first)
+    await anyio.sleep(0.15)
+    patience.add(second)
+
+    with anyio.fail_after(10):
+        await first.is_told.wait()
+        await second.is_told.wait()
+
+    assert (first.told, second.told) == (1, 1)
+
+
 async def test_again() -> None:
     """It goes on after a time in which there was nothing to do."""
     patience = Patience(0.005)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import anyio.to_thread
 import pytest
+from anyio.abc import SocketAttribute
 from typer.testing import CliRunner
 
 from spindle_conformance.fakes import FakeHost, caller
@@ -22,6 +24,8 @@ from tests.support.http_server import Answered, serve_http
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
     from pathlib import Path
+
+    from anyio.abc import SocketStream
 
     from tests.mcp.support.serving import Served
     from tests.support.http_server import Asked
@@ -241,12 +245,11 @@ def test_where_no_gateway_runs_it_is_said_what_to_do() -> None:
         (Answered(body=b"<html>"), "does not speak MCP"),
         (Answered(status=404, body=b'{"error": "x"}'), "does not speak MCP"),
         (Answered(status=500, body=b'{"jsonrpc": "2.0"}'), "does not speak MCP"),
-        (Answered(body=b" " * 2_000_000), "does not speak MCP"),
         (Answered(status=403, body=b'{"jsonrpc": "2.0"}'), "its role needs servers.use"),
     ],
 )
 async def test_what_answers_as_no_endpoint_is_said(answered: Answered, sentence: str) -> None:
-    """Of a stranger no more is read than is worth reading."""
+    """The snippet is printed all the same."""
 
     async def answer(_: Asked) -> Answered:
         return answered
@@ -256,6 +259,37 @@ async def test_what_answers_as_no_endpoint_is_said(answered: Answered, sentence:
 
     assert found.exit_code == 0
     assert sentence in found.stderr
+
+
+@pytest.mark.anyio
+async def test_of_a_stranger_no_more_is_read_than_is_worth_reading() -> None:
+    """Whoever talks without an end is left."""
+    left: list[bool] = []
+
+    async def talk(stream: SocketStream) -> None:
+        async with stream:
+            with suppress(anyio.BrokenResourceError):
+                await stream.receive()
+                await stream.send(b"HTTP/1.1 200 X\r\n\r\n")
+
+                for _ in range(1000):
+                    await stream.send(b" " * 100_000)
+
+                left.append(False)
+                return
+
+            left.append(True)
+
+    listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=0)
+    port: int = listener.extra(SocketAttribute.local_port)
+
+    async with listener, anyio.create_task_group() as group:
+        group.start_soon(listener.serve, talk)
+        found = await asking("--client", "cursor", "--url", f"http://127.0.0.1:{port}")
+        assert "does not speak MCP" in found.stderr
+        group.cancel_scope.cancel()
+
+    assert left == [True, True]
 
 
 @pytest.mark.anyio

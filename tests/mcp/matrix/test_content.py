@@ -12,7 +12,7 @@ from mcp_types import PromptReference
 from spindle_conformance.fakes import FakeHost, caller
 from spindle_spi.admission import Status
 from tests.mcp.matrix.test_matrix import cells
-from tests.mcp.support.clients import connected
+from tests.mcp.support.clients import connected, subscribe
 from tests.mcp.support.library import PICTURE, README, Library
 from tests.mcp.support.records import gateway
 from tests.mcp.support.serving import serving
@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
     from mcp.client import Client
 
-pytestmark = [
-    pytest.mark.anyio,
-    # The SDK's client says so of what it does before 2026.
-    pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning"),
-]
+pytestmark = pytest.mark.anyio
 
 CALLERS = {"a": caller("a")}
 SHOWN = f"spindle://up/{README}"
@@ -66,7 +62,7 @@ class Reader:
         async with AsyncExitStack() as stack:
             if self.era == "legacy":
                 for uri in uris:
-                    await client.subscribe_resource(uri)
+                    await subscribe(client, uri)
             else:
                 await stack.enter_async_context(
                     client.listen(resources_list_changed=True, resource_subscriptions=uris)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import httpx2
+import mcp_types as types
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
@@ -45,6 +46,17 @@ async def connected(
         ) as client,
     ):
         yield client
+
+
+async def subscribe(client: Client, uri: str) -> None:
+    """Follow a resource as it was done before 2026; the client's own method warns of it."""
+    params = types.SubscribeRequestParams(uri=uri)
+    await client.session.send_request(types.SubscribeRequest(params=params), types.EmptyResult)
+
+
+async def unsubscribe(client: Client, uri: str) -> None:
+    params = types.UnsubscribeRequestParams(uri=uri)
+    await client.session.send_request(types.UnsubscribeRequest(params=params), types.EmptyResult)
 
 
 async def names(client: Client) -> list[str]:

@@ -79,6 +79,8 @@ class Library:
     reached: anyio.Event = field(default_factory=anyio.Event)
     """Set when a reading hangs."""
     cancelled: anyio.Event = field(default_factory=anyio.Event)
+    extensions: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
+    """Those that who read the list of tools declared."""
     traces: list[object] = field(default_factory=list[object])
 
     @asynccontextmanager
@@ -107,8 +109,7 @@ class Library:
             headers = dict(scope["headers"])
 
             if self.is_legacy_only and headers.get(b"mcp-protocol-version") == b"2026-07-28":
-                start = {"type": "http.response.start", "status": 400, "headers": []}
-                await send(start)
+                await send({"type": "http.response.start", "status": 400, "headers": []})
                 await send({"type": "http.response.body", "body": b""})
                 return
 
@@ -149,6 +150,8 @@ class Library:
     async def _list_tools(
         self, ctx: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
     ) -> types.ListToolsResult:
+        capabilities = ctx.session.client_capabilities
+        self.extensions = {} if capabilities is None else capabilities.extensions or {}
         schema = {"type": "object"}
         meta = {"ui": {"resourceUri": APP, "visibility": ["model"]}}
         return types.ListToolsResult(

@@ -175,7 +175,7 @@ async def test_a_request_in_a_session_is_answered_the_same_both_ways(version: st
         other = await open_session(http, long.endpoint(), version)
 
         for name, (_, message) in MODERN.items():
-            meta = message["params"].get("_meta") or {}
+            meta: Any = message["params"].get("_meta") or {}
             params = {key: value for key, value in message["params"].items() if key != "_meta"}
 
             if "progressToken" in meta:

@@ -21,7 +21,7 @@ QUESTION: Any = {"method": "roots/list"}
 ASKING: Any = {"resultType": "input_required", "inputRequests": {"q": QUESTION}}
 ABLE: Any = {"_meta": {**META, CAPABILITIES: {"roots": {}}}}
 ANSWER: Any = {"q": {"roots": [{"uri": "file:///tmp"}]}}
-REQUESTS = {
+REQUESTS: dict[str, Any] = {
     "prompts/get p": (get, "up__p", "up__other"),
     "resources/read a://r": (read, "spindle://up/a://r", "spindle://up/a://other"),
 }

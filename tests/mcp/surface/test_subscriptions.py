@@ -12,7 +12,7 @@ from mcp_types import ResourceUpdatedNotification
 from spindle_conformance.fakes import FakeHost, caller
 from spindle_mcp.surface import subscriptions
 from spindle_spi.records import CatalogRecord, Kind, PromptSpec, ResourceSpec, Visibility
-from tests.mcp.support.clients import ERAS, connected
+from tests.mcp.support.clients import ERAS, connected, subscribe, unsubscribe
 from tests.mcp.support.library import PICTURE, README, Library
 from tests.mcp.support.records import gateway
 from tests.mcp.support.serving import serving
@@ -25,11 +25,7 @@ if TYPE_CHECKING:
 
     from tests.mcp.support.serving import Served
 
-pytestmark = [
-    pytest.mark.anyio,
-    # The SDK's client says so of what it does before 2026.
-    pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning"),
-]
+pytestmark = pytest.mark.anyio
 
 CALLERS = {"a": caller("a"), "b": caller("b")}
 UP = "spindle://up/"
@@ -78,7 +74,7 @@ async def following(
     """Follow resources and lists as the era has it; gives what was acknowledged."""
     if era == "legacy":
         for uri in uris:
-            await client.subscribe_resource(uri)
+            await subscribe(client, uri)
 
         yield list(uris)
         return
@@ -167,8 +163,8 @@ async def test_the_upstream_follows_for_as_long_as_somebody_does(
                         await library.until_followed(README, PICTURE)
 
                         if era == "legacy":
-                            await other.unsubscribe_resource(f"{UP}{PICTURE}")
-                            await other.unsubscribe_resource(f"{UP}{PICTURE}")
+                            await unsubscribe(other, f"{UP}{PICTURE}")
+                            await unsubscribe(other, f"{UP}{PICTURE}")
                             await library.until_followed(README)
 
                     if era != "legacy":
@@ -194,7 +190,7 @@ async def test_what_a_caller_does_not_see_cannot_be_followed(era: str) -> None:
                 await until_heard_of(served, 1)
 
                 with pytest.raises(MCPError) as refused:
-                    await client.subscribe_resource(f"{UP}none://x")
+                    await subscribe(client, f"{UP}none://x")
 
                 assert refused.value.code == -32002
 

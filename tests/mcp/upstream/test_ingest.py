@@ -17,6 +17,8 @@ from tests.mcp.support.upstream import ECHO, OBJECT
 if TYPE_CHECKING:
     from spindle_spi.types import Json, JsonObject
 
+pytestmark = pytest.mark.anyio
+
 UP = Naming(gateway="up", prefix="up")
 
 
@@ -99,49 +101,51 @@ def deep(levels: int) -> JsonObject:
         ),
     ],
 )
-def test_a_bad_tool_is_kept_out_with_its_reason(tool: JsonObject, name: str, reason: str) -> None:
+async def test_a_bad_tool_is_kept_out_with_its_reason(
+    tool: JsonObject, name: str, reason: str
+) -> None:
     """And a good one beside it is not."""
-    found = harvest(UP, [tool, ECHO], 10)
+    found = await harvest(UP, [tool, ECHO], 10)
     assert [record.name for record in found.records] == ["up__echo"]
     (left,) = found.left_out
     assert (left.name, left.reason, left.is_partial) == (name, reason, False)
 
 
-def test_a_name_given_twice_means_the_first() -> None:
+async def test_a_name_given_twice_means_the_first() -> None:
     """Which one a call would reach nobody could say."""
     other: JsonObject = {**ECHO, "description": "Another."}
-    found = harvest(UP, [ECHO, other], 10)
+    found = await harvest(UP, [ECHO, other], 10)
     assert [record.description for record in found.records] == ["Say it again."]
     assert [left.reason for left in found.left_out] == ["its name is given twice"]
 
 
-def test_a_tool_of_one_era_is_offered_to_that_era_and_told_of() -> None:
+async def test_a_tool_of_one_era_is_offered_to_that_era_and_told_of() -> None:
     """Before 2026 the output of a tool is an object."""
     listing: JsonObject = {**ECHO, "outputSchema": {"type": "array"}}
-    found = harvest(UP, [listing], 10)
+    found = await harvest(UP, [listing], 10)
     assert [record.name for record in found.records] == ["up__echo"]
     (left,) = found.left_out
     assert left.is_partial
     assert "only clients of 2026-07-28 are shown it" in left.reason
 
 
-def test_names_depend_on_no_order() -> None:
+async def test_names_depend_on_no_order() -> None:
     """Also of those that have to be made fit."""
     tools: list[Json] = [
         {"name": name, "inputSchema": OBJECT}
         for name in ("a.b", "a/b", "a b", "a_b", "x" * 80, "x" * 81)
     ]
-    first = names_by_upstream(tools)
+    first = await names_by_upstream(tools)
 
     for seed in range(10):
         random.Random(seed).shuffle(tools)
-        assert names_by_upstream(tools) == first
+        assert await names_by_upstream(tools) == first
 
     assert len(set(first.values())) == len(first)
 
 
-def names_by_upstream(tools: list[Json]) -> dict[str, str]:
-    found = harvest(UP, [tool for tool in tools if isinstance(tool, dict)], 100)
+async def names_by_upstream(tools: list[Json]) -> dict[str, str]:
+    found = await harvest(UP, [tool for tool in tools if isinstance(tool, dict)], 100)
     return {
         record.spec.upstream_name: record.name
         for record in found.records
@@ -149,7 +153,7 @@ def names_by_upstream(tools: list[Json]) -> dict[str, str]:
     }
 
 
-def test_prompts_are_named_and_judged_like_tools() -> None:
+async def test_prompts_are_named_and_judged_like_tools() -> None:
     """Under the gateway's prefix; the same name may be a tool's and a prompt's."""
     naming = Naming(gateway="files", prefix="f")
     items: list[JsonObject] = [
@@ -157,7 +161,7 @@ def test_prompts_are_named_and_judged_like_tools() -> None:
         {"name": "x", "description": "half \ud800"},
         {"name": "y", "arguments": [{"name": "a", "description": "z" * 300_000}]},
     ]
-    found = harvest(naming, items, 10, PROMPTS)
+    found = await harvest(naming, items, 10, PROMPTS)
     assert [record.name for record in found.records] == [naming.unified("greet.me")]
     assert found.records[0].name.startswith("f__greet_me_")
     assert [(left.kind, left.reason) for left in found.left_out] == [
@@ -166,16 +170,16 @@ def test_prompts_are_named_and_judged_like_tools() -> None:
     ]
 
 
-def test_what_is_told_of_is_bounded() -> None:
+async def test_what_is_told_of_is_bounded() -> None:
     """Of ten thousand bad tools operators see a thousand, and how many there are."""
     bad: list[JsonObject] = [{"name": f"t{n}"} for n in range(10_000)]
-    found = harvest(UP, [*bad, ECHO], 10_000)
+    found = await harvest(UP, [*bad, ECHO], 10_000)
     assert len(found.records) == 1
     assert len(found.left_out) == 1001
     assert found.left_out[-1].reason == "and 9000 more are left out"
 
 
-def test_five_megabytes_of_ten_thousand_tools_are_taken() -> None:
+async def test_five_megabytes_of_ten_thousand_tools_are_taken() -> None:
     """All of them, each with a schema of its own."""
     tools: list[JsonObject] = [
         {
@@ -189,6 +193,6 @@ def test_five_megabytes_of_ten_thousand_tools_are_taken() -> None:
         for n in range(10_000)
     ]
     assert len(json.dumps(tools)) > 5_000_000
-    found = harvest(UP, tools, 10_000)
+    found = await harvest(UP, tools, 10_000)
     assert len(found.records) == 10_000
     assert not found.left_out

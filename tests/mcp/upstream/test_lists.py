@@ -9,6 +9,7 @@ import pytest
 
 from spindle_conformance.fakes import FakeHost, caller
 from spindle_spi.records import Kind, PromptSpec, ResourceSpec, ResourceTemplateSpec
+from tests.mcp.support.library import Library
 from tests.mcp.support.records import gateway, logged
 from tests.mcp.support.serving import serving
 from tests.mcp.support.shelf import Shelf
@@ -156,10 +157,27 @@ async def test_a_list_that_fails_from_the_start_keeps_no_other_away() -> None:
             await shelf.until_listed(host, Kind.PROMPT, "up__p")
             stats: Any = await served.module.stats()
 
-    assert stats["gateways"]["up"] == {
+    known = {
         "connected": True, "era": "modern", "failure": None,
         "tools": 1, "resources": 0, "resource_templates": 0, "prompts": 1, "left_out": 0,
     }  # fmt: skip
+    assert stats["gateways"]["up"].items() >= known.items()
+
+
+@pytest.mark.parametrize("is_legacy_only", [False, True], ids=["new", "old"])
+async def test_upstreams_are_told_that_user_interfaces_can_be_shown(is_legacy_only: bool) -> None:
+    """Many offer theirs only then; a client that cannot show one has the tool all the same."""
+    host, library = FakeHost(), Library(is_legacy_only=is_legacy_only)
+
+    async with library.running() as url:
+        host.records.add(gateway("up", url=url))
+
+        async with serving(host, CALLERS, wait_for=2):
+            pass
+
+    assert library.extensions == {
+        "io.modelcontextprotocol/ui": {"mimeTypes": ["text/html;profile=mcp-app"]}
+    }
 
 
 async def test_resources_need_no_templates() -> None:

@@ -208,7 +208,7 @@ async def test_the_level_of_log_messages_is_handed_on() -> None:
 async def test_on_the_shared_session_nobody_is_asked_or_told() -> None:
     """It cannot be known for whom the upstream asks there."""
     upstream, answering = Asking("legacy"), Answering()
-    options = {"logging_callback": answering.log}
+    options: Any = {"logging_callback": answering.log}
 
     async with (
         upstream.running() as url,

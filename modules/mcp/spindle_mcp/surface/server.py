@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import mcp_types as types
 from mcp.server import Server
@@ -12,6 +12,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 
+from spindle_mcp.capabilities import UI
 from spindle_mcp.eras import for_wire
 from spindle_mcp.offers import OFFERS, TOOLS
 from spindle_mcp.surface.errors import rpc_error
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from spindle_mcp.surface.views import View
     from spindle_spi.observability import ObservabilityService
     from spindle_spi.types import JsonObject
-
-UI: Final = "io.modelcontextprotocol/ui"
-"""The extension of user interfaces: ours to hand on, theirs to show."""
 
 
 class SpindleServer(Server[dict[str, Any]]):

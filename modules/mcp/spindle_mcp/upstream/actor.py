@@ -6,12 +6,10 @@ It never raises. A failed refresh leaves what was published; only the gateway's 
 from __future__ import annotations
 
 import random
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import anyio
-import anyio.to_thread
 from mcp_types.jsonrpc import METHOD_NOT_FOUND
 
 from spindle_mcp.config import McpSettings, option
@@ -20,9 +18,12 @@ from spindle_mcp.offers import OFFERS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from spindle_mcp.upstream.base import EVERYTHING, Endpoint, Request, Upstream
 from spindle_mcp.upstream.connect import open_own, open_upstream
 from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable, innermost
+from spindle_mcp.upstream.guard import DOWN, Guard
 from spindle_mcp.upstream.ingest import harvest
+from spindle_mcp.upstream.keys import lease_keys
 from spindle_mcp.upstream.offered import Offered
 from spindle_mcp.upstream.pool import NotOpened, needs_own, own_sessions
+from spindle_mcp.upstream.program import program_of
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
 from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, GatewaySpec, LeftOut, PublishedRecord
@@ -33,19 +34,18 @@ if TYPE_CHECKING:
     from spindle_mcp.offers import Offer
     from spindle_mcp.upstream.base import Peer
     from spindle_mcp.upstream.ingest import Harvest
+    from spindle_mcp.upstream.keys import Keys
     from spindle_mcp.upstream.pool import OwnSessions
     from spindle_spi.records import Kind, Target
-    from spindle_spi.secret import SecretLease
     from spindle_spi.services import Services
-    from spindle_spi.types import Json, JsonObject
+    from spindle_spi.types import JsonObject
 
 _FIRST_PAUSE = 0.25
 _PATIENCE = 5.0
 """Longest wait of a call for a connection that is being made."""
 _MAX_FAILED_REFRESHES = 3
-_MANY = 200
-_MAX_TOLD = 50
-"""Lines of the log about one list; operators see all that was left out beside the gateway."""
+_MAX_TOLD = 20
+"""Items left out of one list that are told of by name; operators see all beside the gateway."""
 
 
 class GatewayActor:
@@ -88,6 +88,9 @@ class GatewayActor:
         self._offered = Offered()
         self._watched = frozenset[str]()
         self._failure = "not connected yet"
+        self._guard = Guard(record.name, settings)
+        self._connected_at = 0.0
+        self._attempts = 0
 
     @property
     def name(self) -> str:
@@ -106,6 +109,8 @@ class GatewayActor:
             "prompts": self._count(PROMPTS),
             "left_out": sum(len(found.left_out) for found in self._found.values()),
             "failure": self._failure or None,
+            "failed_attempts": self._attempts,
+            **self._guard.describe(),
         }
 
     @property
@@ -141,16 +146,14 @@ class GatewayActor:
 
     async def run(self) -> None:
         """Live until cancelled."""
-        failures = 0
-
         while True:
             self._is_wanted = anyio.Event()
 
             try:
                 await self._serve()
-                failures = 0
+                self._attempts = 0
             except Exception as exc:  # noqa: BLE001 - the edge of one upstream's task
-                failures = failures + 1 if self._upstream is None else 0
+                self._attempts = 0 if self._was_healthy(exc) else self._attempts + 1
                 self._report(exc)
             finally:
                 self._upstream = None
@@ -158,14 +161,18 @@ class GatewayActor:
                 self._is_closed.set()
                 self._is_closed = anyio.Event()
 
-            await self._pause(failures)
+            await self._pause(self._attempts)
 
     async def request(self, request: Request) -> JsonObject:
         """Carry out a request at the upstream.
 
         Raises:
-            GatewayError: Not connected, not reachable, refused, or too slow.
+            GatewayError: Not connected, not reachable, refused, busy, or too slow.
         """
+        async with self._guard.admitted(request):
+            return await self._carry_out(request)
+
+    async def _carry_out(self, request: Request) -> JsonObject:
         upstream = await self._connected()
 
         peer = request.peer
@@ -202,22 +209,27 @@ class GatewayActor:
         return upstream.era == "legacy" or (peer.can_be_asked and self._speaks_both)
 
     async def _serve(self) -> None:
-        lease = await self._lease()
-        endpoint = self._endpoint(lease)
+        keys = await self._keys()
+        endpoint = self._endpoint(keys)
 
         async with open_upstream(self.spec, endpoint) as upstream, self._owning(upstream, endpoint):
             is_complete = await self._read(upstream, EVERYTHING.lists)
             self._upstream = upstream
+            self._connected_at = anyio.current_time()
             self._failure = ""
+            self._guard.reset()
             self._is_open.set()
             self._log(Level.INFO, "mcp.gateway.connected", {"era": upstream.era})
             await self._follow(upstream)
-            await self._keep_fresh(upstream, lease, is_complete=is_complete)
+            await self._keep_fresh(upstream, keys, is_complete=is_complete)
 
     @asynccontextmanager
     async def _owning(self, upstream: Upstream, endpoint: Endpoint) -> AsyncGenerator[None]:
         """Keep sessions of single clients, where the upstream has sessions."""
-        self._speaks_both = upstream.era == "modern" and self.spec.era == "auto"
+        # A second program for a client is started only where there is no other way.
+        self._speaks_both = (
+            upstream.era == "modern" and self.spec.era == "auto" and self.spec.transport != "stdio"
+        )
 
         if upstream.era != "legacy" and not self._speaks_both:
             yield
@@ -235,12 +247,10 @@ class GatewayActor:
             finally:
                 self._own = None
 
-    async def _keep_fresh(
-        self, upstream: Upstream, lease: SecretLease | None, *, is_complete: bool
-    ) -> None:
+    async def _keep_fresh(self, upstream: Upstream, keys: Keys, *, is_complete: bool) -> None:
         """Read the lists again when told, and from time to time; return to reconnect.
 
-        A lease of the credential that ends is such a time: another value is used from then on.
+        A lease of a secret that ends is such a time: another value is used from then on.
         """
         failures = 0 if is_complete else 1
 
@@ -253,17 +263,17 @@ class GatewayActor:
             lists = EVERYTHING.lists
 
             try:
-                with anyio.move_on_after(_until(lease, wait * random.uniform(0.9, 1.1))):
+                with anyio.move_on_after(keys.until(wait * random.uniform(0.9, 1.1))):
                     change = await upstream.changed()
                     lists = change.lists if not failures else lists
 
                     for uri in change.resources:
                         self._on_updated(self.name, uri)
 
-                if lease is not None and lease.expires_at <= time.time():
-                    before, lease = lease, await self._lease()
+                if keys.is_over:
+                    before, keys = keys, await self._keys()
 
-                    if not _goes_on(upstream, before, lease):
+                    if not keys.allow(upstream, before):
                         return
 
                 is_complete = await self._read(upstream, lists)
@@ -275,7 +285,7 @@ class GatewayActor:
                 failures += 1
                 self._log(Level.WARNING, "mcp.gateway.refresh_failed", {"error": exc.code})
 
-                if upstream.era == "legacy" and (
+                if self._holds_connection(upstream) and (
                     failures >= _MAX_FAILED_REFRESHES or isinstance(exc, Unreachable)
                 ):
                     raise
@@ -299,7 +309,7 @@ class GatewayActor:
                 raise
             except UpstreamError as exc:
                 failures.append(exc)
-                fields: dict[str, Json] = {"list": offer.method, "error": exc.code}
+                fields: JsonObject = {"list": offer.method, "error": exc.code}
                 self._log(Level.WARNING, "mcp.list.failed", fields)
 
         for kind in self._found.keys() - {one.kind for one in declared}:
@@ -326,19 +336,16 @@ class GatewayActor:
         if before is not None and items == self._listed.get(offer.kind):
             return before
 
-        limit = _limit(self._settings, offer)
-
-        if len(items) < _MANY:
-            found = harvest(self._naming, items, limit, offer)
-        else:
-            # Looking at them takes long enough for others to notice.
-            found = await anyio.to_thread.run_sync(harvest, self._naming, items, limit, offer)
-
+        found = await harvest(self._naming, items, _limit(self._settings, offer), offer)
         event = f"mcp.{offer.kind.value}.left_out"
 
         for left in found.left_out[:_MAX_TOLD]:
-            fields: dict[str, Json] = {offer.kind.value: left.name, "reason": left.reason}
+            fields: JsonObject = {offer.kind.value: left.name, "reason": left.reason}
             self._log(Level.WARNING, event, fields)
+
+        if len(found.left_out) > _MAX_TOLD:
+            more = len(found.left_out) - _MAX_TOLD
+            self._log(Level.WARNING, "mcp.list.left_out", {"list": offer.method, "more": more})
 
         self._listed[offer.kind] = items
         return found
@@ -363,21 +370,34 @@ class GatewayActor:
         except UpstreamError as exc:
             self._log(Level.WARNING, "mcp.gateway.watch_failed", {"error": exc.code})
 
-    async def _lease(self) -> SecretLease | None:
-        credential = self.spec.credential
-        return None if credential is None else await self._services.config_secrets.lease(credential)
+    async def _keys(self) -> Keys:
+        return await lease_keys(self.spec, self._services.config_secrets)
 
-    def _endpoint(self, lease: SecretLease | None) -> Endpoint:
+    def _holds_connection(self, upstream: Upstream) -> bool:
+        return upstream.era == "legacy" or self.spec.transport == "stdio"
+
+    def _was_healthy(self, exc: Exception) -> bool:
+        """Tell whether what failed now had worked, so that trying again soon is worth while."""
+        if self._upstream is None:
+            return False
+
+        lasted = anyio.current_time() - self._connected_at
+        return lasted >= self._settings.healthy_seconds or isinstance(innermost(exc), SessionLost)
+
+    def _endpoint(self, keys: Keys) -> Endpoint:
         settings = self._settings
+        program = program_of(self.spec, keys.variables)
         return Endpoint(
             gateway=self.name,
             url=self.spec.url or "",
             version=self._version,
-            credential=None if lease is None else lease.secret,
+            credential=keys.secret,
             address=option(self.spec.options, "address"),
-            connect_seconds=settings.connect_seconds,
+            connect_seconds=settings.connect_seconds if program is None else settings.start_seconds,
             max_connections=settings.max_connections,
             max_result_bytes=settings.max_result_bytes,
+            program=program,
+            tell=self._log,
         )
 
     def _count(self, offer: Offer) -> int:
@@ -395,7 +415,7 @@ class GatewayActor:
         if self._upstream is None:
             raise Unavailable(
                 f"The gateway {self.name!r} is not connected.",
-                code="mcp.gateway.down",
+                code=DOWN,
                 origin=Origin.UPSTREAM,
             )
 
@@ -420,7 +440,7 @@ class GatewayActor:
 
         self._failure = failure
 
-    def _log(self, level: Level, event: str, fields: dict[str, Json]) -> None:
+    def _log(self, level: Level, event: str, fields: JsonObject) -> None:
         self._services.observability.log(level, event, {"gateway": self.name, **fields})
 
 
@@ -437,16 +457,3 @@ def _limit(settings: McpSettings, offer: Offer) -> int:
 def _tells_of_updates(upstream: Upstream) -> bool:
     resources = upstream.capabilities.get("resources")
     return isinstance(resources, dict) and resources.get("subscribe") is True
-
-
-def _until(lease: SecretLease | None, wait: float) -> float:
-    """Return the seconds to wait, no longer than a lease lasts."""
-    return wait if lease is None else max(_FIRST_PAUSE, min(wait, lease.expires_at - time.time()))
-
-
-def _goes_on(upstream: Upstream, before: SecretLease, lease: SecretLease | None) -> bool:
-    """Tell whether a connection can be used under another lease of its credential."""
-    if lease is None:
-        return False
-
-    return lease.secret == before.secret or upstream.take_credential(lease.secret)

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import anyio
 
+from spindle_mcp.upstream.program import Program
 from spindle_spi.secret import Secret
 from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from spindle_spi.invocation import Progress
+    from spindle_spi.observability import Level
 
 CLIENT_NAME = "spindle"
 LISTS: Final = frozenset({"tools", "prompts", "resources"})
 """What upstreams list, by the names of their capabilities."""
+
+Tell: TypeAlias = "Callable[[Level, str, JsonObject], None]"
+
+
+def _keep_silent(level: Level, event: str, fields: JsonObject) -> None:
+    del level, event, fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +43,10 @@ class Endpoint:
     connect_seconds: float = 10.0
     max_connections: int = 100
     max_result_bytes: int = 16 * 1024 * 1024
+    program: Program | None = None
+    """What to start and speak with in place of an address."""
+    tell: Tell = _keep_silent
+    """Writes to the log, with the gateway's name."""
 
 
 class Peer(Protocol):

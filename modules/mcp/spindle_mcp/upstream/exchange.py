@@ -40,30 +40,16 @@ class Hearing(Protocol):
         ...
 
 
-class Exchanges:
+class Exchanges(Protocol):
     """Sends the requests of one upstream."""
 
-    def __init__(self, endpoint: Endpoint, session: aiohttp.ClientSession) -> None:
-        self._endpoint = endpoint
-        self._gateway = endpoint.gateway
-        self._session = session
-        self._ids = itertools.count(1)
-        self._headers = {
-            "content-type": "application/json",
-            "accept": "application/json, text/event-stream",
-            MCP_PROTOCOL_VERSION_HEADER: MODERN,
-        }
-
-        if endpoint.credential is not None:
-            self.take_credential(endpoint.credential)
-
-    def take_credential(self, credential: Secret) -> None:
-        """Send another credential from now on."""
-        self._headers["authorization"] = f"Bearer {credential.reveal()}"
+    def take_credential(self, credential: Secret) -> bool:
+        """Send another credential from now on; False when that takes another connection."""
+        ...
 
     def next_id(self) -> int:
         """Return an id for a request."""
-        return next(self._ids)
+        ...
 
     async def send(
         self,
@@ -81,7 +67,47 @@ class Exchanges:
             RpcRefused: It was answered with a JSON-RPC error.
             GatewayError: No answer, none in time, or none that is one.
         """
-        body = _encoded({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
+        ...
+
+
+class HttpExchanges:
+    """One POST for each."""
+
+    def __init__(self, endpoint: Endpoint, session: aiohttp.ClientSession) -> None:
+        self._endpoint = endpoint
+        self._gateway = endpoint.gateway
+        self._session = session
+        self._ids = itertools.count(1)
+        self._headers = {
+            "content-type": "application/json",
+            "accept": "application/json, text/event-stream",
+            MCP_PROTOCOL_VERSION_HEADER: MODERN,
+        }
+
+        if endpoint.credential is not None:
+            self.take_credential(endpoint.credential)
+
+    def take_credential(self, credential: Secret) -> bool:
+        """See `Exchanges`: no request knows of the one before."""
+        self._headers["authorization"] = f"Bearer {credential.reveal()}"
+        return True
+
+    def next_id(self) -> int:
+        """See `Exchanges`."""
+        return next(self._ids)
+
+    async def send(
+        self,
+        request_id: int,
+        method: str,
+        params: JsonObject,
+        *,
+        seconds: float | None,
+        headers: Mapping[str, str] | None = None,
+        hearing: Hearing | None = None,
+    ) -> JsonObject:
+        """See `Exchanges`."""
+        body = encoded({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
         sent = {**self._headers, MCP_METHOD_HEADER: method, **(headers or {})}
 
         try:
@@ -123,7 +149,7 @@ class Exchanges:
         if "error" not in message and message.get("id") != request_id:
             raise garbled(self._gateway, "an answer to something else")
 
-        return self._result(message)
+        return result_in(self._gateway, message)
 
     async def _read_events(
         self, response: aiohttp.ClientResponse, request_id: int, hearing: Hearing | None
@@ -137,7 +163,7 @@ class Exchanges:
                     method = message.get("method")
 
                     if method is None and message.get("id") == request_id:
-                        return self._result(message)
+                        return result_in(self._gateway, message)
 
                     if hearing is None or not isinstance(method, str):
                         continue
@@ -174,26 +200,38 @@ class Exchanges:
 
         return message
 
-    def _result(self, message: JsonObject) -> JsonObject:
-        error = message.get("error")
-
-        if isinstance(error, dict):
-            code = error.get("code")
-            raise RpcRefused(self._gateway, code if isinstance(code, int) else 0, error.get("data"))
-
-        result = message.get("result")
-
-        if not isinstance(result, dict):
-            raise garbled(self._gateway, "something that is no MCP message")
-
-        return result
-
     def _refused(self, response: aiohttp.ClientResponse) -> Exception:
         retry_after = response.headers.get("retry-after")
         return refused_by_status(self._gateway, response.status, retry_after)
 
 
-def _encoded(message: JsonObject) -> bytes:
+def result_in(gateway: str, message: JsonObject) -> JsonObject:
+    """Return the result that an answer holds.
+
+    Raises:
+        RpcRefused: It is an error.
+        UpstreamError: It is no answer.
+    """
+    error = message.get("error")
+
+    if isinstance(error, dict):
+        code = error.get("code")
+        raise RpcRefused(gateway, code if isinstance(code, int) else 0, error.get("data"))
+
+    result = message.get("result")
+
+    if not isinstance(result, dict):
+        raise garbled(gateway, "something that is no MCP message")
+
+    return result
+
+
+def encoded(message: JsonObject) -> bytes:
+    """Return a message as bytes.
+
+    Raises:
+        InvalidArgument: The caller's part of it is no JSON.
+    """
     try:
         return encode(message)
     except ValueError as exc:

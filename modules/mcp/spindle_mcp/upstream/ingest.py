@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import anyio
+
 from spindle_mcp.matching import TemplateMatch
 from spindle_mcp.offers import TOOLS
 from spindle_mcp.upstream.soundness import Flaw, flaw_of_item, flaw_of_name, flaw_of_tool
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from spindle_spi.records import RecordSpec
     from spindle_spi.types import Json, JsonObject
 
+_AT_ONCE: Final = 20
+"""Items between two chances for everybody else."""
 _MAX_LEFT_OUT: Final = 1000
 """Items told of one by one; of the others there is a count."""
 _MAX_LABEL: Final = 100
@@ -43,23 +47,34 @@ class Harvest:
     left_out: tuple[LeftOut, ...]
 
 
-def harvest(
+async def harvest(
     naming: Naming, items: Iterable[JsonObject], limit: int, offer: Offer = TOOLS
 ) -> Harvest:
-    """Return the records for what an upstream offers of a kind, at most `limit` of them."""
+    """Return the records for what an upstream offers of a kind, at most `limit` of them.
+
+    A long list takes a while; calls to other upstreams go on meanwhile.
+    """
     records: dict[str, PublishedRecord] = {}
     left_out: list[LeftOut] = []
 
-    for item in items:
+    for number, item in enumerate(items, start=1):
+        if number % _AT_ONCE == 0:
+            await anyio.lowlevel.checkpoint()
+
         said = item.get(_LABELS.get(offer.kind, "name"))
         label = said if isinstance(said, str) else ""
+
+        if len(records) >= limit:
+            # What is left out anyway is not looked at.
+            surplus = Flaw(f"more than {limit} {offer.word}s")
+            left_out.append(_left_out(offer.kind, label, surplus))
+            continue
+
         name = _name(naming, offer.kind, label)
         flaw = _flaw_of(offer, item)
 
         if name in records and (flaw is None or flaw.is_partial):
             flaw = Flaw("its name is given twice")
-        elif len(records) >= limit and (flaw is None or flaw.is_partial):
-            flaw = Flaw(f"more than {limit} {offer.word}s")
 
         if flaw is None or flaw.is_partial:
             records[name] = PublishedRecord(

@@ -16,6 +16,7 @@ from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp_types.jsonrpc import CONNECTION_CLOSED, INVALID_REQUEST
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
+from spindle_mcp.capabilities import OURS
 from spindle_mcp.eras import LEGACY
 from spindle_mcp.trace import TRACEPARENT
 from spindle_mcp.upstream.base import (
@@ -30,22 +31,26 @@ from spindle_mcp.upstream.base import (
 from spindle_mcp.upstream.faults import (
     RpcRefused,
     SessionLost,
+    ended,
     explained,
     garbled,
+    no_messages,
+    too_long,
     too_slow,
     unreachable,
 )
-from spindle_mcp.upstream.http import TOO_LONG, TRANSPORT_FAILED, http_streams
 from spindle_mcp.upstream.running import Running, RunningRequests
+from spindle_mcp.upstream.streamable import streamable_streams
+from spindle_mcp.upstream.streams import NO_MESSAGES, PROGRAM_ENDED, TOO_LONG, TRANSPORT_FAILED
 from spindle_spi.errors import GatewayError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
-    from mcp.client._transport import TransportStreams
     from mcp.shared.dispatcher import CallOptions, DispatchContext
     from mcp.shared.transport_context import TransportContext
 
+    from spindle_mcp.upstream.streams import MessageStreams, TransportStreams
     from spindle_spi.types import JsonObject
 
     Context = DispatchContext[TransportContext]
@@ -95,7 +100,7 @@ class LegacyUpstream(Upstream):
             "initialize",
             {
                 "protocolVersion": LEGACY,
-                "capabilities": self._offered or {},
+                "capabilities": OURS if self._offered is None else self._offered,
                 "clientInfo": {"name": CLIENT_NAME, "version": self._endpoint.version},
             },
             {"cancel_on_abandon": False},
@@ -273,7 +278,13 @@ class LegacyUpstream(Upstream):
             return unreachable(self._gateway)
 
         if error.code == TOO_LONG:
-            return garbled(self._gateway, "more than is taken from an upstream")
+            return too_long(self._gateway)
+
+        if error.code == NO_MESSAGES:
+            return no_messages(self._gateway)
+
+        if error.code == PROGRAM_ENDED:
+            return ended(self._gateway, error.data if isinstance(error.data, int) else None)
 
         if error.code == CONNECTION_CLOSED:
             self._wake(EVERYTHING)
@@ -292,40 +303,30 @@ class LegacyUpstream(Upstream):
 
 
 @asynccontextmanager
-async def speak_legacy(
-    endpoint: Endpoint, streams: TransportStreams, offered: JsonObject | None = None
-) -> AsyncGenerator[LegacyUpstream]:
-    """Open a session over two streams of messages; enter and leave this in one task.
-
-    Raises:
-        GatewayError: The upstream does not shake hands.
-    """
-    upstream = LegacyUpstream(endpoint, streams, offered)
-
-    async with anyio.create_task_group() as group:
-        await group.start(upstream.run)
-
-        with anyio.move_on_after(endpoint.connect_seconds) as scope:
-            await upstream.start()
-
-        if scope.cancelled_caught:
-            raise too_slow(endpoint.gateway)
-
-        yield upstream
-        group.cancel_scope.cancel()
-
-
-@asynccontextmanager
 async def open_legacy(
-    endpoint: Endpoint, offered: JsonObject | None = None
+    endpoint: Endpoint,
+    streams: MessageStreams | None = None,
+    *,
+    offered: JsonObject | None = None,
 ) -> AsyncGenerator[LegacyUpstream]:
-    """Open a session over HTTP; enter and leave this in one task.
+    """Open a session over streams of messages; enter and leave this in one task.
+
+    Without streams it is one over streamable HTTP. `offered` as for `LegacyUpstream`.
 
     Raises:
         GatewayError: The upstream cannot be reached, or does not shake hands.
     """
-    async with (
-        http_streams(endpoint) as streams,
-        speak_legacy(endpoint, streams, offered) as upstream,
-    ):
-        yield upstream
+    async with streams or streamable_streams(endpoint) as opened:
+        upstream = LegacyUpstream(endpoint, opened, offered)
+
+        async with anyio.create_task_group() as group:
+            await group.start(upstream.run)
+
+            with anyio.move_on_after(endpoint.connect_seconds) as scope:
+                await upstream.start()
+
+            if scope.cancelled_caught:
+                raise too_slow(endpoint.gateway)
+
+            yield upstream
+            group.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""Upstreams of the current protocol, over HTTP: one self-contained POST for each request.
+"""Upstreams of the current protocol: each request is self-contained; over HTTP, a POST each.
 
 Our own small client: raw dictionaries, bounded answers, and a request is cancelled by closing it.
 On aiohttp, which is why this file may use asyncio.
@@ -19,7 +19,7 @@ from mcp_types import (
     PROTOCOL_VERSION_META_KEY,
 )
 
-from spindle_mcp.capabilities import relayed_capabilities
+from spindle_mcp.capabilities import OURS, relayed_capabilities
 from spindle_mcp.eras import MODERN
 from spindle_mcp.trace import TRACEPARENT
 from spindle_mcp.upstream.base import (
@@ -32,7 +32,7 @@ from spindle_mcp.upstream.base import (
     Upstream,
     change_in,
 )
-from spindle_mcp.upstream.exchange import Exchanges
+from spindle_mcp.upstream.exchange import Exchanges, HttpExchanges
 from spindle_mcp.upstream.faults import RpcRefused, explained, garbled
 from spindle_mcp.upstream.headers import HeaderMap, header_maps
 from spindle_mcp.upstream.pinned import Pinned
@@ -56,10 +56,10 @@ class ModernUpstream(Upstream):
 
     era = "modern"
 
-    def __init__(self, endpoint: Endpoint, session: aiohttp.ClientSession) -> None:
+    def __init__(self, endpoint: Endpoint, exchanges: Exchanges) -> None:
         self._endpoint = endpoint
         self._gateway = endpoint.gateway
-        self._exchanges = Exchanges(endpoint, session)
+        self._exchanges = exchanges
         self._header_maps: dict[str, HeaderMap] = {}
         self._watched: frozenset[str] = frozenset()
         self._watches_others = asyncio.Event()
@@ -67,13 +67,12 @@ class ModernUpstream(Upstream):
         self._meta: JsonObject = {
             PROTOCOL_VERSION_META_KEY: MODERN,
             CLIENT_INFO_META_KEY: {"name": CLIENT_NAME, "version": endpoint.version},
-            CLIENT_CAPABILITIES_META_KEY: {},
+            CLIENT_CAPABILITIES_META_KEY: OURS,
         }
 
     def take_credential(self, credential: Secret) -> bool:
-        """See `Upstream`: no request knows of the one before."""
-        self._exchanges.take_credential(credential)
-        return True
+        """See `Upstream`."""
+        return self._exchanges.take_credential(credential)
 
     async def discover(self) -> JsonObject:
         """Ask what the upstream is.
@@ -296,7 +295,7 @@ async def open_modern(endpoint: Endpoint) -> AsyncGenerator[ModernUpstream]:
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("user-agent",),
     ) as session:
-        yield ModernUpstream(endpoint, session)
+        yield ModernUpstream(endpoint, HttpExchanges(endpoint, session))
 
 
 def _announces(capabilities: JsonObject, name: str) -> bool:
