@@ -23,7 +23,8 @@ This page is written by `python scripts/commands_page.py`.
 
 Commands work on the store of `--home` directly: no gateway needs to run, and one that runs
 sees a change within a second.
-Those over `tool`, `resource`, `template` and `prompt` ask a running gateway.
+Those over `tool`, `resource`, `template` and `prompt`, and what `gateway` says of its upstream,
+ask a running gateway.
 With `--json` the output is JSON.
 What cannot be done is said on standard error, with exit status 1.
 

@@ -13,10 +13,19 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
-from spindle.config.catalog import POSITIVE_TOKENS, Capability, Owned, Price, Tokens, Trigger
+from spindle.config.catalog import (
+    POSITIVE_TOKENS,
+    Capability,
+    Mode,
+    OnChange,
+    Owned,
+    Price,
+    Tokens,
+    Trigger,
+)
 from spindle.config.checks import address_faults, owner_faults
 from spindle.config.faults import Fault, model_fault, render_fault
-from spindle.config.names import NAME, SLUG, TOOL, NameRule
+from spindle.config.names import NAME, PREFIX, SLUG, TOOL, NameRule
 from spindle.config.programs import GatewayKeys, stored_faults, transport_faults
 from spindle.config.sections import Count, Seconds, Section, Text, Url, refuse
 from spindle_spi.errors import InvalidArgument
@@ -162,6 +171,8 @@ class GatewayBody(Governance, GatewayKeys):
     )
     """Write-only."""
     timeout: Seconds = 60.0
+    prefix: Annotated[str, _named(PREFIX), _spelt(PREFIX)] | None = None
+    on_change: OnChange | None = None
     options: Options = {}
 
 
@@ -171,9 +182,11 @@ class ServerBody(Governance):
     name: Annotated[str, _named(SLUG), _spelt(SLUG)]
     gateways: Many = ()
     tools: Many = ()
+    toolsets: Many = ()
     models: Many = ()
     resources: Many = ()
     prompts: Many = ()
+    mode: Mode | None = None
     prefix_free: bool = False
     anonymous: bool = False
     anonymous_permissions: tuple[Text, ...] = ("tools.read", "tools.execute")

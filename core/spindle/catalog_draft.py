@@ -53,6 +53,7 @@ from spindle_spi.records import (
     is_shown_by,
     other_names,
     secret_of,
+    with_toolsets,
 )
 from spindle_spi.secret import SecretRef
 
@@ -423,7 +424,9 @@ class Draft:
         if server is None or not isinstance(server.spec, ServerSpec):
             return replace(record, server_ids=())
 
-        ids = (server.id,) if is_shown_by(server.spec, record) else ()
+        toolsets = {one.name: one for one in self._stored.values() if one.kind is Kind.TOOLSET}
+        shown = with_toolsets(server.spec, toolsets)
+        ids = (server.id,) if is_shown_by(shown, record) else ()
         return replace(record, server_ids=ids)
 
 

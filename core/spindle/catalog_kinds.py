@@ -119,6 +119,8 @@ def _gateway(body: Governance) -> tuple[str, RecordSpec]:
         url=body.url,
         era=body.era,
         timeout=body.timeout,
+        prefix=body.prefix,
+        on_change=body.on_change,
         options=dict(body.options),
     )
     return body.name, program_spec(spec, body, "")
@@ -130,9 +132,11 @@ def _server(body: Governance) -> tuple[str, RecordSpec]:
         slug=body.name,
         gateways=body.gateways,
         tools=body.tools,
+        toolsets=body.toolsets,
         models=body.models,
         resources=body.resources,
         prompts=body.prompts,
+        mode=body.mode,
         prefix_free=body.prefix_free,
         anonymous=body.anonymous,
         anonymous_permissions=body.anonymous_permissions,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from spindle.config.names import tool_beginning
 from spindle_spi.errors import Conflict, InvalidArgument, shortened
 from spindle_spi.records import (
     CatalogRecord,
@@ -47,7 +48,7 @@ def resolved(spec: RecordSpec, before: RecordSpec | None, known: Known) -> Recor
 
     for kind, name in sorted(fresh):
         if known.named(kind, name) is None and not (
-            kind is Kind.TOOL and name.startswith(known.names(Kind.GATEWAY))
+            kind is Kind.TOOL and name.startswith(_beginnings(known))
         ):
             # What an upstream offers is known when it is connected; whose it would be is known.
             raise InvalidArgument(
@@ -67,6 +68,12 @@ def resolved(spec: RecordSpec, before: RecordSpec | None, known: Known) -> Recor
             return replace(spec, model=unified(model))
         case _:
             return spec
+
+
+def _beginnings(known: Known) -> tuple[str, ...]:
+    gateways = (known.named(Kind.GATEWAY, name) for name in known.names(Kind.GATEWAY))
+    words = (word for each in gateways if each is not None for word in _words(each))
+    return tuple(map(tool_beginning, words))
 
 
 def check_shape(record: CatalogRecord) -> None:
@@ -96,15 +103,19 @@ def check_words(record: CatalogRecord, others: Iterable[CatalogRecord]) -> None:
     Raises:
         Conflict: One does, be it visible to the caller or not: a name can stand for one thing.
     """
-    words = {record.name, *other_names(record.spec)}
+    words = _words(record)
 
     for other in others:
         if other.kind is not record.kind or other.id == record.id:
             continue
 
         # An alias may be the word of several published models; a name is one record's.
-        for word in words & {other.name, *other_names(other.spec)}:
+        for word in words & _words(other):
             raise taken(record.kind, word)
+
+
+def _words(record: CatalogRecord) -> set[str]:
+    return {record.name, *other_names(record.spec)}
 
 
 def taken(kind: Kind, word: str) -> Conflict:
@@ -162,6 +173,7 @@ def _named_by(spec: RecordSpec) -> Iterator[tuple[Kind, str]]:
         case ServerSpec():
             yield from ((Kind.GATEWAY, name) for name in spec.gateways)
             yield from ((Kind.TOOL, name) for name in spec.tools)
+            yield from ((Kind.TOOLSET, name) for name in spec.toolsets)
             yield from ((Kind.MODEL, name) for name in spec.models)
         case _:
             pass

@@ -14,6 +14,7 @@ from spindle.budgets import Budgets
 from spindle.bundles.service import Bundles
 from spindle.catalog_editing import CatalogEditor
 from spindle.config.records import TELEMETRY_HEADERS
+from spindle.definition_review import DefinitionReview
 from spindle.directory import Directory
 from spindle.events import build_events
 from spindle.identity import Identity
@@ -84,6 +85,7 @@ class Core:
             store,
             overrides=settings.tool_overrides,
             poll_seconds=settings.store.revision_poll_seconds,
+            on_change=settings.on_change,
         )
         self.snapshots.followers.append(self.vault)
         self.snapshots.followers.append(self.plugins)
@@ -238,6 +240,13 @@ class Core:
     async def _invoke(self, context: AuthenticatedContext, invocation: Invocation) -> Result:
         # The plugins are built before what they call.
         return await self.invoker.invoke(context, invocation)
+
+    @property
+    def definitions(self) -> DefinitionReview:
+        """What upstreams changed in their definitions, for those who decide on it."""
+        return DefinitionReview(
+            store=self.store, snapshots=self.snapshots, audit=self.audit, editor=self.catalog
+        )
 
     @property
     def directory(self) -> Directory:

@@ -42,9 +42,9 @@ from spindle_spi.module import Module
 from spindle_spi.payloads import (
     lift_arguments,
     lift_chat_answer,
-    lift_chat_request,
     lift_contents,
     lift_document,
+    lift_model_request,
     lift_tool_result,
     write_back,
 )
@@ -64,7 +64,7 @@ CallOwner = Callable[
 
 _LIFTERS: dict[Kind, tuple[Lifter, Lifter]] = {
     Kind.TOOL: (lift_arguments, lift_tool_result),
-    Kind.MODEL: (lift_chat_request, lift_chat_answer),
+    Kind.MODEL: (lift_model_request, lift_chat_answer),
     Kind.RESOURCE: (lift_arguments, lift_contents),
     Kind.RESOURCE_TEMPLATE: (lift_arguments, lift_contents),
     Kind.PROMPT: (lift_arguments, lift_contents),

@@ -7,15 +7,19 @@ placed again at every swap of the snapshot. Not kept over a restart; modules dis
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import NAMESPACE_URL, uuid5
 
+from spindle.definitions import digests_of
+from spindle.pinning import Judged, key_of
 from spindle_spi.errors import Conflict, InvalidArgument
 from spindle_spi.records import (
     SPEC_OF,
     CatalogRecord,
     Kind,
+    LeftOut,
     PublishedRecord,
     ToolSpec,
     Visibility,
@@ -24,13 +28,18 @@ from spindle_spi.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from spindle.config import ToolOverride
+    from spindle.config.catalog import OnChange
+    from spindle.pinning import Pinning
     from spindle.snapshot import Snapshot
+    from spindle.store.pins import PinKey
 
 _Given: TypeAlias = tuple[str | None, str | None, Visibility, bool]
 """Owner, team, visibility and whether it is switched on: what a source passes on."""
+_Judging: TypeAlias = "tuple[OnChange | None, int]"
+"""How changed definitions are judged, and by which state of what is known."""
 
 Wanted: TypeAlias = "Mapping[tuple[Kind, str, str], ToolOverride]"
 """Stored overrides by kind, name and source."""
@@ -38,6 +47,7 @@ Wanted: TypeAlias = "Mapping[tuple[Kind, str, str], ToolOverride]"
 _SOURCE_KINDS = {kind.value: kind for kind in (Kind.PROVIDER, Kind.GATEWAY)}
 _MAX_RECORDS = 50_000
 """Records one source may publish."""
+_MAX_LEFT_OUT = 2_000
 _MAX_NAME = 1024
 
 
@@ -47,17 +57,23 @@ class _Source:
 
     module: str
     records: tuple[PublishedRecord, ...]
+    digests: Sequence[str]
+    """Of the records' definitions, in their order."""
+    left_out: tuple[LeftOut, ...]
     shown: dict[str, CatalogRecord]
     """By id."""
     given: _Given | None = None
     """What of the source's record went into `shown`; None: to be placed again."""
+    judging: _Judging | None = None
+    judged: Judged = Judged(served=())
 
 
 class Publications:
     """The published records by source."""
 
-    def __init__(self, overrides: Mapping[tuple[str, str], ToolOverride]) -> None:
+    def __init__(self, overrides: Mapping[tuple[str, str], ToolOverride], pinning: Pinning) -> None:
         self._overrides = overrides
+        self._pinning = pinning
         self._wanted: Wanted = {}
         self._sources: dict[str, _Source] = {}
         # An epoch never comes back, not even that of a record that was gone in between; and it
@@ -72,9 +88,17 @@ class Publications:
             source.given = None
 
     def put(
-        self, current: Snapshot, module: str, source: str, records: Sequence[PublishedRecord]
+        self,
+        current: Snapshot,
+        module: str,
+        source: str,
+        records: Sequence[PublishedRecord],
+        left_out: Sequence[LeftOut] = (),
+        digests: Sequence[str] | None = None,
     ) -> None:
         """Replace what a source discovered; `place` shows it.
+
+        `digests` are those of the records' definitions, where somebody has made them.
 
         Raises:
             InvalidArgument: The source is not this module's, or a record is none of the source's.
@@ -99,11 +123,40 @@ class Publications:
         if len(fresh) > _MAX_RECORDS:
             raise InvalidArgument(f"{source} publishes more than {_MAX_RECORDS} records.")
 
-        if fresh:
+        if fresh or left_out:
             shown = {} if known is None else known.shown
-            self._sources[source] = _Source(module, tuple(fresh.values()), shown)
+            wanted = tuple(fresh.values())
+
+            if digests is None or len(fresh) < len(records):
+                digests = digests_of(wanted)
+
+            self._sources[source] = _Source(
+                module, wanted, digests, tuple(left_out[:_MAX_LEFT_OUT]), shown
+            )
         else:
             self._sources.pop(source, None)
+
+    def left_out(self, source: str) -> tuple[LeftOut, ...]:
+        """Return what a source offers that is no record, or not for everybody."""
+        known = self._sources.get(source)
+        return () if known is None else known.left_out
+
+    def judged(self, source: str) -> Judged:
+        """Return what became of the records of a source."""
+        known = self._sources.get(source)
+        return Judged(served=()) if known is None else known.judged
+
+    def unpinned(self) -> dict[str, Judged]:
+        """Return the sources of which something is served that is not pinned yet."""
+        return {
+            name: source.judged for name, source in self._sources.items() if source.judged.unpinned
+        }
+
+    def offered(self, source: str) -> set[PinKey]:
+        """Return what a source publishes, served or not."""
+        known = self._sources.get(source)
+        records = () if known is None else known.records
+        return {key_of(source, record) for record in records}
 
     def want(self, wanted: Wanted) -> None:
         """Put stored overrides in force; `place` shows what they change."""
@@ -140,11 +193,19 @@ class Publications:
         self, name: str, source: _Source, template: CatalogRecord | None
     ) -> Iterable[CatalogRecord]:
         given = _given_by(template)
+        policy = self._pinning.policy_of(template)
+        judging = (policy, 0 if policy is None else self._pinning.version)
+
+        if source.judging != judging:
+            before_judged = source.judged.served
+            source.judged = self._pinning.judge(name, policy, source.records, source.digests)
+            source.judging = judging
+            source.given = source.given if source.judged.served == before_judged else None
 
         if source.given != given:
             self._epoch += 1
             before = source.shown
-            fresh = (self._place(name, source.module, given, each) for each in source.records)
+            fresh = (self._place(name, source.module, given, each) for each in source.judged.served)
             source.shown = {each.id: self._dated(before.get(each.id), each) for each in fresh}
             source.given = given
 

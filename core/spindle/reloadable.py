@@ -47,7 +47,11 @@ def reloadable(core: Core) -> list[Part]:
 
         return put
 
+    def judge(settings: Settings) -> Put:
+        return lambda: core.snapshots.pinning.configure(settings.on_change)
+
     return [
+        Part(frozenset({"catalog"}), judge),
         Part(frozenset({"plugins"}), lambda settings: core.plugins.prepare(settings.plugins)),
         Part(frozenset(f"limits.{key}" for key in _LIMITS), limit),
         Part(frozenset({"secrets"}), find_secrets),

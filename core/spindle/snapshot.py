@@ -22,6 +22,7 @@ from spindle_spi.records import (
     backend_name,
     is_shown_by,
     other_names,
+    with_toolsets,
 )
 
 if TYPE_CHECKING:
@@ -162,8 +163,11 @@ def _aliases(
 
 
 def _with_servers(records: tuple[CatalogRecord, ...]) -> list[CatalogRecord]:
+    toolsets = {record.name: record for record in records if record.kind is Kind.TOOLSET}
     servers = [
-        (record.id, record.spec) for record in records if isinstance(record.spec, ServerSpec)
+        (record.id, with_toolsets(record.spec, toolsets))
+        for record in records
+        if isinstance(record.spec, ServerSpec)
     ]
     placed: list[CatalogRecord] = []
 

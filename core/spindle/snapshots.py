@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from spindle.catalog_authors import Authors
 from spindle.catalog_overrides import StoredOverrides
 from spindle.people import NOBODY, compile_people
+from spindle.pinning import Pinning
 from spindle.publications import Publications
 from spindle.snapshot import Snapshot, compile_snapshot
 from spindle_spi.catalog import ChangeKind, RecordChange
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
     from spindle.changes import Listener
     from spindle.config import ToolOverride
+    from spindle.config.catalog import OnChange
+    from spindle.pinning import Judged
     from spindle.store import Store, TokenRow
-    from spindle_spi.records import CatalogRecord, PublishedRecord
+    from spindle_spi.records import CatalogRecord, LeftOut, PublishedRecord
 
 _LOG = structlog.get_logger("spindle.snapshots")
 
@@ -47,20 +50,22 @@ class Snapshots:
         *,
         overrides: Mapping[tuple[str, str], ToolOverride],
         poll_seconds: float,
+        on_change: OnChange = "warn",
     ) -> None:
         self._store = store
         self._poll_seconds = poll_seconds
         self._stored: tuple[CatalogRecord, ...] = ()
         self._tokens: tuple[TokenRow, ...] = ()
         self._people = NOBODY
-        self._published = Publications(overrides)
+        self.pinning = Pinning(store, on_change)
+        self._published = Publications(overrides, self.pinning)
         self._ephemeral: dict[str, CatalogRecord] = {}
         self._listeners: list[Listener] = []
         self._refreshing = anyio.Lock()
         self._woken = anyio.Event()
         self.overrides = StoredOverrides(store, self._published)
         self.authors = Authors(store)
-        self.followers: list[Follower] = [self.overrides, self.authors]
+        self.followers: list[Follower] = [self.overrides, self.authors, self.pinning]
         """Read with every refresh: before the first one, whoever follows is in here."""
         self.current: Snapshot = compile_snapshot(-1, (), ())
 
@@ -159,16 +164,50 @@ class Snapshots:
                     _LOG.info("store read again")
 
                 is_failing = False
+                await self.pin()
 
-    def publish(self, module: str, source: str, records: Sequence[PublishedRecord]) -> None:
+    def publish(
+        self,
+        module: str,
+        source: str,
+        records: Sequence[PublishedRecord],
+        left_out: Sequence[LeftOut] = (),
+        digests: Sequence[str] | None = None,
+    ) -> None:
         """Replace what a source discovered; refused, everything stays as it was.
+
+        What has not been seen before is served now and pinned by `pin`.
 
         Raises:
             InvalidArgument: The source is not this module's, or a record is none of the source's.
             Conflict: A name belongs to another source.
         """
-        self._published.put(self.current, module, source, records)
+        self._published.put(self.current, module, source, records, left_out, digests)
         self._swap(self.current.revision)
+
+    async def pin(self) -> None:
+        """Write down the definitions that were seen first; without a store it is tried again."""
+        seen = self._published.unpinned()
+
+        if not seen:
+            return
+
+        offered = {source: self._published.offered(source) for source in seen}
+
+        try:
+            await self.pinning.pin(seen, offered)
+            # What another process pinned in the same moment is judged by, too.
+            await self.refresh()
+        except _UNREADABLE as exc:
+            _LOG.error("definitions not pinned, trying again", kind=type(exc).__name__)
+
+    def left_out(self, source: str) -> tuple[LeftOut, ...]:
+        """Return what a source offers that is no record, or not for everybody."""
+        return self._published.left_out(source)
+
+    def judged(self, source: str) -> Judged:
+        """Return what became of the definitions of a source."""
+        return self._published.judged(source)
 
     def add_ephemeral(self, record: CatalogRecord) -> None:
         """Show a record that lives in this process only."""

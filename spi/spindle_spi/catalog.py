@@ -12,7 +12,7 @@ from spindle_spi.context import AuthenticatedContext
 from spindle_spi.errors import GatewayError, Unsupported
 from spindle_spi.invocation import Invocation, ProgressSink, Result
 from spindle_spi.policy import Action
-from spindle_spi.records import CatalogRecord, GatewaySpec, Kind, PublishedRecord, Target
+from spindle_spi.records import CatalogRecord, GatewaySpec, Kind, LeftOut, PublishedRecord, Target
 from spindle_spi.secret import Secret
 
 
@@ -176,8 +176,17 @@ class CatalogService(ABC):
         """Iterate over changes from now on; a slow reader sees fewer, merged by record."""
 
     @abstractmethod
-    async def publish(self, module: str, source: str, records: Sequence[PublishedRecord]) -> None:
+    async def publish(
+        self,
+        module: str,
+        source: str,
+        records: Sequence[PublishedRecord],
+        left_out: Sequence[LeftOut] = (),
+    ) -> None:
         """Replace what a source of this module discovered; a record gone from it is removed.
+
+        `left_out` is what the source offers beside it and why it is no record: operators see it.
+        A record whose definition changed may be withheld until somebody approves it.
 
         `source` is a kind and a name (`gateway:files`, `provider:ollama`) whose record gives the
         published ones their owner, team and visibility; `module` alone publishes privately.

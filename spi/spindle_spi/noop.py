@@ -18,7 +18,7 @@ from spindle_spi.invocation import Invocation, ProgressSink, Result
 from spindle_spi.observability import AuditEvent, Level, ObservabilityService
 from spindle_spi.plugin import HookPhase, Lane, PluginService, Segment, StreamGuard
 from spindle_spi.policy import Action
-from spindle_spi.records import CatalogRecord, GatewaySpec, Kind, PublishedRecord, Target
+from spindle_spi.records import CatalogRecord, GatewaySpec, Kind, LeftOut, PublishedRecord, Target
 from spindle_spi.secret import Secret, SecretRef
 from spindle_spi.services import Services
 from spindle_spi.session_event import Session, SessionEvent, SessionEventService, SessionSpec
@@ -106,7 +106,13 @@ class NoOpCatalog(CatalogService):
     def subscribe(self, kinds: Sequence[Kind]) -> AsyncIterator[RecordChange]:
         return _NoChanges()
 
-    async def publish(self, module: str, source: str, records: Sequence[PublishedRecord]) -> None:
+    async def publish(
+        self,
+        module: str,
+        source: str,
+        records: Sequence[PublishedRecord],
+        left_out: Sequence[LeftOut] = (),
+    ) -> None:
         return None
 
     async def open_gateway(

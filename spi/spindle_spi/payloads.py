@@ -82,6 +82,14 @@ def lift_embeddings_request(body: JsonObject) -> tuple[Segment, ...]:
     )
 
 
+def lift_model_request(body: JsonObject) -> tuple[Segment, ...]:
+    """Lift a request to a model: a chat, or one for embeddings, which has an input instead."""
+    if "input" in body and "messages" not in body:
+        return lift_embeddings_request(body)
+
+    return lift_chat_request(body)
+
+
 def lift_chat_answer(body: JsonObject) -> tuple[Segment, ...]:
     """Lift a chat answer in OpenAI's form; its `logprobs` repeat the text, so they are opaque."""
     segments: list[Segment] = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -167,6 +168,10 @@ class GatewaySpec:
     limits: ProcessLimits = ProcessLimits()
     timeout: float = 60.0
     """Seconds an upstream call may take without progress."""
+    prefix: str | None = None
+    """What names of its tools begin with in place of its own name; unique among gateways."""
+    on_change: str | None = None
+    """What becomes of a definition that changed: allow, warn or hold; None is the default."""
     options: dict[str, Json] = field(default_factory=dict[str, Json])
 
 
@@ -178,9 +183,13 @@ class ServerSpec:
     gateways: tuple[str, ...] = ()
     """Every tool, resource and prompt of these gateways belongs to it."""
     tools: tuple[str, ...] = ()
+    toolsets: tuple[str, ...] = ()
+    """Names of toolsets whose tools belong to it."""
     models: tuple[str, ...] = ()
     resources: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ()
+    mode: str | None = None
+    """How its tools are offered: `list`, `search`, or None as the module's settings say."""
     prefix_free: bool = False
     """Show upstream names; only over exactly one gateway."""
     anonymous: bool = False
@@ -292,12 +301,14 @@ def backend_name(spec: RecordSpec) -> tuple[Kind, str] | None:
 
 
 def other_names(spec: RecordSpec) -> tuple[str, ...]:
-    """Return what callers may say instead of a record's name: aliases, a server's slug."""
+    """Return what else a record is known by: aliases, a server's slug, a gateway's prefix."""
     match spec:
         case ModelSpec():
             return spec.aliases
         case ServerSpec():
             return (spec.slug,)
+        case GatewaySpec(prefix=str(prefix)):
+            return (prefix,)
         case _:
             return ()
 
@@ -375,6 +386,18 @@ class PublishedRecord:
 
 @quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Something a source offers that its module does not publish, or not to everybody."""
+
+    kind: Kind
+    name: str
+    """As the source calls it."""
+    reason: str
+    is_partial: bool = False
+    """It is published all the same, and withheld from those clients the reason names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A record as a caller names it."""
 
@@ -384,8 +407,29 @@ class Target:
     by_id: bool = False
 
 
+def with_toolsets(server: ServerSpec, toolsets: Mapping[str, CatalogRecord]) -> ServerSpec:
+    """Return a virtual server that names the tools of its toolsets itself.
+
+    A toolset that is gone, or switched off, adds nothing.
+    """
+    if not server.toolsets:
+        return server
+
+    chosen = (toolsets.get(name) for name in server.toolsets)
+    added = (
+        name
+        for record in chosen
+        if record is not None and record.enabled and isinstance(record.spec, ToolsetSpec)
+        for name in record.spec.tools
+    )
+    return replace(server, tools=tuple(dict.fromkeys((*server.tools, *added))))
+
+
 def is_shown_by(server: ServerSpec, record: CatalogRecord) -> bool:
-    """Tell whether a virtual server shows a record: by its name, or by its gateway."""
+    """Tell whether a virtual server shows a record: by its name, or by its gateway.
+
+    Of its toolsets only `with_toolsets` knows.
+    """
     name, spec = record.name, record.spec
 
     match spec:

@@ -213,3 +213,22 @@ async def test_what_this_module_does_not_serve_is_refused(upstream: Upstream) ->
 
         with pytest.raises(ContractViolation):
             await serve(world.runtime, ADA, replace(call, permit=None))
+
+
+async def test_texts_become_vectors_for_another_protocol(upstream: Upstream) -> None:
+    """Under the permit of the call: the core settles it with what the upstream counted."""
+    async with chats([provider(upstream.url), model("embed")], [ADA]) as world:
+        target = Target(kind=Kind.MODEL, name="sim~embed")
+        permit = await world.runtime.services.catalog.admit(ADA, target, Action.EXECUTE)
+        texts: list[Json] = ["one", "two"]
+        invocation = Invocation(target=target, arguments={"input": texts}, permit=permit)
+        result = await serve(world.runtime, ADA, invocation)
+
+    assert isinstance(result, Complete)
+    data = result.payload["data"]
+    assert isinstance(data, list)
+    vectors = [entry["embedding"] for entry in data if isinstance(entry, dict)]
+    assert len(vectors) == 2
+    assert vectors[0] != vectors[1]
+    assert result.usage is not None
+    assert result.usage.input_tokens > 0

@@ -54,7 +54,8 @@ NAMES = {
     "operation": "JSON_CONTENT OperationDoc ParameterDoc ResponseDoc json_response",
     "payloads": (
         "lift_arguments lift_chat_answer lift_chat_request lift_contents lift_document "
-        "lift_embedded_json lift_embeddings_request lift_tool_result write_back"
+        "lift_embedded_json lift_embeddings_request lift_model_request lift_tool_result "
+        "write_back"
     ),
     "plugin": (
         "Finding HookPhase HookPlan Lane Plugin PluginHost PluginInput PluginMode PluginService "
@@ -67,10 +68,10 @@ NAMES = {
     ),
     "proto": "NUMBERS Numbered Numbers SERVICES generate main",
     "records": (
-        "CatalogRecord ExtensionSpec GatewaySpec Kind ModelFacts ModelSpec ProcessLimits "
+        "CatalogRecord ExtensionSpec GatewaySpec Kind LeftOut ModelFacts ModelSpec ProcessLimits "
         "PromptSpec ProviderSpec PublishedRecord RecordSpec ResourceSpec ResourceTemplateSpec "
         "SPEC_OF ServerSpec Target ToolSpec ToolsetSpec Visibility backend_name fallbacks_of "
-        "is_shown_by other_names secret_of secrets_of"
+        "is_shown_by other_names secret_of secrets_of with_toolsets"
     ),
     "secret": "Secret SecretLease SecretRef",
     "services": "Services",

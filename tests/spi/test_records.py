@@ -48,10 +48,12 @@ def test_a_model_is_served_by_its_provider_and_the_rest_by_a_gateway() -> None:
 
 
 def test_models_and_servers_have_other_names() -> None:
-    """Aliases and a slug; nothing else has any."""
+    """Aliases, a slug and a prefix; nothing else has any."""
     assert other_names(MODEL) == ("a", "b")
     assert other_names(ServerSpec(slug="s")) == ("s",)
-    named = (Kind.MODEL, Kind.SERVER)
+    assert other_names(GatewaySpec(prefix="p")) == ("p",)
+    assert other_names(GatewaySpec()) == ()
+    named = (Kind.MODEL, Kind.SERVER, Kind.GATEWAY)
     assert {other_names(spec) for kind, spec in SPECS.items() if kind not in named} == {()}
 
 

@@ -19,6 +19,7 @@ from spindle_spi.records import (
     CatalogRecord,
     GatewaySpec,
     Kind,
+    LeftOut,
     PublishedRecord,
     Target,
     Visibility,
@@ -120,12 +121,20 @@ class FakeCatalog(CatalogService):
     def subscribe(self, kinds: Sequence[Kind]) -> AsyncIterator[RecordChange]:
         return self.records.feed(kinds)
 
-    async def publish(self, module: str, source: str, records: Sequence[PublishedRecord]) -> None:
+    async def publish(
+        self,
+        module: str,
+        source: str,
+        records: Sequence[PublishedRecord],
+        left_out: Sequence[LeftOut] = (),
+    ) -> None:
         self.refusals.check("publish")
         self._check_module(module)
         self.records.publish(module, source, records)
         self.journal.published.append(
-            Published(module=module, source=source, records=tuple(records))
+            Published(
+                module=module, source=source, records=tuple(records), left_out=tuple(left_out)
+            )
         )
 
     async def open_gateway(

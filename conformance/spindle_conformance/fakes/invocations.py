@@ -38,8 +38,8 @@ from spindle_spi.module import Module
 from spindle_spi.payloads import (
     lift_arguments,
     lift_chat_answer,
-    lift_chat_request,
     lift_contents,
+    lift_model_request,
     lift_tool_result,
     write_back,
 )
@@ -234,7 +234,7 @@ class _SettledStream(AsyncIterator[StreamEvent]):
 def _lifter(kind: Kind, *, is_request: bool) -> _Lifter:
     match kind:
         case Kind.MODEL:
-            return lift_chat_request if is_request else lift_chat_answer
+            return lift_model_request if is_request else lift_chat_answer
         case Kind.TOOL:
             return lift_arguments if is_request else lift_tool_result
         case _:

@@ -11,7 +11,7 @@ from spindle_spi.invocation import Invocation
 from spindle_spi.observability import AuditEvent, Level
 from spindle_spi.plugin import HookPhase, Segment
 from spindle_spi.policy import Action
-from spindle_spi.records import CatalogRecord, Kind, PublishedRecord
+from spindle_spi.records import CatalogRecord, Kind, LeftOut, PublishedRecord
 from spindle_spi.types import Json
 
 
@@ -78,6 +78,7 @@ class Published:
     module: str
     source: str
     records: tuple[PublishedRecord, ...]
+    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

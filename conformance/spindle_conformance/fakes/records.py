@@ -23,6 +23,7 @@ from spindle_spi.records import (
     is_shown_by,
     other_names,
     secrets_of,
+    with_toolsets,
 )
 
 if TYPE_CHECKING:
@@ -195,7 +196,12 @@ class FakeRecords:
 
     def _compile(self) -> None:
         placed = [*self._stored.values(), *self._published()]
-        servers = {one.id: one.spec for one in placed if isinstance(one.spec, ServerSpec)}
+        toolsets = {one.name: one for one in placed if one.kind is Kind.TOOLSET}
+        servers = {
+            one.id: with_toolsets(one.spec, toolsets)
+            for one in placed
+            if isinstance(one.spec, ServerSpec)
+        }
         before = self._current
         self._current = {}
 

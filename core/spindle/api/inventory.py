@@ -9,6 +9,7 @@ from spindle.api import (
     budgets,
     catalog,
     config,
+    definitions,
     invitations,
     limits,
     login,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 ROUTES: tuple[ApiRoute, ...] = (
     *plugins.ROUTES,
     *audit.ROUTES,
+    *definitions.ROUTES,
     *catalog.ROUTES,
     *registry.ROUTES,
     *config.ROUTES,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spindle.cli.definition_commands import add_definition_commands
 from spindle.cli.options import HOME, AsJson, Config, Home, sources_of
 
 if TYPE_CHECKING:
@@ -72,6 +73,9 @@ Gateways = Annotated[
     list[str] | None, typer.Option("--gateway", help="Show all of this gateway; repeatable.")
 ]
 Tools = Annotated[list[str] | None, typer.Option("--tool", help="Show this tool; repeatable.")]
+Toolsets = Annotated[
+    list[str] | None, typer.Option("--toolset", help="Show the tools of this one; repeatable.")
+]
 Models = Annotated[list[str] | None, typer.Option("--model", help="Show this model; repeatable.")]
 
 
@@ -310,6 +314,7 @@ def add_server(  # noqa: PLR0913 - one parameter per option
     name: Annotated[str, typer.Argument(metavar="SLUG", help="Its name, a part of its path.")],
     gateway: Gateways = None,
     tool: Tools = None,
+    toolset: Toolsets = None,
     model: Models = None,
     visibility: Visibility = None,
     team: Team = None,
@@ -325,7 +330,7 @@ def add_server(  # noqa: PLR0913 - one parameter per option
     from spindle.cli import catalog
     from spindle_spi.records import Kind as RecordKind
 
-    members = _shown({"name": name}, gateway, tool, model)
+    members = _shown({"name": name}, gateway, tool, toolset, model)
     governed = _governed(visibility, team, owner, description, tag)
     wish = catalog.Wish(data=said(members, governed), settings=setting or ())
     catalog.add(sources_of(home, config), RecordKind.SERVER, wish, as_json=as_json)
@@ -336,6 +341,7 @@ def update_server(  # noqa: PLR0913 - one parameter per option
     name: Name,
     gateway: Gateways = None,
     tool: Tools = None,
+    toolset: Toolsets = None,
     model: Models = None,
     visibility: Visibility = None,
     team: Team = None,
@@ -352,7 +358,7 @@ def update_server(  # noqa: PLR0913 - one parameter per option
     from spindle_spi.records import Kind as RecordKind
 
     governed = _governed(visibility, team, owner, description, tag)
-    data = said(_shown({}, gateway, tool, model), governed)
+    data = said(_shown({}, gateway, tool, toolset, model), governed)
     wish = catalog.Wish(data=data, settings=setting or ())
     catalog.update(sources_of(home, config), RecordKind.SERVER, name, wish, as_json=as_json)
 
@@ -404,6 +410,8 @@ for _app, _kind in (
 ):
     add_common(_app, _kind)
 
+add_definition_commands(gateway_app)
+
 
 def _set(
     home: Home, config: Config, kind: str, name: str, data: JsonObject, *, as_json: bool
@@ -432,9 +440,16 @@ def _shown(
     identity: JsonObject,
     gateway: list[str] | None,
     tool: list[str] | None,
+    toolset: list[str] | None,
     model: list[str] | None,
 ) -> JsonObject:
-    return {**identity, "gateways": _list(gateway), "tools": _list(tool), "models": _list(model)}
+    return {
+        **identity,
+        "gateways": _list(gateway),
+        "tools": _list(tool),
+        "toolsets": _list(toolset),
+        "models": _list(model),
+    }
 
 
 def _program(

@@ -27,20 +27,8 @@ _PAGE = 500
 
 def list_all(sources: Sources, path: str, *, as_json: bool) -> None:
     """List the records of a collection."""
-    records: list[JsonObject] = []
-    query = f"?limit={_PAGE}"
-
     with reported():
-        while query:
-            page = _ask(sources, "GET", f"{path}{query}")
-            items = page["items"]
-            records += (
-                [item for item in items if isinstance(item, dict)]
-                if isinstance(items, list)
-                else []
-            )
-            cursor = page["next_cursor"]
-            query = f"?limit={_PAGE}&cursor={cursor}" if cursor else ""
+        records = ask_pages(sources, path)
 
     if as_json:
         print(json.dumps(records))
@@ -68,12 +56,38 @@ def change(sources: Sources, path: str, name: str, changes: JsonObject, *, as_js
         if not changes:
             raise Failure("Nothing to change was said; --help lists the options.")
 
-        record = _ask(sources, "PATCH", f"{path}/{quote(name, safe='')}", changes)
+        record = ask(sources, "PATCH", f"{path}/{quote(name, safe='')}", changes)
 
     print(json.dumps(record) if as_json else f"{record['name']} is changed.")
 
 
-def _ask(sources: Sources, method: str, path: str, body: Json = None) -> JsonObject:
+def ask_pages(sources: Sources, path: str, query: str = "") -> list[JsonObject]:
+    """Return every item of a list.
+
+    Raises:
+        Failure: There is no gateway that runs, or it refused.
+    """
+    found: list[JsonObject] = []
+    beside = f"limit={_PAGE}" if not query else f"{query}&limit={_PAGE}"
+    cursor: Json = ""
+
+    while cursor is not None:
+        page = ask(sources, "GET", f"{path}?{beside}" + (f"&cursor={cursor}" if cursor else ""))
+        items = page["items"]
+        found += (
+            [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+        )
+        cursor = page["next_cursor"]
+
+    return found
+
+
+def ask(sources: Sources, method: str, path: str, body: Json = None) -> JsonObject:
+    """Ask the control plane of the gateway that runs.
+
+    Raises:
+        Failure: There is none, or it refused.
+    """
     if not sources.environ.get("SPINDLE_URL") and find_running(sources.home) is None:
         raise Failure(
             "What upstreams publish is known to a gateway that runs: start one with "

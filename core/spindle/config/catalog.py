@@ -20,6 +20,10 @@ POSITIVE_TOKENS: Mapping[str, str] = {
 """ModelHasPositiveMaxTokens."""
 Capability = Literal["chat", "streaming", "function_calling", "vision", "embedding"]
 Trigger = Literal["error", "rate_limit", "context_length"]
+OnChange = Literal["allow", "warn", "hold"]
+"""What becomes of a definition that its upstream changed."""
+Mode = Literal["list", "search"]
+"""How a virtual server offers its tools."""
 
 
 class Owned(Section):
@@ -36,6 +40,13 @@ class Declared(Owned):
 
     description: str = ""
     enabled: bool = True
+
+
+class CatalogSettings(Section):
+    """`catalog`: what holds for what upstreams publish."""
+
+    on_change: OnChange | None = None
+    """None is `hold` in production, else `warn`."""
 
 
 class UpstreamSettings(Section):
@@ -105,6 +116,8 @@ class GatewayEntry(Declared, GatewayKeys):
     credential_env_var: Text | None = None
     credential_file: Text | None = None
     timeout: Seconds = 60.0
+    prefix: Text | None = None
+    on_change: OnChange | None = None
     options: dict[str, JsonValue] = {}
     tools: dict[str, ToolEntry] = {}
 
@@ -115,9 +128,11 @@ class ServerEntry(Declared):
     name: Text | None = None
     gateways: tuple[Text, ...] = ()
     tools: tuple[Text, ...] = ()
+    toolsets: tuple[Text, ...] = ()
     models: tuple[Text, ...] = ()
     resources: tuple[Text, ...] = ()
     prompts: tuple[Text, ...] = ()
+    mode: Mode | None = None
     prefix_free: bool = False
     anonymous: bool = False
     anonymous_permissions: tuple[Text, ...] = ("tools.read", "tools.execute")

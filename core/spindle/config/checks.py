@@ -10,7 +10,7 @@ from spindle.config.catalog import ModelEntry, Owned, ServerEntry, ServiceEntry
 from spindle.config.document import Document
 from spindle.config.faults import Fault, Path, suggest
 from spindle.config.federation import auth_faults, policy_faults, policy_warnings
-from spindle.config.names import NAME, SLUG, TOOL, NameRule
+from spindle.config.names import NAME, PREFIX, SLUG, TOOL, NameRule, tool_beginning
 from spindle.config.programs import transport_faults
 from spindle.config.records import (
     BUILTIN_GATEWAY,
@@ -32,6 +32,9 @@ class _Known:
 
     services: Collection[str]
     gateways: Collection[str]
+    prefixes: Collection[str]
+    """What names of gateways' tools begin with."""
+    toolsets: Collection[str]
     aliases: Collection[str]
     model_tools: Collection[str]
 
@@ -94,6 +97,8 @@ def _known(document: Document, data: JsonObject) -> _Known:
     return _Known(
         services={*services, *_names(data, "llm", "services", BUILTIN_SERVICE)},
         gateways={*gateways, *_names(data, "mcp", "gateways", BUILTIN_GATEWAY)},
+        prefixes={each.prefix or name for name, each in gateways.items()},
+        toolsets={*document.toolsets, *_keys(data.get("toolsets"))},
         aliases={a for s in services.values() for model in s.models for a in model.aliases},
         model_tools={*document.model_tools, *_keys(data.get("model_tools"))},
     )
@@ -184,9 +189,16 @@ def _alias_faults(document: Document) -> Iterator[Fault]:
 
 
 def _gateway_faults(document: Document) -> Iterator[Fault]:
-    for name, gateway in gateways_of(document).items():
+    gateways = gateways_of(document)
+    owners = {name: name for name in gateways}
+
+    for name, gateway in gateways.items():
         path: Path = ("mcp", "gateways", name)
         yield from _name_faults(path, name, NAME)
+
+        if gateway.prefix is not None:
+            yield from _prefix_faults((*path, "prefix"), gateway.prefix, name, owners)
+
         yield from owner_faults(path, gateway)
         yield from _variable_faults((*path, "credential_env_var"), gateway.credential_env_var)
         yield from transport_faults(path, gateway)
@@ -202,6 +214,18 @@ def _gateway_faults(document: Document) -> Iterator[Fault]:
             team = entry.team or gateway.team
             seen = Owned(visibility=entry.visibility, team=team, owner=entry.owner)
             yield from owner_faults((*path, "tools", tool), seen)
+
+
+def _prefix_faults(path: Path, prefix: str, name: str, owners: dict[str, str]) -> Iterator[Fault]:
+    yield from _name_faults(path, prefix, PREFIX)
+    other = owners.setdefault(prefix, name)
+
+    if other != name:
+        yield Fault(
+            path=path,
+            problem=f"{prefix!r} is already what names of the gateway {other!r} begin with",
+            expected="a prefix that is no other gateway's prefix or name",
+        )
 
 
 def _server_faults(document: Document, known: _Known) -> Iterator[Fault]:
@@ -229,6 +253,10 @@ def _member_faults(path: Path, server: ServerEntry, known: _Known) -> Iterator[F
 
     yield from _tool_reference_faults((*path, "tools"), server.tools, known)
 
+    for index, name in enumerate(server.toolsets):
+        if name not in known.toolsets:
+            yield _unknown((*path, "toolsets", index), "toolset", name, known.toolsets)
+
     if server.prefix_free and len(server.gateways) != 1:
         yield Fault(
             path=(*path, "prefix_free"),
@@ -238,12 +266,12 @@ def _member_faults(path: Path, server: ServerEntry, known: _Known) -> Iterator[F
 
 
 def _tool_reference_faults(path: Path, tools: Sequence[str], known: _Known) -> Iterator[Fault]:
-    prefixes = tuple(known.gateways)
+    prefixes = tuple(map(tool_beginning, (*known.gateways, *known.prefixes)))
 
     for index, name in enumerate(tools):
         # What an upstream offers is known only when it is connected; whose it would be is known.
         if name not in known.model_tools and not name.startswith(prefixes):
-            offered = {*known.model_tools, *(f"{gateway}…" for gateway in known.gateways)}
+            offered = {*known.model_tools, *(f"{prefix}__…" for prefix in known.prefixes)}
             yield _unknown((*path, index), "tool", name, offered)
 
 

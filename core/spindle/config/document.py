@@ -7,7 +7,14 @@ from typing import Literal
 from spindle.config.audit import AuditSettings
 from spindle.config.auth import AuthSettings
 from spindle.config.budgets import BudgetSettings
-from spindle.config.catalog import LlmSection, McpSection, ModelToolEntry, ServerEntry, ToolsetEntry
+from spindle.config.catalog import (
+    CatalogSettings,
+    LlmSection,
+    McpSection,
+    ModelToolEntry,
+    ServerEntry,
+    ToolsetEntry,
+)
 from spindle.config.egress import EgressSettings
 from spindle.config.events import EventSettings
 from spindle.config.limits import LimitSettings
@@ -50,6 +57,7 @@ class Document(Section):
     secrets: SecretSettings = SecretSettings()
     audit: AuditSettings = AuditSettings()
     retention: RetentionSettings = RetentionSettings()
+    catalog: CatalogSettings = CatalogSettings()
     egress: EgressSettings = EgressSettings()
     llm: LlmSection = LlmSection()
     mcp: McpSection = McpSection()

@@ -80,6 +80,7 @@ def load_settings(
         audit=document.audit,
         egress=document.egress,
         retention=document.retention,
+        catalog=document.catalog,
         secret_key=_secret_key(environ),
         secret_key_file=_under(
             sources.bases.get(("secrets", "key_file"), base), document.secrets.key_file

@@ -27,5 +27,18 @@ SLUG = NameRule(
 )
 """Of virtual servers: a part of a path."""
 TOOL = NameRule(
-    re.compile(r"[A-Za-z0-9_.-]{1,128}"), "letters, digits, '_', '.' and '-', at most 128"
+    re.compile(r"[A-Za-z0-9_-]{1,64}"), "letters, digits, '_' and '-', at most 64, as models take"
 )
+PREFIX = NameRule(
+    re.compile(r"(?=.{1,20}$)[A-Za-z0-9]+(?:[_-][A-Za-z0-9]+)*"),
+    "letters and digits with single '_' or '-' between them, at most 20",
+)
+"""Of what a gateway's tools begin with in place of its name."""
+
+_BEGINNING = re.compile(r"[A-Za-z0-9-]{0,12}")
+
+
+def tool_beginning(prefix: str) -> str:
+    """Return what names of a gateway's tools begin with, whatever was made fit of its prefix."""
+    found = _BEGINNING.match(prefix)
+    return "" if found is None else found.group()

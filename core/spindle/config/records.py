@@ -286,6 +286,8 @@ def _gateway_spec(name: str, gateway: GatewayEntry) -> GatewaySpec:
         era=gateway.era,
         credential=_gateway_secret(name, gateway),
         timeout=gateway.timeout,
+        prefix=gateway.prefix,
+        on_change=gateway.on_change,
         options=dict(gateway.options),
     )
     return program_spec(spec, gateway, _variable_secret(name))
@@ -304,9 +306,11 @@ def _server_spec(document: Document, slug: str, server: ServerEntry) -> ServerSp
         slug=slug,
         gateways=server.gateways,
         tools=server.tools,
+        toolsets=server.toolsets,
         models=tuple(unified_name(document, name) for name in server.models),
         resources=server.resources,
         prompts=server.prompts,
+        mode=server.mode,
         prefix_free=server.prefix_free,
         anonymous=server.anonymous,
         anonymous_permissions=server.anonymous_permissions,

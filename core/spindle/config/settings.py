@@ -10,6 +10,7 @@ from pathlib import Path
 from spindle.config.audit import AuditSettings
 from spindle.config.auth import AuthSettings
 from spindle.config.budgets import BudgetSettings
+from spindle.config.catalog import CatalogSettings, OnChange
 from spindle.config.document import Environment
 from spindle.config.egress import EgressSettings
 from spindle.config.events import EventSettings
@@ -62,6 +63,7 @@ class Settings:
     audit: AuditSettings
     egress: EgressSettings
     retention: RetentionSettings
+    catalog: CatalogSettings
     secret_key: Secret | None
     """The master key or keys the environment gives."""
     secret_key_file: Path | None
@@ -82,6 +84,11 @@ class Settings:
     """What one file says over another, one sentence each."""
     sections: Mapping[str, JsonObject] = field(repr=False)
     """Modules' own keys by section name; read them by `section`."""
+
+    @property
+    def on_change(self) -> OnChange:
+        """What becomes of a definition that changed, where its gateway does not say it."""
+        return self.catalog.on_change or ("hold" if self.environment == "production" else "warn")
 
     def section(self, name: str) -> JsonObject:
         """Return a copy of a module's own keys; empty when there are none."""

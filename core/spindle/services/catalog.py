@@ -9,8 +9,11 @@ from bisect import bisect_right
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import anyio.to_thread
+
 from spindle.changes import ChangeFeed
 from spindle.decisions import seen
+from spindle.definitions import digests_of
 from spindle.egress import safe_address
 from spindle_spi.catalog import CatalogService, RecordChange, RecordPage
 from spindle_spi.errors import FailedPrecondition, InvalidArgument, RateLimited
@@ -19,6 +22,7 @@ from spindle_spi.records import (
     CatalogRecord,
     GatewaySpec,
     Kind,
+    LeftOut,
     PublishedRecord,
     Target,
     Visibility,
@@ -43,6 +47,7 @@ _GATEWAY_FAMILY = "mcp"
 """A gateway is an upstream MCP server, whichever module speaks MCP here."""
 
 
+_MANY = 200
 _MAX_EPHEMERAL = 1000
 """Gateways callers may hold open, all together."""
 
@@ -144,11 +149,24 @@ class Catalog(CatalogService):
     def subscribe(self, kinds: Sequence[Kind]) -> AsyncIterator[RecordChange]:
         return ChangeFeed(self._snapshots.listen, frozenset(kinds))
 
-    async def publish(self, module: str, source: str, records: Sequence[PublishedRecord]) -> None:
+    async def publish(
+        self,
+        module: str,
+        source: str,
+        records: Sequence[PublishedRecord],
+        left_out: Sequence[LeftOut] = (),
+    ) -> None:
         if module != self._module_id:
             raise InvalidArgument(f"This is the module {self._module_id}, not {module}.")
 
-        self._snapshots.publish(module, source, records)
+        digests: list[str] | None = None
+
+        if len(records) > _MANY:
+            # Others are served meanwhile.
+            digests = await anyio.to_thread.run_sync(digests_of, records)
+
+        self._snapshots.publish(module, source, records, left_out, digests)
+        await self._snapshots.pin()
 
     async def open_gateway(
         self,

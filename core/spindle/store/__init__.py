@@ -17,6 +17,7 @@ from spindle.store.logins import Logins
 from spindle.store.outage import StoreUnavailable
 from spindle.store.outbox import Outbox
 from spindle.store.people import Users
+from spindle.store.pins import Pins
 from spindle.store.plugins import StoredPlugins
 from spindle.store.roles import Roles
 from spindle.store.rows import TokenRow, UsageRow
@@ -49,6 +50,7 @@ class Store:
         self.usage = Usage(database)
         self.usage_reports = UsageReports(database)
         self.plugins = StoredPlugins(database)
+        self.pins = Pins(database)
         self.outbox = Outbox(database)
         self.rate_limits = RateLimits(database)
         self.budgets = Budgets(database)

@@ -13,6 +13,7 @@ from sqlalchemy import RowMapping, delete, insert, select, update
 from spindle.store.audit import AuditRow, add_audit
 from spindle.store.database import Database, bump
 from spindle.store.llm import project
+from spindle.store.pins import forget_source
 from spindle.store.tables import CATALOG, CATALOG_OVERRIDES
 from spindle.store.versions import VersionRow, add_version
 from spindle_spi.codec import decode, encode
@@ -76,7 +77,7 @@ class Amendment:
     version: VersionRow | None = None
     """What to remember of it as a whole; its id is given when it is written."""
     forgotten_sources: set[str] = field(default_factory=set[str])
-    """Sources of which every override goes."""
+    """Sources of which every override and every pin goes."""
     audit: list[AuditRow] = field(default_factory=list["AuditRow"])
     """Who did it: written with it or not at all."""
     by: str | None = None
@@ -231,6 +232,7 @@ async def _override(connection: AsyncConnection, amendment: Amendment, epoch: in
 
     for source in amendment.forgotten_sources:
         await connection.execute(delete(table).where(table.c.source == source))
+        await forget_source(connection, source)
 
     for (kind, name), row in amendment.overrides.items():
         is_it = (table.c.kind == kind.value) & (table.c.name == name)

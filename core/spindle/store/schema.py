@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, MetaData, Table, Text, insert, inspec
 from spindle.store.database import UnusableDatabase
 from spindle.store.tables import METADATA, REVISION
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration in `migrations/versions`."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -9,8 +9,10 @@ from __future__ import annotations
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from spindle_llm.embeddings.asking import asker_for
 from spindle_llm.relay.journal import Journal
 from spindle_llm.runtime import Runtime, complete, stream
+from spindle_llm.surfaces.embeddings_request import query_of
 from spindle_llm.turn import take_turn
 from spindle_spi.errors import (
     ContractViolation,
@@ -89,6 +91,10 @@ async def _relay(
     runtime: Runtime, context: AuthenticatedContext, invocation: Invocation, permit: Permit
 ) -> Result:
     body = invocation.arguments
+
+    if "input" in body and "messages" not in body:
+        return await _embed(runtime, context, invocation, permit)
+
     messages = body.get("messages")
 
     if not isinstance(messages, list) or not messages:
@@ -104,6 +110,20 @@ async def _relay(
 
     completion = await complete(runtime, context, permit, body, deadline=deadline, journal=journal)
     return Complete(payload=completion.answer, usage=completion.usage)
+
+
+async def _embed(
+    runtime: Runtime, context: AuthenticatedContext, invocation: Invocation, permit: Permit
+) -> Complete:
+    journal, query = Journal(), query_of(invocation.arguments)
+    asker = asker_for(runtime, context, permit, query, deadline=invocation.deadline)
+    kept = await runtime.embeddings.vectors(asker, query.inputs, journal)
+    data: list[Json] = [
+        {"object": "embedding", "index": index, "embedding": [*entry.vector.numbers]}
+        for index, entry in enumerate(kept)
+    ]
+    payload: JsonObject = {"object": "list", "data": data, "model": permit.record.name}
+    return Complete(payload=payload, usage=journal.usage)
 
 
 async def _events(chunks: AsyncGenerator[JsonObject]) -> AsyncGenerator[StreamEvent]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spindle_mcp.naming import MAX_LENGTH, MIN_LENGTH
 from spindle_spi.types import Json, JsonObject
 
 
@@ -47,12 +48,18 @@ class McpSettings:
     """How long a client may take to answer what an upstream asks during a call."""
     max_parked_calls: int = 1000
     """Calls that wait for such an answer between two requests of a client."""
-    max_tools: int = 1000
+    max_tools: int = 10_000
     """Most tools taken from one upstream."""
     max_resources: int = 1000
     """Most resources, and most templates of them, taken from one upstream."""
     max_prompts: int = 1000
     """Most prompts taken from one upstream."""
+    search_above: int | None = None
+    """Beyond so many tools an endpoint offers a search in place of its list; None never does."""
+    search_model: str | None = None
+    """Model of embeddings by which tools are also found; None finds by words alone."""
+    name_length: int = MAX_LENGTH
+    """Longest name of a tool; lower where clients put words of their own before it."""
 
 
 _SECONDS: JsonObject = {"type": "number", "exclusiveMinimum": 0}
@@ -84,6 +91,9 @@ SCHEMA: JsonObject = {
         "max_tools": _COUNT,
         "max_resources": _COUNT,
         "max_prompts": _COUNT,
+        "search_above": _COUNT,
+        "search_model": {"type": "string", "minLength": 1},
+        "name_length": {"type": "integer", "minimum": MIN_LENGTH, "maximum": MAX_LENGTH},
     },
 }
 """What the section may hold; a test compares its keys with the fields of `McpSettings`."""
@@ -101,6 +111,7 @@ def settings_from(section: JsonObject) -> McpSettings:
         value = section.get(name)
         return value if isinstance(value, int) else default
 
+    search_above, search_model = section.get("search_above"), section.get("search_model")
     return McpSettings(
         accelerated=section.get("accelerated") is not False,
         legacy_sse=section.get("legacy_sse") is True,
@@ -126,6 +137,9 @@ def settings_from(section: JsonObject) -> McpSettings:
         max_tools=count("max_tools", defaults.max_tools),
         max_resources=count("max_resources", defaults.max_resources),
         max_prompts=count("max_prompts", defaults.max_prompts),
+        search_above=search_above if isinstance(search_above, int) else None,
+        search_model=search_model if isinstance(search_model, str) else None,
+        name_length=count("name_length", defaults.name_length),
     )
 
 

@@ -16,7 +16,7 @@ from spindle_mcp.documentation import operation_at
 from spindle_mcp.links import scoped_result
 from spindle_mcp.offers import OFFERS
 from spindle_mcp.surface.accelerated import FastPath
-from spindle_mcp.surface.calls import ToolCalls, ToolRequest, call_upstream
+from spindle_mcp.surface.calls import ToolRequest, call_upstream
 from spindle_mcp.surface.content import Content
 from spindle_mcp.surface.endpoint import Endpoint
 from spindle_mcp.surface.exchange import MESSAGES
@@ -27,11 +27,13 @@ from spindle_mcp.surface.parking import Parking
 from spindle_mcp.surface.peers import InvocationPeer
 from spindle_mcp.surface.resuming import ResumableSessions
 from spindle_mcp.surface.rounds import Rounds
+from spindle_mcp.surface.search import SearchedCalls, searched_above
 from spindle_mcp.surface.server import Surface
 from spindle_mcp.surface.sessions import Sessions
 from spindle_mcp.surface.state import StateSeal
 from spindle_mcp.surface.subscriptions import Subscriptions
 from spindle_mcp.surface.turns import Turns
+from spindle_mcp.surface.vectors import vectors_of
 from spindle_mcp.surface.views import Views
 from spindle_mcp.surface.walk import InFlight
 from spindle_mcp.upstream.fleet import Fleet
@@ -150,7 +152,11 @@ class McpModule(Module):
         settings = settings_from(context.config)
         services = context.services
         fleet = Fleet(services, settings, self._version)
-        views = Views(services.catalog)
+        views = Views(
+            services.catalog,
+            name_length=settings.name_length,
+            search_rule=searched_above(settings.search_above),
+        )
         subscriptions = Subscriptions(fleet)
         fleet.on_updated = subscriptions.updated
         listeners = Listeners(
@@ -159,7 +165,8 @@ class McpModule(Module):
         parking = Parking(most=settings.max_parked_calls, seconds=settings.input_seconds)
         seal = StateSeal(services, seconds=settings.input_seconds)
         turns = Turns(fleet, parking, seal)
-        calls = ToolCalls(services, fleet, turns, self._in_flight)
+        vectors = vectors_of(services, settings.search_model)
+        calls = SearchedCalls(services, fleet, turns, self._in_flight, vectors=vectors)
         fetches = Fetches(services, fleet, turns, self._in_flight)
         sessions = Sessions(idle_seconds=settings.session_idle_seconds)
         surface = Surface(

@@ -76,7 +76,27 @@ MODELS = "llm: {services: {a: {urls: ['http://x'], models: ["
         ),
         (
             "servers: {dev: {tools: [nope]}}",
-            ["servers.dev.tools[0]: unknown tool 'nope'; expected one of demo…"],
+            ["servers.dev.tools[0]: unknown tool 'nope'; expected one of demo__…"],
+        ),
+        (
+            "mcp: {gateways: {a: {transport: builtin, prefix: b}, b: {transport: builtin}}}",
+            [
+                "mcp.gateways.a.prefix: 'b' is already what names of the gateway 'b' begin with; "
+                "expected a prefix that is no other gateway's prefix or name"
+            ],
+        ),
+        (
+            "mcp: {gateways: {a: {transport: builtin, prefix: x}, "
+            "b: {transport: builtin, prefix: x}}}",
+            ["mcp.gateways.b.prefix: 'x' is already what names of the gateway 'a' begin with"],
+        ),
+        (
+            "mcp: {gateways: {a: {transport: builtin, prefix: a__b}}}",
+            ["mcp.gateways.a.prefix: 'a__b' is not a name; expected letters and digits with"],
+        ),
+        (
+            "servers: {dev: {toolsets: [nope]}}",
+            ["servers.dev.toolsets[0]: unknown toolset 'nope'; expected one of none"],
         ),
         ("servers: {dev: {models: [x~y]}}", ["servers.dev.models[0]: unknown provider 'x'"]),
         ("servers: {Dev: {}}", ["servers.Dev: 'Dev' is not a name; expected lower-case letters"]),

@@ -41,7 +41,6 @@ def test_a_fault_is_never_longer_than_a_paragraph() -> None:
         {"type": "nonsense"},
         {"$ref": "http://127.0.0.1:1/schema.json"},
         {"$ref": "#/$defs/missing"},
-        {"$ref": "#"},
         {"properties": {"n": {"pattern": "(a+)+$"}}},
         {"properties": {"n": {"uniqueItems": True}}},
         {"patternProperties": {"(a+)+$": False}, "additionalProperties": False},
@@ -52,6 +51,59 @@ def test_what_cannot_be_checked_here_within_bounds_is_the_upstreams_to_check(
 ) -> None:
     """Nothing is fetched, nothing runs for long, nothing is refused by mistake."""
     assert ArgumentCheck(schema).fault_in({"n": "a" * 60 + "!", "a" * 60: 1}) is None
+
+
+TREE: JsonObject = {
+    "type": "object",
+    "properties": {"root": {"$ref": "#/$defs/node"}},
+    "$defs": {
+        "node": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {
+                "name": {"type": "string"},
+                "kids": {"type": "array", "items": {"$ref": "#/$defs/node"}},
+            },
+        }
+    },
+}
+
+
+def test_a_schema_that_refers_to_itself_is_checked_to_the_leaf() -> None:
+    """A tree of any form: JSON Schema may go round in circles over what becomes smaller."""
+    check = ArgumentCheck(TREE)
+    leaf: JsonObject = {"name": "leaf"}
+    assert (
+        check.fault_in({"root": {"name": "r", "kids": [leaf, {"name": "b", "kids": []}]}}) is None
+    )
+    fault = check.fault_in({"root": {"name": "r", "kids": [leaf, {"name": 7}]}})
+    assert fault == "Invalid arguments: root/kids/1/name: 7 is not of type 'string'"
+
+
+def test_arguments_nested_too_deeply_for_their_schema_are_refused() -> None:
+    """Neither an error of ours nor a way past the check."""
+    deep: JsonObject = {"name": "leaf"}
+
+    for _ in range(900):
+        deep = {"name": "n", "kids": [deep]}
+
+    fault = ArgumentCheck(TREE).fault_in({"root": deep})
+    assert fault == "Invalid arguments: they are nested too deeply to be checked."
+
+
+def test_a_schema_that_multiplies_with_the_depth_of_its_value_ends() -> None:
+    """Each level doubles the work: it would take years for sixty of them."""
+    twice: list[Json] = [{"$ref": "#/$defs/n"}, {"$ref": "#/$defs/n"}]
+    schema: JsonObject = {
+        "$ref": "#/$defs/n",
+        "$defs": {"n": {"properties": {"n": {"$schema": "http://x", "allOf": twice}}}},
+    }
+    deep: JsonObject = {}
+
+    for _ in range(60):
+        deep = {"n": deep}
+
+    assert ArgumentCheck(schema).fault_in(deep) is not None
 
 
 def test_a_property_may_be_called_like_a_keyword() -> None:

@@ -112,6 +112,10 @@ async def test_a_bad_item_is_left_out_and_told_of_and_the_others_stay() -> None:
         "it has no name",
         "its definition breaks the protocol",
     ]
+    published = host.journal.published[-1].left_out
+    assert [left.kind for left in published] == [
+        *[Kind.RESOURCE] * 6, *[Kind.RESOURCE_TEMPLATE] * 2, *[Kind.PROMPT] * 2,
+    ]  # fmt: skip
 
 
 async def test_a_list_that_fails_keeps_what_was_known_and_hurts_no_other() -> None:
@@ -155,7 +159,7 @@ async def test_a_list_that_fails_from_the_start_keeps_no_other_away() -> None:
 
     known = {
         "connected": True, "era": "modern", "failure": None,
-        "tools": 1, "resources": 0, "resource_templates": 0, "prompts": 1,
+        "tools": 1, "resources": 0, "resource_templates": 0, "prompts": 1, "left_out": 0,
     }  # fmt: skip
     assert stats["gateways"]["up"].items() >= known.items()
 

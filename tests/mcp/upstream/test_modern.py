@@ -258,7 +258,7 @@ async def test_a_bad_tool_is_left_out_and_told_of(era: str) -> None:
         {"name": "schemaless"},
         {"name": "icon", "inputSchema": OBJECT, "icons": [{"src": 7}]},
         {"inputSchema": OBJECT},
-        {"name": "typeless", "inputSchema": {"type": "array"}},
+        {"name": "endless", "inputSchema": {"type": "object", "$ref": "#"}},
     ]
     host = FakeHost()
 
@@ -272,9 +272,29 @@ async def test_a_bad_tool_is_left_out_and_told_of(era: str) -> None:
             listed = await names(client)
 
     assert "up__echo" in listed
-    assert not {"up__schemaless", "up__icon", "up__?"} & set(listed)
+    assert listed == ["up__echo"]
     told = {str(f["tool"]) for f in logged(host, "mcp.tool.left_out")}
-    assert {"schemaless", "icon", "?"} <= told
+    assert told == {"schemaless", "icon", "", "endless"}
+    assert {left.name for left in host.journal.published[-1].left_out} == told
+
+
+@eras
+async def test_a_tool_of_one_era_is_shown_to_that_era_alone(era: str) -> None:
+    """A definition the other era has no word for spoils nobody's list."""
+    only: JsonObject = {"name": "only", "inputSchema": OBJECT, "outputSchema": {"type": "array"}}
+    host = FakeHost()
+
+    async with scripted(Scripted(tools=[only, ECHO])) as url:
+        host.records.add(gateway("up", url=url))
+
+        async with (
+            serving(host, CALLERS, wait_for=2) as served,
+            connected(served.endpoint(), era=era) as client,
+        ):
+            listed = await names(client)
+
+    assert listed == (["up__echo"] if era == "legacy" else ["up__echo", "up__only"])
+    assert [left.is_partial for left in host.journal.published[-1].left_out] == [True]
 
 
 async def test_a_judged_address_is_used_and_the_name_not_resolved_again() -> None:

@@ -46,8 +46,19 @@ if TYPE_CHECKING:
     from spindle_spi.types import Json, JsonObject
 
 _BASE: Final = "/admin/api/v1"
-_GUARDED: Final = ("options", "defaults", "definition", "command")
+_GUARDED: Final = ("options", "defaults", "definition")
 """Shown in a record's own answer, to those who may change it."""
+_PROGRAM: Final = frozenset(
+    {"command", "environment", "environment_secrets", "directory", "limits"}
+)
+"""Keys of a gateway's spec that are shown in the words of its body, and as those above."""
+_SHOWN_PROGRAM: Final[dict[str, JsonObject]] = {
+    "command": TEXT,
+    "args": TEXTS,
+    "env": OBJECT,
+    "limits": OBJECT,
+    "cwd": TEXT,
+}
 _SECRET: Final = {Kind.PROVIDER: "api_key", Kind.GATEWAY: "credential"}
 _SOURCE: Final = {
     Kind.MODEL: "provider",
@@ -132,25 +143,29 @@ def shown_record(kind: Kind) -> JsonObject:
     schema = untitled(TypeAdapter(spec).json_schema(mode="serialization"))
     properties = schema["properties"]
     assert isinstance(properties, dict)
-    hidden = {"api_key", "credential", "description"}
+    hidden = {"api_key", "credential", "description", *_PROGRAM}
+    program = _SHOWN_PROGRAM if kind is Kind.GATEWAY else {}
     own = {field.name: properties[field.name] for field in fields(spec) if field.name not in hidden}
     secret = _SECRET.get(kind)
     said = {} if secret is None else {f"{secret}_set": FLAG, f"{secret}_ref": MAYBE_TEXT}
     shown = record(
         f"Shown{spec.__name__.removesuffix('Spec')}",
-        optional=(*_GUARDED, *_AUTHORSHIP),
+        optional=(*_GUARDED, *program, *_AUTHORSHIP),
         id=TEXT,
         kind={"const": kind.value},
         name=TEXT,
         module=TEXT,
         **_GOVERNED,
         **{name: each for name, each in own.items() if isinstance(each, dict)},
+        **program,
         **said,
         **_AUTHORSHIP,
     )
     defs = schema.get("$defs")
     kept = _objects(defs)
-    kept.pop("SecretRef", None)
+
+    for name in ("SecretRef", "ProcessLimits"):
+        kept.pop(name, None)
 
     if kept:
         shown["$defs"] = kept

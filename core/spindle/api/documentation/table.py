@@ -7,6 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from spindle.api.documentation.catalog import catalog
+from spindle.api.documentation.definitions import definitions
 from spindle.api.documentation.operations import operations
 from spindle.api.documentation.people import people
 from spindle.api.documentation.spending import spending
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 _AREAS: Final = {
     "people": people,
-    "catalog": catalog,
+    "catalog": lambda: {**catalog(), **definitions()},
     "spending": spending,
     "operations": operations,
 }

@@ -11,6 +11,7 @@ from spindle.store.tables.llm import CATALOG_OVERRIDES, LLM_MODELS, LLM_SERVICE_
 from spindle.store.tables.logins import LOGIN_SESSIONS
 from spindle.store.tables.metadata import METADATA
 from spindle.store.tables.people import INVITATIONS, MEMBERSHIPS, ROLES, TEAMS, USERS
+from spindle.store.tables.pins import PINS
 from spindle.store.tables.plugins import PLUGINS
 from spindle.store.tables.secrets import SECRETS
 from spindle.store.tables.usage import BUDGET_SPEND, BUDGETS, OUTBOX, RATE_LIMITS, USAGE
@@ -30,6 +31,7 @@ __all__ = [
     "MEMBERSHIPS",
     "METADATA",
     "OUTBOX",
+    "PINS",
     "PLUGINS",
     "RATE_LIMITS",
     "REVISION",

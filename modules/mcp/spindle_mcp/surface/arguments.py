@@ -1,12 +1,15 @@
 """Checks a call's arguments against the tool's input schema, before anything is sent anywhere.
 
-Bounded by construction: references are never fetched, and keywords that can cost far more than the
-input is long (patterns, uniqueness) are left to the upstream.
+Bounded by construction: references are never fetched, keywords that can cost far more than the
+input is long (patterns, uniqueness) are left to the upstream, and references are followed so often
+and no more.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from functools import cache, partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import SchemaError
@@ -14,13 +17,19 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from jsonschema.exceptions import ValidationError
     from jsonschema.protocols import Validator
 
     from spindle_spi.types import Json, JsonObject
 
 _MAX_MESSAGE: Final = 400
-_COSTLY: Final = frozenset({"pattern", "uniqueItems"})
+_MAX_REFERENCES: Final = 20_000
+"""References followed for one call: a schema that goes round in circles may also multiply."""
+_COSTLY: Final = frozenset(
+    {"pattern", "uniqueItems", "unevaluatedProperties", "unevaluatedItems", "$schema"}
+)
 _NAMED: Final = frozenset({"properties", "$defs", "definitions", "dependentSchemas"})
 """Keywords whose members are named schemas: there a `pattern` is a name, not a keyword."""
 _WORDS: Final = frozenset({"type", "title", "description", "default", "examples"})
@@ -34,7 +43,16 @@ _PYTHON: Final[dict[str, tuple[type, ...]]] = {
     "object": (dict,),
     "array": (list,),
 }
+_REFERENCES: Final = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
 _DATA: Final = frozenset({"const", "enum", "default", "examples"})
+
+
+_followed = [0]
+"""References followed in the check that goes on: a check never waits, so there is one at a time."""
+
+
+class _TooCostly(Exception):
+    """A check took too many steps."""
 
 
 class ArgumentCheck:
@@ -58,11 +76,15 @@ class ArgumentCheck:
         if self._validator is None or (self._flat is not None and self._flat.fits(arguments)):
             return None
 
+        _followed[0] = 0
+
         try:
             error = next(iter(self._validator.iter_errors(arguments)), None)
-        except (Unresolvable, RecursionError):
-            # A schema that needs the network, or that never ends: the upstream judges.
+        except Unresolvable:
+            # A schema that needs another document: the upstream judges.
             return None
+        except (_TooCostly, RecursionError):
+            return "Invalid arguments: they are nested too deeply to be checked."
 
         return None if error is None else _sentence(error)
 
@@ -137,7 +159,32 @@ def _compiled(schema: JsonObject) -> Validator | None:
         return None
 
     # An empty registry of its own: jsonschema's default one fetches references over the network.
-    return dialect(bounded, registry=Registry())
+    return _counting(dialect)(bounded, registry=Registry())
+
+
+@cache
+def _counting(dialect: type[Validator]) -> type[Validator]:
+    """Return a dialect that stops when it has followed too many references."""
+    counted: dict[str, Any] = {}
+
+    for keyword in _REFERENCES & dialect.VALIDATORS.keys():
+        counted[keyword] = partial(_follow, dialect.VALIDATORS[keyword])
+
+    # Its function says nothing of its types.
+    library: Any = import_module("jsonschema.validators")
+    made: type[Validator] = library.extend(dialect, counted)
+    return made
+
+
+def _follow(
+    follow: Callable[..., Iterator[ValidationError]], validator: Validator, *rest: Any
+) -> Iterator[ValidationError]:
+    _followed[0] += 1
+
+    if _followed[0] > _MAX_REFERENCES:
+        raise _TooCostly
+
+    yield from follow(validator, *rest)
 
 
 def _bounded(schema: JsonObject) -> JsonObject:
@@ -148,7 +195,7 @@ def _bounded(schema: JsonObject) -> JsonObject:
     left_out = _COSTLY
 
     if "patternProperties" in schema:
-        left_out |= {"patternProperties", "additionalProperties", "unevaluatedProperties"}
+        left_out |= {"patternProperties", "additionalProperties"}
 
     return {key: _part(key, value) for key, value in schema.items() if key not in left_out}
 

@@ -12,6 +12,7 @@ from mcp.shared.inbound import x_mcp_header_map
 from spindle_mcp.eras import fits
 from spindle_mcp.links import scoped_meta
 from spindle_mcp.matching import TemplateMatch
+from spindle_mcp.naming import MAX_LENGTH, bare_name
 from spindle_mcp.offers import PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from spindle_mcp.surface.arguments import ArgumentCheck
 from spindle_spi.records import PromptSpec, ResourceSpec, ResourceTemplateSpec, ToolSpec
@@ -39,6 +40,11 @@ class Shown:
         self.offer = offer
         self._definition: JsonObject = {}
         self._written: dict[str, JsonObject | None] = {}
+
+    @property
+    def definition(self) -> JsonObject:
+        """What is shown of it, before any version of the protocol writes it."""
+        return self._definition
 
     @property
     def is_ours(self) -> bool:
@@ -132,12 +138,12 @@ class ShownPrompt(Shown):
         self.define(_definition(spec.definition, spec.upstream_name), "name")
 
 
-def shown(record: CatalogRecord, *, is_bare: bool) -> Shown | None:
+def shown(record: CatalogRecord, *, is_bare: bool, limit: int = MAX_LENGTH) -> Shown | None:
     """Return a record as an endpoint shows it, by its upstream's names where that is `is_bare`."""
     match record.spec:
         case ToolSpec() as spec:
             is_bare = is_bare and spec.gateway is not None
-            name = spec.upstream_name if is_bare else record.name
+            name = bare_name(spec.upstream_name, limit) if is_bare else record.name
             return ShownTool(name, record, spec, is_bare=is_bare)
         case ResourceSpec() as spec:
             name = spec.uri if is_bare else record.name
@@ -146,7 +152,7 @@ def shown(record: CatalogRecord, *, is_bare: bool) -> Shown | None:
             name = spec.uri_template if is_bare else record.name
             return ShownTemplate(name, record, spec, is_bare=is_bare)
         case PromptSpec() as spec:
-            name = spec.upstream_name if is_bare else record.name
+            name = bare_name(spec.upstream_name, limit) if is_bare else record.name
             return ShownPrompt(name, record, spec, is_bare=is_bare)
         case _:
             return None

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from spindle_mcp.naming import MAX_LENGTH
 from spindle_mcp.offers import OFFERS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from spindle_mcp.surface.shown import (
     Shown,
@@ -24,9 +25,10 @@ from spindle_spi.policy import Action, permission_for, permitted
 from spindle_spi.records import Kind, ServerSpec, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from spindle_mcp.offers import Offer
+    from spindle_mcp.surface.search import Search
     from spindle_spi.catalog import CatalogService
     from spindle_spi.ingress import Call
     from spindle_spi.records import CatalogRecord
@@ -64,6 +66,7 @@ class View:
         "prompts",
         "readable",
         "resources",
+        "search",
         "templates",
         "tools",
     )
@@ -85,6 +88,8 @@ class View:
         self.readable = readable
         """Kinds the caller may list; names of others they may hold all the same."""
         self.is_bare = is_bare
+        self.search: Search | None = None
+        """What stands in the place of its list of tools, where it is searched."""
         self.encoded: dict[tuple[str, str], bytes] = {}
         """Whole answers by method and version, where somebody made them."""
         self._lists: dict[tuple[str, str], list[JsonObject]] = {}
@@ -112,6 +117,9 @@ class View:
 
     def listed(self, version: str, offer: Offer = TOOLS) -> list[JsonObject]:
         """Return the whole list of a kind in a version of the protocol."""
+        if self.search is not None and offer is TOOLS:
+            return self.search.listed(version)
+
         found = self._lists.get((offer.key, version))
 
         if found is None:
@@ -147,11 +155,27 @@ class View:
         return frozenset(one.record.name for one in both)
 
 
+SearchRule: TypeAlias = "Callable[[View, ServerSpec | None], Search | None]"
+"""Decides whether a view is searched; without a server it is that of the whole catalog."""
+
+
+def never_searched(view: View, server: ServerSpec | None) -> None:
+    """Have every tool listed."""
+
+
 class Views:
     """A bounded store of views and of what is shown in them."""
 
-    def __init__(self, catalog: CatalogService) -> None:
+    def __init__(
+        self,
+        catalog: CatalogService,
+        *,
+        name_length: int = MAX_LENGTH,
+        search_rule: SearchRule = never_searched,
+    ) -> None:
         self._catalog = catalog
+        self._name_length = name_length
+        self._search_rule = search_rule
         self._views: OrderedDict[_Key, View] = OrderedDict()
         self._shown: OrderedDict[tuple[str, int, bool], Shown | None] = OrderedDict()
 
@@ -170,9 +194,8 @@ class Views:
         return self.known(call) or await self._build(call)
 
     def forget(self) -> None:
-        """Build every view again: the catalog changed."""
+        """Build every view again: the catalog changed. What of it did not is not built again."""
         self._views.clear()
-        self._shown.clear()
 
     async def _build(self, call: Call) -> View:
         key = _key(call)
@@ -192,6 +215,7 @@ class Views:
             readable=key[2],
             is_bare=is_bare,
         )
+        view.search = self._search_rule(view, server) if view.is_readable else None
         self._views[key] = view
 
         while len(self._views) > _MAX_VIEWS:
@@ -217,7 +241,7 @@ class Views:
         key = (record.id, record.epoch, is_bare)
 
         if key not in self._shown:
-            self._shown[key] = shown(record, is_bare=is_bare)
+            self._shown[key] = shown(record, is_bare=is_bare, limit=self._name_length)
 
             while len(self._shown) > _MAX_SHOWN:
                 self._shown.popitem(last=False)

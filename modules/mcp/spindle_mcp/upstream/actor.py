@@ -13,6 +13,7 @@ import anyio
 from mcp_types.jsonrpc import METHOD_NOT_FOUND
 
 from spindle_mcp.config import McpSettings, option
+from spindle_mcp.naming import Naming
 from spindle_mcp.offers import OFFERS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from spindle_mcp.upstream.base import EVERYTHING, Endpoint, Request, Upstream
 from spindle_mcp.upstream.connect import open_own, open_upstream
@@ -25,7 +26,7 @@ from spindle_mcp.upstream.pool import NotOpened, needs_own, own_sessions
 from spindle_mcp.upstream.program import program_of
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
 from spindle_spi.observability import Level
-from spindle_spi.records import CatalogRecord, GatewaySpec, PublishedRecord
+from spindle_spi.records import CatalogRecord, GatewaySpec, LeftOut, PublishedRecord
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
@@ -43,8 +44,8 @@ _FIRST_PAUSE = 0.25
 _PATIENCE = 5.0
 """Longest wait of a call for a connection that is being made."""
 _MAX_FAILED_REFRESHES = 3
-_MOST_TOLD = 20
-"""Items left out of one list that are told of by name."""
+_MAX_TOLD = 20
+"""Items left out of one list that are told of by name; operators see all beside the gateway."""
 
 
 class GatewayActor:
@@ -68,6 +69,9 @@ class GatewayActor:
         self.spec = spec
         self._services = services
         self._settings = settings
+        self._naming = Naming(
+            gateway=record.name, prefix=spec.prefix or record.name, limit=settings.name_length
+        )
         self._version = version
         self._upstream: Upstream | None = None
         self._own: OwnSessions | None = None
@@ -78,7 +82,9 @@ class GatewayActor:
         self._on_updated = on_updated
         self._found: dict[Kind, Harvest] = {}
         """The last good list of each kind."""
-        self._published: tuple[PublishedRecord, ...] | None = None
+        self._listed: dict[Kind, list[JsonObject]] = {}
+        """What it was made of."""
+        self._published: tuple[tuple[PublishedRecord, ...], tuple[LeftOut, ...]] | None = None
         self._offered = Offered()
         self._watched = frozenset[str]()
         self._failure = "not connected yet"
@@ -101,6 +107,7 @@ class GatewayActor:
             "resources": self._count(RESOURCES),
             "resource_templates": self._count(TEMPLATES),
             "prompts": self._count(PROMPTS),
+            "left_out": sum(len(found.left_out) for found in self._found.values()),
             "failure": self._failure or None,
             "failed_attempts": self._attempts,
             **self._guard.describe(),
@@ -324,27 +331,33 @@ class GatewayActor:
             # Who has resources need not have templates.
             items = []
 
-        found = await harvest(self.name, items, _limit(self._settings, offer), offer)
+        before = self._found.get(offer.kind)
 
-        if found != self._found.get(offer.kind):
-            event = f"mcp.{offer.kind.value}.left_out"
+        if before is not None and items == self._listed.get(offer.kind):
+            return before
 
-            for label, reason in found.left_out[:_MOST_TOLD]:
-                self._log(Level.WARNING, event, {offer.kind.value: label, "reason": reason})
+        found = await harvest(self._naming, items, _limit(self._settings, offer), offer)
+        event = f"mcp.{offer.kind.value}.left_out"
 
-            if len(found.left_out) > _MOST_TOLD:
-                more = len(found.left_out) - _MOST_TOLD
-                self._log(Level.WARNING, "mcp.list.left_out", {"list": offer.method, "more": more})
+        for left in found.left_out[:_MAX_TOLD]:
+            fields: JsonObject = {offer.kind.value: left.name, "reason": left.reason}
+            self._log(Level.WARNING, event, fields)
 
+        if len(found.left_out) > _MAX_TOLD:
+            more = len(found.left_out) - _MAX_TOLD
+            self._log(Level.WARNING, "mcp.list.left_out", {"list": offer.method, "more": more})
+
+        self._listed[offer.kind] = items
         return found
 
     async def _publish(self) -> None:
         kinds = [one.kind for one in OFFERS if one.kind in self._found]
         records = tuple(record for kind in kinds for record in self._found[kind].records)
+        left_out = tuple(left for kind in kinds for left in self._found[kind].left_out)
 
-        if records != self._published:
-            await self._services.catalog.publish("mcp", f"gateway:{self.name}", records)
-            self._published = records
+        if (records, left_out) != self._published:
+            await self._services.catalog.publish("mcp", f"gateway:{self.name}", records, left_out)
+            self._published = records, left_out
             self._offered = Offered(records)
 
     async def _follow(self, upstream: Upstream | None) -> None:

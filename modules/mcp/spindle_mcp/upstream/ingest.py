@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from spindle_mcp.eras import LEGACY, MODERN, fits
 from spindle_mcp.matching import TemplateMatch
-from spindle_mcp.naming import unified_name
 from spindle_mcp.offers import TOOLS
-from spindle_mcp.upstream.headers import has_bad_headers
+from spindle_mcp.upstream.soundness import Flaw, flaw_of_item, flaw_of_name, flaw_of_tool
 from spindle_mcp.uris import scoped
 from spindle_spi.records import (
     Kind,
+    LeftOut,
     PromptSpec,
     PublishedRecord,
     ResourceSpec,
@@ -25,12 +24,16 @@ from spindle_spi.records import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from spindle_mcp.naming import Naming
     from spindle_mcp.offers import Offer
     from spindle_spi.records import RecordSpec
     from spindle_spi.types import Json, JsonObject
 
 _AT_ONCE: Final = 20
 """Items between two chances for everybody else."""
+_MAX_LEFT_OUT: Final = 1000
+"""Items told of one by one; of the others there is a count."""
+_MAX_LABEL: Final = 100
 _MAX_NAME: Final = 1024
 """Characters of the longest name that a record may have."""
 _LABELS: Final = {Kind.RESOURCE: "uri", Kind.RESOURCE_TEMPLATE: "uriTemplate"}
@@ -41,82 +44,92 @@ class Harvest:
     """The records of one listing, and what was left out of it with the reason."""
 
     records: tuple[PublishedRecord, ...]
-    left_out: tuple[tuple[str, str], ...]
+    left_out: tuple[LeftOut, ...]
 
 
 async def harvest(
-    gateway: str, items: Iterable[JsonObject], limit: int, offer: Offer = TOOLS
+    naming: Naming, items: Iterable[JsonObject], limit: int, offer: Offer = TOOLS
 ) -> Harvest:
     """Return the records for what an upstream offers of a kind, at most `limit` of them.
 
     A long list takes a while; calls to other upstreams go on meanwhile.
     """
     records: dict[str, PublishedRecord] = {}
-    left_out: list[tuple[str, str]] = []
+    left_out: list[LeftOut] = []
 
     for number, item in enumerate(items, start=1):
         if number % _AT_ONCE == 0:
             await anyio.lowlevel.checkpoint()
 
         said = item.get(_LABELS.get(offer.kind, "name"))
-        label = said if isinstance(said, str) else "?"
+        label = said if isinstance(said, str) else ""
 
         if len(records) >= limit:
             # What is left out anyway is not looked at.
-            left_out.append((label, f"more than {limit} {offer.word}s"))
+            surplus = Flaw(f"more than {limit} {offer.word}s")
+            left_out.append(_left_out(offer.kind, label, surplus))
             continue
 
-        reason = _fault_of(offer, item)
-        name = _name(gateway, offer.kind, label)
+        name = _name(naming, offer.kind, label)
+        flaw = _flaw_of(offer, item)
 
-        if reason is None and name in records:
-            reason = "its name is given twice"
+        if name in records and (flaw is None or flaw.is_partial):
+            flaw = Flaw("its name is given twice")
 
-        if reason is None:
+        if flaw is None or flaw.is_partial:
             records[name] = PublishedRecord(
                 kind=offer.kind,
                 name=name,
                 description=_text(item.get("description")) or "",
-                spec=_spec(gateway, offer.kind, label, item),
+                spec=_spec(naming.gateway, offer.kind, label, item),
             )
-        else:
-            left_out.append((label, reason))
 
-    return Harvest(records=tuple(records.values()), left_out=tuple(left_out))
+        if flaw is not None:
+            left_out.append(_left_out(offer.kind, label, flaw))
 
-
-def _name(gateway: str, kind: Kind, label: str) -> str:
-    return scoped(gateway, label) if kind in _LABELS else unified_name(gateway, label)
+    return Harvest(records=tuple(records.values()), left_out=_bounded(offer.kind, left_out))
 
 
-def _fault_of(offer: Offer, item: JsonObject) -> str | None:
-    if not _text(item.get("name")):
-        return "it has no name"
+def _left_out(kind: Kind, label: str, flaw: Flaw) -> LeftOut:
+    shown = label if label.isprintable() else ascii(label)
+    return LeftOut(
+        kind=kind, name=shown[:_MAX_LABEL], reason=flaw.reason, is_partial=flaw.is_partial
+    )
+
+
+def _bounded(kind: Kind, left_out: list[LeftOut]) -> tuple[LeftOut, ...]:
+    more = len(left_out) - _MAX_LEFT_OUT
+
+    if more <= 0:
+        return tuple(left_out)
+
+    rest = LeftOut(kind=kind, name="", reason=f"and {more} more are left out")
+    return (*left_out[:_MAX_LEFT_OUT], rest)
+
+
+def _name(naming: Naming, kind: Kind, label: str) -> str:
+    return scoped(naming.gateway, label) if kind in _LABELS else naming.unified(label)
+
+
+def _flaw_of(offer: Offer, item: JsonObject) -> Flaw | None:
+    flaw = flaw_of_name(item.get("name"))
+
+    if flaw is not None:
+        return flaw
+
+    fault: str | None = None
 
     match offer.kind:
         case Kind.TOOL:
-            fault = _fault_of_tool(item)
+            return flaw_of_tool(item)
         case Kind.RESOURCE:
             fault = _fault_of_address(item.get("uri"))
         case Kind.RESOURCE_TEMPLATE:
             fault = _fault_of_template(item.get("uriTemplate"))
         case _:
-            fault = None
+            pass
 
-    if fault is None and fits(MODERN, item, offer) is None and fits(LEGACY, item, offer) is None:
-        return "its definition breaks the protocol"
-
-    return fault
-
-
-def _fault_of_tool(tool: JsonObject) -> str | None:
-    if not isinstance(tool.get("inputSchema"), dict):
-        return "it has no input schema"
-
-    if has_bad_headers(tool):
-        return "it mirrors arguments into headers in a way that is not allowed"
-
-    return None
+    return flaw_of_item(item, offer) if fault is None else Flaw(fault)
 
 
 def _fault_of_address(uri: Json) -> str | None:
