@@ -17,14 +17,14 @@ from spindle.config.catalog import POSITIVE_TOKENS, Capability, Owned, Price, To
 from spindle.config.checks import address_faults, owner_faults, transport_faults
 from spindle.config.faults import Fault, model_fault, render_fault
 from spindle.config.names import NAME, SLUG, TOOL, NameRule
+from spindle.config.openapi import TRANSPORT, openapi_faults
 from spindle.config.sections import Count, Seconds, Section, Text, Url, refuse
+from spindle.gateway_addresses import PINS
 from spindle_spi.errors import InvalidArgument
 from spindle_spi.types import JsonObject
 
 _MAX_FAULTS = 20
 _MAX_TAGS = 50
-_RESERVED_OPTIONS = frozenset({"address"})
-"""What the gateway itself writes into options: where a judged address is pinned."""
 
 NAMED_PROVIDER: Mapping[str, str] = {"name": "POL-LLM-001"}
 """ProviderHasName."""
@@ -57,7 +57,7 @@ def _check_alias(value: str) -> str:
 
 
 def _check_options(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    for key in _RESERVED_OPTIONS & value.keys():
+    for key in value.keys() & PINS:
         raise refuse(f"{key!r} is the gateway's own to set", "other keys")
 
     return value
@@ -153,10 +153,13 @@ class ModelBody(Governance):
 
 
 class GatewayBody(Governance):
-    """An upstream MCP server. Programs are not started for anybody: there is no `stdio` here."""
+    """An upstream MCP server, or a REST API as one.
+
+    Programs are not started for anybody: there is no `stdio` here.
+    """
 
     name: Annotated[str, _named(NAME), _spelt(NAME)]
-    transport: Literal["streamable_http", "sse", "builtin"] = "streamable_http"
+    transport: Literal["streamable_http", "sse", "openapi", "builtin"] = "streamable_http"
     url: Url | None = None
     era: Literal["auto", "modern", "legacy"] = "auto"
     credential: Annotated[str, Field(min_length=1, max_length=65_536)] | None = Field(
@@ -230,6 +233,9 @@ def read_record(model: type[G], data: JsonObject) -> G:
             faults += address_faults((), body.provider_type, body.urls)
         case GatewayBody():
             faults += transport_faults((), body.transport, body.url)
+
+            if body.transport == TRANSPORT:
+                faults += openapi_faults((), body.options, body.url, is_configured=False)
         case _:
             pass
 

@@ -21,6 +21,7 @@ from spindle.catalog_bodies import (
     ToolsetBody,
 )
 from spindle.config.records import MODEL_TOOL_SCHEMA
+from spindle.gateway_addresses import PINS
 from spindle_spi.records import (
     CatalogRecord,
     GatewaySpec,
@@ -238,7 +239,8 @@ def body_of(record: CatalogRecord) -> JsonObject:
     options = data.get("options")
 
     if isinstance(options, dict):
-        options.pop("address", None)
+        for key in PINS:
+            options.pop(key, None)
 
     return data | governance_of(record)
 

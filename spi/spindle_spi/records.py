@@ -133,15 +133,15 @@ class ModelSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySpec:
-    """An upstream MCP server."""
+    """An upstream MCP server, or what is served as one."""
 
     transport: str = "streamable_http"
-    """streamable_http, sse, stdio or builtin."""
+    """streamable_http, sse, stdio, openapi or builtin."""
     url: str | None = None
     era: str = "auto"
     """auto, modern or legacy: which protocol generation the upstream speaks."""
     credential: SecretRef | None = None
-    """Sent as `Authorization: Bearer`; never the caller's own token."""
+    """Sent as `Authorization: Bearer`, or as the document says; never the caller's own token."""
     command: tuple[str, ...] = ()
     """stdio only; from configuration or by a platform administrator only."""
     timeout: float = 60.0

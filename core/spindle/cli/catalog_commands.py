@@ -45,7 +45,7 @@ Fallbacks = Annotated[
     list[str] | None, typer.Option("--fallback", help="What may answer instead; repeatable.")
 ]
 Url = Annotated[str | None, typer.Option(help="Its address.")]
-Transport = Annotated[str | None, typer.Option(help="streamable_http, sse or builtin.")]
+Transport = Annotated[str | None, typer.Option(help="streamable_http, sse, openapi or builtin.")]
 CredentialInput = Annotated[
     bool, typer.Option("--credential-stdin", help="Read its credential from standard input.")
 ]

@@ -99,9 +99,9 @@ class ToolEntry(Owned):
 
 
 class GatewayEntry(Declared):
-    """`mcp.gateways.<name>`: an upstream MCP server."""
+    """`mcp.gateways.<name>`: an upstream MCP server, or a REST API as one."""
 
-    transport: Literal["streamable_http", "sse", "builtin"] = "streamable_http"
+    transport: Literal["streamable_http", "sse", "openapi", "builtin"] = "streamable_http"
     url: Url | None = None
     era: Literal["auto", "modern", "legacy"] = "auto"
     credential_env_var: Text | None = None

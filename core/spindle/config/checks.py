@@ -11,6 +11,7 @@ from spindle.config.document import Document
 from spindle.config.faults import Fault, Path, suggest
 from spindle.config.federation import auth_faults, policy_faults, policy_warnings
 from spindle.config.names import NAME, SLUG, TOOL, NameRule
+from spindle.config.openapi import TRANSPORT, openapi_faults
 from spindle.config.records import (
     BUILTIN_GATEWAY,
     BUILTIN_SERVICE,
@@ -190,6 +191,9 @@ def _gateway_faults(document: Document) -> Iterator[Fault]:
         yield from _variable_faults((*path, "credential_env_var"), gateway.credential_env_var)
         yield from transport_faults(path, gateway.transport, gateway.url)
 
+        if gateway.transport == TRANSPORT:
+            yield from openapi_faults(path, gateway.options, gateway.url, is_configured=True)
+
         for tool, entry in gateway.tools.items():
             team = entry.team or gateway.team
             seen = Owned(visibility=entry.visibility, team=team, owner=entry.owner)
@@ -201,7 +205,7 @@ def transport_faults(path: Path, transport: str, url: str | None) -> Iterator[Fa
     if transport == "builtin":
         if url is not None:
             yield Fault(path=(*path, "url"), problem="a built-in gateway has no address")
-    elif url is None:
+    elif url is None and transport != TRANSPORT:
         yield Fault(
             path=(*path, "url"), problem="is missing", expected=f"the URL of a {transport} server"
         )

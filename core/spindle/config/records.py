@@ -19,6 +19,7 @@ from spindle.config.catalog import (
 from spindle.config.document import Document
 from spindle.config.faults import Path
 from spindle.config.federation import federation_secrets
+from spindle.config.openapi import TRANSPORT
 from spindle.secrets import SecretSource
 from spindle_spi.records import (
     CatalogRecord,
@@ -118,9 +119,11 @@ def provider_type_of(name: str, service: ServiceEntry) -> str:
     return service.provider_type or (name if name in ADAPTERS else "openai")
 
 
-def declared_records(document: Document) -> tuple[CatalogRecord, ...]:
-    """Return every record the configuration declares."""
-    return tuple(_records(document))
+def declared_records(
+    document: Document, base_of: Callable[[Path], FilePath]
+) -> tuple[CatalogRecord, ...]:
+    """Return every record the configuration declares; a relative file starts where its key says."""
+    return tuple(_records(document, base_of))
 
 
 def tool_overrides(document: Document) -> dict[tuple[str, str], ToolOverride]:
@@ -174,7 +177,7 @@ def _file(base_of: Callable[[Path], FilePath], path: Path, name: str | None) -> 
     return None if name is None else base_of(path) / name
 
 
-def _records(document: Document) -> Iterator[CatalogRecord]:
+def _records(document: Document, base_of: Callable[[Path], FilePath]) -> Iterator[CatalogRecord]:
     for name, service in services_of(document).items():
         yield _record(Kind.PROVIDER, name, _provider_spec(name, service), service, module="llm")
 
@@ -185,7 +188,8 @@ def _records(document: Document) -> Iterator[CatalogRecord]:
             yield _record(Kind.MODEL, qualified, spec, inherited, module="llm")
 
     for name, gateway in gateways_of(document).items():
-        yield _record(Kind.GATEWAY, name, _gateway_spec(name, gateway), gateway, module="mcp")
+        gateway_spec = _gateway_spec(name, gateway, base_of)
+        yield _record(Kind.GATEWAY, name, gateway_spec, gateway, module="mcp")
 
     for name, tool in document.model_tools.items():
         yield _record(Kind.TOOL, name, _model_tool_spec(document, tool), tool, module="llm")
@@ -271,14 +275,22 @@ def _model_spec(provider: str, model: ModelEntry) -> ModelSpec:
     )
 
 
-def _gateway_spec(name: str, gateway: GatewayEntry) -> GatewaySpec:
+def _gateway_spec(
+    name: str, gateway: GatewayEntry, base_of: Callable[[Path], FilePath]
+) -> GatewaySpec:
+    options, file = dict(gateway.options), gateway.options.get("file")
+
+    if gateway.transport == TRANSPORT and isinstance(file, str):
+        base = base_of(("mcp", "gateways", name, "options", "file"))
+        options["file"] = str((base / file).absolute())
+
     return GatewaySpec(
         transport=gateway.transport,
         url=gateway.url,
         era=gateway.era,
         credential=_gateway_secret(name, gateway),
         timeout=gateway.timeout,
-        options=dict(gateway.options),
+        options=options,
     )
 
 

@@ -117,7 +117,7 @@ class GatewayActor:
         lease = await self._lease()
 
         async with open_upstream(self.spec, self._endpoint(lease)) as upstream:
-            await self._publish(await upstream.list_tools())
+            await self._publish(await upstream.list_tools(), upstream.left_out)
             self._upstream = upstream
             self._failure = ""
             self._is_open.set()
@@ -147,7 +147,7 @@ class GatewayActor:
                     if not _goes_on(upstream, before, lease):
                         return
 
-                await self._publish(await upstream.list_tools())
+                await self._publish(await upstream.list_tools(), upstream.left_out)
                 failures = 0
             except (SessionLost, RpcRefused, HttpRefused):
                 # It is not what it was: find out anew what it is.
@@ -161,13 +161,15 @@ class GatewayActor:
                 ):
                     raise
 
-    async def _publish(self, tools: list[JsonObject]) -> None:
+    async def _publish(
+        self, tools: list[JsonObject], left_out: tuple[tuple[str, str], ...]
+    ) -> None:
         found = harvest(self.name, tools, self._settings.max_tools)
 
         if found.records == self._published:
             return
 
-        for tool, reason in found.left_out:
+        for tool, reason in (*left_out, *found.left_out):
             self._log(Level.WARNING, "mcp.tool.left_out", {"tool": tool, "reason": reason})
 
         await self._services.catalog.publish("mcp", f"gateway:{self.name}", found.records)

@@ -50,6 +50,8 @@ class Upstream(ABC):
     """An open connection. Opened and closed in its actor's task, used from any other."""
 
     era: str
+    left_out: tuple[tuple[str, str], ...] = ()
+    """What is not among the tools of the last list, with the reason; for operators."""
 
     @abstractmethod
     async def list_tools(self) -> list[JsonObject]:

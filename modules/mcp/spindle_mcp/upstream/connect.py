@@ -12,6 +12,7 @@ from spindle_mcp.eras import MODERN
 from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, garbled
 from spindle_mcp.upstream.legacy import open_legacy
 from spindle_mcp.upstream.modern import open_modern
+from spindle_mcp.upstream.openapi.upstream import open_openapi
 from spindle_spi.errors import FailedPrecondition, UpstreamError, UpstreamTimeout
 
 if TYPE_CHECKING:
@@ -40,6 +41,12 @@ async def open_upstream(spec: GatewaySpec, endpoint: Endpoint) -> AsyncGenerator
     if spec.transport == "builtin":
         async with open_builtin() as upstream:
             yield upstream
+
+        return
+
+    if spec.transport == "openapi":
+        async with open_openapi(spec, endpoint) as rest:
+            yield rest
 
         return
 
