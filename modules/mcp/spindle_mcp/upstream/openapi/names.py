@@ -36,7 +36,7 @@ def tool_names(wanted: Sequence[tuple[str, str]]) -> list[str]:
 
 def name_of(operation_id: str | None, method: str, path: str) -> str:
     """Return what an operation is called: as it says, else by method and path."""
-    return operation_id or f"{method}_{path.replace('{', '').replace('}', '')}"
+    return operation_id or f"{method}_{path.strip('/').replace('{', '').replace('}', '')}"
 
 
 def argument_name(name: str, place: str, taken: Collection[str]) -> str:

@@ -21,7 +21,7 @@ MAX_DEPTH: Final = 200
 
 _WORDS: Final[dict[str, Json]] = {"": None, "~": None, "null": None, "true": True, "false": False}
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,400})")
-_NUMBER = re.compile(r"[-+]?[0-9]{1,400}(?:\.[0-9]{0,400})?(?:[eE][-+]?[0-9]{1,4})?")
+_NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,400})(?:\.[0-9]{0,400})?(?:[eE][-+]?[0-9]{1,4})?")
 
 
 def read_document(data: bytes) -> JsonObject:

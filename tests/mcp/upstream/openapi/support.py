@@ -1,0 +1,76 @@
+"""Tools of a document, and an upstream of one, without the module around them."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from spindle_mcp.upstream.base import Endpoint, ToolCall
+from spindle_mcp.upstream.connect import open_upstream
+from spindle_mcp.upstream.openapi.document import Api, read_api
+from spindle_mcp.upstream.openapi.options import options_from
+from spindle_spi.records import GatewaySpec
+from spindle_spi.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from spindle_mcp.upstream.base import Upstream
+    from spindle_spi.types import JsonObject
+
+BASE = "http://api.test/v1"
+
+
+def api_of(document: JsonObject, url: str = BASE, **options: Any) -> Api:
+    """Return what a document offers under some options."""
+    endpoint = Endpoint(gateway="up", url=url, version="1")
+    return read_api(document, options_from(options), endpoint, None)
+
+
+def definition(document: JsonObject, name: str, **options: Any) -> dict[str, Any]:
+    """Return one tool as clients see it."""
+    return api_of(document, **options).tools[name].definition
+
+
+def input_of(document: JsonObject, name: str = "op", **options: Any) -> dict[str, Any]:
+    """Return the input schema of a tool."""
+    found: dict[str, Any] = definition(document, name, **options)["inputSchema"]
+    return found
+
+
+@asynccontextmanager
+async def upstream_of(
+    document: JsonObject | str,
+    url: str | None,
+    *,
+    credential: str | None = None,
+    max_result_bytes: int = 100_000,
+    **options: Any,
+) -> AsyncGenerator[Upstream]:
+    """Open the upstream of a document, its tools read."""
+    spec = GatewaySpec(transport="openapi", url=url, options={"document": document, **options})
+    endpoint = Endpoint(
+        gateway="up",
+        url=url or "",
+        version="1",
+        credential=None if credential is None else Secret(credential),
+        connect_seconds=5,
+        max_result_bytes=max_result_bytes,
+    )
+
+    async with open_upstream(spec, endpoint) as upstream:
+        await upstream.list_tools()
+        yield upstream
+
+
+def call(name: str, /, **arguments: Any) -> ToolCall:
+    """Return a call of a tool."""
+    return ToolCall(name=name, arguments=arguments, silence=20)
+
+
+def text_of(result: JsonObject) -> str:
+    """Return the text of a result's only part."""
+    content: Any = result["content"]
+    (part,) = content
+    text: str = part["text"]
+    return text
