@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spindle_spi.records import RecordSpec
+    from spindle_spi.types import Json
 
 PINS: Final = ("address", "document_address")
 """Options that only the gateway itself writes: where a judged URL is."""
@@ -30,17 +31,17 @@ def pinned(spec: RecordSpec, pins: Mapping[str, str], old: RecordSpec | None) ->
     if not isinstance(spec, GatewaySpec):
         return spec
 
-    before = _pinnable(old) if isinstance(old, GatewaySpec) else {}
     options = dict(spec.options)
+    known: dict[str, Json] = {}
+
+    if isinstance(old, GatewaySpec):
+        # By URL: what was judged in one place of the record may move to another.
+        known = {url: old.options.get(key) for key, url in _pinnable(old).items()}
 
     for key, url in _pinnable(spec).items():
-        address = pins.get(url)
+        address = pins.get(url) or known.get(url)
 
-        if address is None and isinstance(old, GatewaySpec) and before.get(key) == url:
-            found = old.options.get(key)
-            address = found if isinstance(found, str) else None
-
-        if address is not None:
+        if isinstance(address, str):
             options[key] = address
 
     return spec if options == spec.options else replace(spec, options=options)

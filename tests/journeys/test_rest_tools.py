@@ -190,7 +190,9 @@ async def test_failures_say_whose_they_are(world: World) -> None:
         with pytest.raises(Exception, match="The gateway 'shop' refused our credential"):
             await client.call_tool("shop__refused", {})
 
-        with pytest.raises(Exception, match=r"'shop' asks us to slow down\. Try again in 7 seconds"):
+        with pytest.raises(
+            Exception, match=r"'shop' asks us to slow down\. Try again in 7 seconds"
+        ):
             await client.call_tool("shop__hurried", {})
 
 
