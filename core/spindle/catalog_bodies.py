@@ -16,6 +16,7 @@ from pydantic.fields import FieldInfo
 from spindle.config.catalog import POSITIVE_TOKENS, Capability, Owned, Price, Tokens, Trigger
 from spindle.config.checks import address_faults, owner_faults, transport_faults
 from spindle.config.faults import Fault, model_fault, render_fault
+from spindle.config.model_tools import AsksModel, model_tool_faults
 from spindle.config.names import NAME, SLUG, TOOL, NameRule
 from spindle.config.openapi import TRANSPORT, openapi_faults
 from spindle.config.sections import Count, Seconds, Section, Text, Url, refuse
@@ -185,11 +186,10 @@ class ServerBody(Governance):
     instructions: Text | None = None
 
 
-class ToolBody(Governance):
+class ToolBody(Governance, AsksModel):
     """A model as a tool; upstreams' tools are published, not made."""
 
     name: Annotated[str, _named(TOOL), _spelt(TOOL)]
-    model: Text
 
 
 class ToolsetBody(Governance):
@@ -236,6 +236,8 @@ def read_record(model: type[G], data: JsonObject) -> G:
 
             if body.transport == TRANSPORT:
                 faults += openapi_faults((), body.options, body.url, is_configured=False)
+        case ToolBody():
+            faults += model_tool_faults((), body)
         case _:
             pass
 

@@ -177,6 +177,8 @@ class ToolSpec:
     upstream_name: str = ""
     model: str | None = None
     """Unified name of the model this tool asks."""
+    task: str = "chat"
+    """What the model is asked for: chat, object (an answer of `output_schema`) or embeddings."""
     title: str | None = None
     description: str = ""
     input_schema: dict[str, Json] = field(default_factory=dict[str, Json])

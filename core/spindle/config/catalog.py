@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
+from spindle.config.model_tools import AsksModel
 from spindle.config.sections import Count, Seconds, Section, Text, Url
 from spindle_spi.records import Visibility
 
@@ -126,10 +127,8 @@ class ServerEntry(Declared):
     instructions: Text | None = None
 
 
-class ModelToolEntry(Declared):
+class ModelToolEntry(Declared, AsksModel):
     """`model_tools.<tool name>`: a model shown as a tool."""
-
-    model: Text
 
 
 class ToolsetEntry(Declared):

@@ -10,6 +10,7 @@ from spindle.config.catalog import ModelEntry, Owned, ServerEntry, ServiceEntry
 from spindle.config.document import Document
 from spindle.config.faults import Fault, Path, suggest
 from spindle.config.federation import auth_faults, policy_faults, policy_warnings
+from spindle.config.model_tools import model_tool_faults
 from spindle.config.names import NAME, SLUG, TOOL, NameRule
 from spindle.config.openapi import TRANSPORT, openapi_faults
 from spindle.config.records import (
@@ -268,6 +269,7 @@ def _model_tool_faults(document: Document, known: _Known) -> Iterator[Fault]:
         yield from _name_faults(path, name, TOOL)
         yield from owner_faults(path, tool)
         yield from _model_reference_faults((*path, "model"), tool.model, known)
+        yield from model_tool_faults(path, tool)
 
 
 def _plugin_faults(document: Document) -> Iterator[Fault]:

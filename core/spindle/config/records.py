@@ -11,7 +11,6 @@ from spindle.config.catalog import (
     Declared,
     GatewayEntry,
     ModelEntry,
-    ModelToolEntry,
     ServerEntry,
     ServiceEntry,
     ToolEntry,
@@ -19,6 +18,7 @@ from spindle.config.catalog import (
 from spindle.config.document import Document
 from spindle.config.faults import Path
 from spindle.config.federation import federation_secrets
+from spindle.config.model_tools import model_tool_spec
 from spindle.config.openapi import TRANSPORT
 from spindle.secrets import SecretSource
 from spindle_spi.records import (
@@ -30,11 +30,9 @@ from spindle_spi.records import (
     RecordSpec,
     ServerSpec,
     ToolsetSpec,
-    ToolSpec,
     Visibility,
 )
 from spindle_spi.secret import Secret, SecretRef
-from spindle_spi.types import Json
 
 ORIGIN = "config"
 TELEMETRY_HEADERS = SecretRef(name="telemetry/otlp_headers")
@@ -59,18 +57,6 @@ ADAPTERS = frozenset(
 """Names of services that say by themselves which adapter they need."""
 BUILTIN_SERVICE = "mock"
 BUILTIN_GATEWAY = "demo"
-
-MODEL_TOOL_SCHEMA: dict[str, Json] = {
-    "type": "object",
-    "properties": {
-        "prompt": {"type": "string", "description": "What to ask the model."},
-        "system": {"type": "string", "description": "Instructions for the model."},
-        "max_tokens": {"type": "integer", "minimum": 1, "description": "Longest answer."},
-    },
-    "required": ["prompt"],
-    "additionalProperties": False,
-}
-"""Arguments of a tool that is a model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,7 +178,8 @@ def _records(document: Document, base_of: Callable[[Path], FilePath]) -> Iterato
         yield _record(Kind.GATEWAY, name, gateway_spec, gateway, module="mcp")
 
     for name, tool in document.model_tools.items():
-        yield _record(Kind.TOOL, name, _model_tool_spec(document, tool), tool, module="llm")
+        asks = model_tool_spec(tool, unified_name(document, tool.model), tool.description)
+        yield _record(Kind.TOOL, name, asks, tool, module="llm")
 
     for name, toolset in document.toolsets.items():
         selection = ToolsetSpec(tools=toolset.tools)
@@ -291,14 +278,6 @@ def _gateway_spec(
         credential=_gateway_secret(name, gateway),
         timeout=gateway.timeout,
         options=options,
-    )
-
-
-def _model_tool_spec(document: Document, tool: ModelToolEntry) -> ToolSpec:
-    return ToolSpec(
-        model=unified_name(document, tool.model),
-        description=tool.description or f"Asks the model {tool.model}.",
-        input_schema=MODEL_TOOL_SCHEMA,
     )
 
 
