@@ -6,8 +6,6 @@ import json
 from collections.abc import Iterator
 from typing import Literal
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from pydantic import JsonValue
 
 from spindle.config.faults import Fault, Path
@@ -160,6 +158,10 @@ def _schema_faults(path: Path, schema: dict[str, JsonValue]) -> Iterator[Fault]:
 
     if schema.get("type") != "object":
         yield Fault(path=(*path, "type"), problem="is not 'object'", expected="'object'")
+
+    # Heavy, and seldom needed.
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
 
     try:
         Draft202012Validator.check_schema(schema)
