@@ -176,9 +176,30 @@ async def test_a_chat_asks_a_model_as_a_tool(world: World) -> None:
     assert [row["output_tokens"] for row in rows if row["kind"] == "tool"] == [0]
 
 
+FORM: dict[str, Any] = {
+    "type": "object",
+    "properties": {"mood": {"type": "string"}},
+    "required": ["mood"],
+}
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"task": "paint"}, "task: 'paint' is not allowed"),
+    ({"input_schema": {"type": "array"}}, "input_schema.type: is not 'object'"),
+    (
+        {"input_schema": {"type": "object", "properties": {"colour": {}}}},
+        "input_schema.properties.colour: is no argument of a model",
+    ),
+    ({"output_schema": {"type": 5}}, "output_schema: is no JSON Schema"),
+    (
+        {"output_schema": {**FORM, "$ref": "http://x.test/"}},
+        "output_schema: refers to something outside",
+    ),
+    ({"task": "embeddings", "output_schema": FORM}, "vectors have a form of their own"),
+    ({"model": "up~nobody~knows", "mdel": 1}, "mdel: unknown key, did you mean 'model'"),
+]
+
+
 async def test_a_tool_is_made_by_command_and_over_the_api(world: World) -> None:
     """With a form of its own; what is wrong is named by its path."""
-    form = {"type": "object", "properties": {"mood": {"type": "string"}}, "required": ["mood"]}
     home = world.process.home
     await spindle(
         home, "tool", "add", "vectors", "--model", "up~embed", "--task", "embeddings",
@@ -187,28 +208,14 @@ async def test_a_tool_is_made_by_command_and_over_the_api(world: World) -> None:
 
     async with world.process.client() as http:
         path = "/admin/api/v1/tools"
-        body = {"name": "mood", "model": "up~echo", "output_schema": form, "visibility": "public"}
+        body = {"name": "mood", "model": "up~echo", "output_schema": FORM, "visibility": "public"}
         made = await http.post(path, json=body)
         assert made.status_code == 201, made.text
-        assert made.json()["output_schema"] == form
+        assert made.json()["output_schema"] == FORM
         changed = await http.patch(f"{path}/mood", json={"title": "Mood"})
-        assert (changed.status_code, changed.json()["output_schema"]) == (200, form)
+        assert (changed.status_code, changed.json()["output_schema"]) == (200, FORM)
 
-        for wrong, words in (
-            ({"task": "paint"}, "task: 'paint' is not allowed"),
-            ({"input_schema": {"type": "array"}}, "input_schema.type: is not 'object'"),
-            (
-                {"input_schema": {"type": "object", "properties": {"colour": {}}}},
-                "input_schema.properties.colour: is no argument of a model",
-            ),
-            ({"output_schema": {"type": 5}}, "output_schema: is no JSON Schema"),
-            (
-                {"output_schema": {**form, "$ref": "http://x.test/"}},
-                "output_schema: refers to something outside",
-            ),
-            ({"task": "embeddings", "output_schema": form}, "vectors have a form of their own"),
-            ({"model": "up~nobody~knows", "mdel": 1}, "mdel: unknown key, did you mean 'model'"),
-        ):
+        for wrong, words in WRONG:
             refused = await http.post(path, json={"name": "bad", "model": "up~echo", **wrong})
             assert refused.status_code == 400, refused.text
             assert words in refused.json()["error"]["message"]

@@ -291,7 +291,7 @@ async def test_what_is_wrong_with_a_record_is_named(
     world: World, body: JsonObject, words: str
 ) -> None:
     """By its path; addresses of this machine and its network only where they were allowed."""
-    record = {
+    record: JsonObject = {
         "name": "bad",
         "transport": "openapi",
         "url": "http://127.0.0.1:9/",

@@ -163,9 +163,11 @@ async def test_a_tool_may_take_less_than_a_model_does(upstream: Upstream) -> Non
     async with chats([provider(upstream.url), model("echo")], [ADA]) as world:
         assert (await called(world, spec, {"prompt": "short"}))["content"][0]["text"] == "short"
 
-        for arguments in ({"prompt": "longer"}, {"prompt": "a", "max_tokens": 1}):
+        wrong: list[JsonObject] = [{"prompt": "longer"}, {"prompt": "a", "max_tokens": 1}]
+
+        for arguments in wrong:
             with pytest.raises(InvalidArgument, match="Invalid arguments: "):
-                await called(world, spec, {**arguments})
+                await called(world, spec, arguments)
 
         with pytest.raises(FailedPrecondition, match="schema cannot be used"):
             await called(world, replace(spec, input_schema={"$ref": "#/x"}), {"prompt": "a"})

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
+from spindle_spi.types import JsonObject
 from tests.mcp.support.serving import listening
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from spindle_spi.types import JsonObject, Receive, Scope, Send
+    from spindle_spi.types import Receive, Scope, Send
 
 PNG = b"\x89PNG\r\n\x1a\nnot much of a picture"
 STRING: JsonObject = {"type": "string"}
+OBJECT: JsonObject = {"type": "object"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +143,8 @@ async def _body(receive: Receive) -> bytes:
 
     while True:
         message = await receive()
-        body += message.get("body", b"")
+        more: bytes = message.get("body", b"")
+        body += more
 
         if not message.get("more_body", False):
             return body
@@ -177,5 +180,5 @@ def json_body(schema: JsonObject, *, required: bool = True) -> JsonObject:
 
 def json_answer(schema: JsonObject) -> JsonObject:
     """Return the responses of an operation with one kind of success."""
-    content = {"application/json": {"schema": schema}}
+    content: JsonObject = {"application/json": {"schema": schema}}
     return {"200": {"description": "It went well.", "content": content}}

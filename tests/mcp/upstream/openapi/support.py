@@ -5,15 +5,20 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from jsonschema import Draft202012Validator
+
 from spindle_mcp.upstream.base import Endpoint, ToolCall
 from spindle_mcp.upstream.connect import open_upstream
 from spindle_mcp.upstream.openapi.document import Api, read_api
 from spindle_mcp.upstream.openapi.options import options_from
 from spindle_spi.records import GatewaySpec
 from spindle_spi.secret import Secret
+from tests.mcp.support.rest import openapi
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
+
+    from jsonschema.protocols import Validator
 
     from spindle_mcp.upstream.base import Upstream
     from spindle_spi.types import JsonObject
@@ -36,6 +41,21 @@ def input_of(document: JsonObject, name: str = "op", **options: Any) -> dict[str
     """Return the input schema of a tool."""
     found: dict[str, Any] = definition(document, name, **options)["inputSchema"]
     return found
+
+
+def doc(method: str, path: str, **said: Any) -> JsonObject:
+    """Return a document of the one operation `op`."""
+    more = {key: said.pop(key) for key in ("components", "security") if key in said}
+    return openapi({path: {method: {"operationId": "op", **said}}}, **more)
+
+
+def fits(schema: JsonObject, value: Any) -> bool:
+    """Tell whether a value is what a schema says."""
+    return next(_validator(schema).iter_errors(value), None) is None
+
+
+def _validator(schema: JsonObject) -> Validator:
+    return Draft202012Validator(schema)
 
 
 @asynccontextmanager

@@ -43,7 +43,7 @@ def tool_answer(
     if response.status in (401, 403, 429):
         raise refused_by_status(gateway, response.status, response.retry_after)
 
-    body = redacted(response.body, credential)
+    body = redacted(response.body, credential, is_refusal=not response.is_success)
 
     if not response.is_success:
         return _refusal(response, body)

@@ -26,6 +26,7 @@ _OURS: Final = frozenset(
         *("accept", "content-type", "authorization"),
         *("host", "content-length", "transfer-encoding", "connection", "cookie", "expect"),
         *("te", "trailer", "upgrade", "keep-alive", "proxy-authorization", "proxy-connection"),
+        *("x-http-method-override", "x-http-method", "x-method-override"),
         *("content-encoding", "accept-encoding", "traceparent", "user-agent"),
     }
 )

@@ -10,24 +10,27 @@ from urllib.parse import quote, quote_plus
 if TYPE_CHECKING:
     from spindle_spi.secret import Secret
 
-_SHORTEST: Final = 4
-"""Pieces shorter than this are in any text."""
+_SHORTEST: Final = 8
+"""Pieces shorter than this are in any text; masking them would spoil what was asked for."""
+_SHORTEST_IN_REFUSAL: Final = 4
 _MASK: Final = b"***"
 
 
-def redacted(data: bytes, credential: Secret | None) -> bytes:
+def redacted(data: bytes, credential: Secret | None, *, is_refusal: bool) -> bytes:
     """Return what an API said without the credential, in any form it was sent in."""
     if credential is None:
         return data
 
-    for form in _forms(credential.reveal()):
+    shortest = _SHORTEST_IN_REFUSAL if is_refusal else _SHORTEST
+
+    for form in _forms(credential.reveal(), shortest):
         if form in data:
             data = data.replace(form, _MASK)
 
     return data
 
 
-def _forms(secret: str) -> list[bytes]:
+def _forms(secret: str, shortest: int) -> list[bytes]:
     user, separator, password = secret.partition(":")
     pieces = {secret, password} if separator else {secret}
     forms: set[str] = set()
@@ -39,6 +42,6 @@ def _forms(secret: str) -> list[bytes]:
 
     pair = secret if separator else f"{user}:"
     forms.add(base64.b64encode(pair.encode()).decode())
-    long_enough = [form.encode() for form in forms if len(form) >= _SHORTEST]
+    long_enough = [form.encode() for form in forms if len(form) >= shortest]
     # The longest first, or a part of one would leave the rest of it.
     return sorted(long_enough, key=len, reverse=True)

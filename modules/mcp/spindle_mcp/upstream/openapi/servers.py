@@ -75,7 +75,7 @@ def checked(url: str) -> str:
     if _AMBIGUOUS.search(url) or parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("names a server that is no http(s) URL")
 
-    if parts.username is not None or has_dots(parts.path):
+    if not url.isascii() or parts.username is not None or has_dots(parts.path):
         raise ValueError("names a server that is no plain http(s) URL")
 
     return url.rstrip("/")

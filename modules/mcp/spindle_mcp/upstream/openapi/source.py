@@ -67,6 +67,9 @@ class DocumentSource:
     async def _fetched(self, url: str, credential: Secret | None) -> bytes:
         headers = {"accept": _ACCEPT}
 
+        if not url.isascii():
+            raise BadDocument(self._endpoint.gateway, "has a URL that is not escaped")
+
         if credential is not None and self._is_signed(url):
             try:
                 headers[BEARER.name] = BEARER.value(credential)
