@@ -23,9 +23,11 @@ from spindle_llm.model_tools.arguments import fault_in
 from spindle_spi.admission import Permit
 from spindle_spi.errors import FailedPrecondition, InvalidArgument, UpstreamError
 from spindle_spi.invocation import Complete, Invocation, Progress
+from spindle_spi.plugin import HookPhase
 from spindle_spi.records import Kind, ModelSpec, Target
 from tests.llm.chat.harness import World, chats
 from tests.llm.chat.records import context_of, model, provider, record
+from tests.llm.support.records import Word
 from tests.support.upstream_process import Upstream, running_upstream
 
 if TYPE_CHECKING:
@@ -238,6 +240,19 @@ async def test_a_model_that_cannot_stream_is_asked_whole(upstream: Upstream) -> 
         answer = await called(world, asks("plain"), {"prompt": "hi"}, heard)
 
     assert answer["content"][0]["text"] == PLAIN_TEXT
+    assert heard == []
+
+
+async def test_an_answer_that_plugins_judge_is_asked_whole(upstream: Upstream) -> None:
+    """Nothing of it is heard before, and what they replace stays replaced."""
+    heard: list[Progress] = []
+
+    async with chats([provider(upstream.url), model("echo")], [ADA]) as world:
+        world.host.plugins.append(Word("secret", "***", HookPhase.POST_INVOKE))
+        answer = await called(world, asks("echo"), {"prompt": "my secret"}, heard)
+
+    assert answer["content"][0]["text"] == "my ***"
+    assert answer["structuredContent"]["text"] == "my ***"
     assert heard == []
 
 
