@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from spindle.accounting import NO_USAGE, plausible, usage_row
@@ -18,7 +18,7 @@ from spindle.decisions import Decision, Decisions, alternatives, permitted_recor
 from spindle.leases import Leases
 from spindle.plugins import PluginRegistry
 from spindle.plugins.host import JUDGING
-from spindle.refusals import call_refused, unheard
+from spindle.refusals import call_refused, content_refused, unheard
 from spindle.store.rows import Companion
 from spindle_spi.admission import (
     Estimate,
@@ -62,7 +62,7 @@ class OpenPermit:
     """Id of the module that admitted it and alone may settle it; empty for the core."""
     plugins: PluginRegistry
     """What it was admitted under: its plan names these, whatever is in force by now."""
-    receipts: set[HookPhase] = field(default_factory=set[HookPhase])
+    receipts: set[HookPhase]
     taken: Held | None = None
     """What it takes of limits and budgets; None when it takes nothing."""
     estimate: Estimate | None = None
@@ -264,8 +264,10 @@ class Admission:
             time.perf_counter(),
             holder,
             plugins,
-            taken=taken,
-            estimate=estimate,
+            # As a default factory `set[HookPhase]` would take ten times as long.
+            set(),
+            taken,
+            estimate,
         )
 
         if self.admitted is not None:
@@ -332,6 +334,9 @@ class Admission:
         usage = plausible(outcome.usage)
         row = usage_row(held, outcome, usage or NO_USAGE)
         self._observer.observe(held, outcome, usage, row.cost_usd)
+
+        if outcome.status is Status.DENIED:
+            self.refusals(content_refused(held.context, held.permit.record, held.action, outcome))
 
         if held.taken is None and self.completions is None:
             await self._ledger.add(row)

@@ -14,11 +14,12 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
 from spindle.config.catalog import POSITIVE_TOKENS, Capability, Owned, Price, Tokens, Trigger
-from spindle.config.checks import address_faults, owner_faults, transport_faults
+from spindle.config.checks import address_faults, owner_faults
 from spindle.config.faults import Fault, model_fault, render_fault
 from spindle.config.model_tools import AsksModel, model_tool_faults
 from spindle.config.names import NAME, SLUG, TOOL, NameRule
 from spindle.config.openapi import TRANSPORT, openapi_faults
+from spindle.config.programs import GatewayKeys, stored_faults, transport_faults
 from spindle.config.sections import Count, Seconds, Section, Text, Url, refuse
 from spindle.gateway_addresses import PINS
 from spindle_spi.errors import InvalidArgument
@@ -153,16 +154,10 @@ class ModelBody(Governance):
     facts: FactsBody = FactsBody()
 
 
-class GatewayBody(Governance):
-    """An upstream MCP server, or a REST API as one.
-
-    Programs are not started for anybody: there is no `stdio` here.
-    """
+class GatewayBody(Governance, GatewayKeys):
+    """An upstream MCP server, or a REST API as one; see `programs` for those that are started."""
 
     name: Annotated[str, _named(NAME), _spelt(NAME)]
-    transport: Literal["streamable_http", "sse", "openapi", "builtin"] = "streamable_http"
-    url: Url | None = None
-    era: Literal["auto", "modern", "legacy"] = "auto"
     credential: Annotated[str, Field(min_length=1, max_length=65_536)] | None = Field(
         default=None, repr=False
     )
@@ -232,7 +227,11 @@ def read_record(model: type[G], data: JsonObject) -> G:
         case ProviderBody():
             faults += address_faults((), body.provider_type, body.urls)
         case GatewayBody():
-            faults += transport_faults((), body.transport, body.url)
+            faults += [*transport_faults((), body), *stored_faults((), body)]
+
+            if body.transport == "stdio" and body.credential is not None:
+                problem = "nothing is sent along with the messages to a program"
+                faults.append(Fault(path=("credential",), problem=problem))
 
             if body.transport == TRANSPORT:
                 faults += openapi_faults((), body.options, body.url, is_configured=False)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from spindle_spi.context import AuthenticatedContext, Subject
-from spindle_spi.errors import GatewayError
+from spindle_spi.errors import GatewayError, PluginDenied
 from spindle_spi.policy import Action, permission_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from spindle_spi.records import Target
+    from spindle_spi.admission import Outcome
+    from spindle_spi.records import CatalogRecord, Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,22 @@ def call_refused(
         target=target.name,
         target_kind=target.kind.value,
         error=error,
+        request_id=context.trace.request_id,
+        subject=context.subject,
+    )
+
+
+def content_refused(
+    context: AuthenticatedContext, record: CatalogRecord, action: Action, outcome: Outcome
+) -> Refusal:
+    """Return the refusal of an admitted call whose content a plugin did not let pass."""
+    return Refusal(
+        action=permission_for(record.kind, action),
+        target=record.name,
+        target_kind=record.kind.value,
+        error=PluginDenied(
+            "A plugin refused the content.", code=outcome.error_code or PluginDenied.default_code
+        ),
         request_id=context.trace.request_id,
         subject=context.subject,
     )

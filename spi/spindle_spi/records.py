@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from spindle_spi._construction import quickly_made
 from spindle_spi.secret import SecretRef
 from spindle_spi.types import Json, JsonObject
 
@@ -132,6 +133,19 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessLimits:
+    """What a program may use at most, as the system counts it; None leaves it to the system."""
+
+    memory_mb: int | None = None
+    """Megabytes of address space, of each of its processes."""
+    cpu_seconds: int | None = None
+    """Of each of its processes."""
+    open_files: int | None = None
+    processes: int | None = None
+    """Of the user it runs as, those of others among them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySpec:
     """An upstream MCP server, or what is served as one."""
 
@@ -144,6 +158,13 @@ class GatewaySpec:
     """Sent as `Authorization: Bearer`, or as the document says; never the caller's own token."""
     command: tuple[str, ...] = ()
     """stdio only; from configuration or by a platform administrator only."""
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+    """Variables of a program, beside the few every program is given. No secrets."""
+    environment_secrets: dict[str, SecretRef] = field(default_factory=dict[str, SecretRef])
+    """Variables of a program whose values are secrets."""
+    directory: str | None = None
+    """Working folder of a program, absolute."""
+    limits: ProcessLimits = ProcessLimits()
     timeout: float = 60.0
     """Seconds an upstream call may take without progress."""
     options: dict[str, Json] = field(default_factory=dict[str, Json])
@@ -310,6 +331,13 @@ def secret_of(spec: RecordSpec) -> SecretRef | None:
             return None
 
 
+def secrets_of(spec: RecordSpec) -> tuple[SecretRef, ...]:
+    """Return every secret a record refers to, so that its module may ask for them."""
+    own = secret_of(spec)
+    first = () if own is None else (own,)
+    return (*first, *spec.environment_secrets.values()) if isinstance(spec, GatewaySpec) else first
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogRecord:
     """One governed thing, as the core keeps it."""
@@ -347,6 +375,7 @@ class PublishedRecord:
     tags: tuple[str, ...] = ()
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A record as a caller names it."""

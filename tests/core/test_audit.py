@@ -16,6 +16,7 @@ from spindle.config.audit import AuditSettings
 from spindle.redaction import Redactor
 from spindle.refusals import Refusal
 from spindle.store.audit import AuditFilter, AuditLog
+from spindle_spi.admission import Outcome, Status
 from spindle_spi.context import Subject
 from spindle_spi.errors import NotFound, PermissionDenied, Unavailable
 from spindle_spi.policy import Action
@@ -334,3 +335,20 @@ async def test_entries_are_found_by_what_is_known_of_them(tmp_path: Path) -> Non
         older = await store.audit.page(EVERYTHING, after=rows[1].id, limit=10)
         assert older == rows[:1]
         assert await store.audit.count() == 3
+
+
+async def test_what_a_plugin_refuses_is_kept_where_the_call_is(tmp_path: Path) -> None:
+    """Whoever ran the hooks: a call that ends as denied is told of with the plugin's code."""
+    async with open_heart(tmp_path) as heart:
+        caller = await heart.caller("red")
+        admission = heart.core.admission
+        target = Target(kind=Kind.MODEL, name="up~open")
+
+        for status, code in ((Status.DENIED, "plugin.pii.card"), (Status.ERROR, "upstream_error")):
+            permit = admission.admit(caller, target, Action.EXECUTE)
+            await admission.settle(permit.id, Outcome(status=status, error_code=code, total_ms=1.0))
+
+        await heart.core.audit.flush()
+        (row,) = await kept(heart.core.store)
+        assert (row.action, row.target, row.decision) == ("llm.invoke", "up~open", "denied")
+        assert row.reason.startswith("plugin.pii.card: ")

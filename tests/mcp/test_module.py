@@ -21,12 +21,18 @@ def test_the_module_keeps_its_promises() -> None:
 
 
 def test_every_route_says_its_permission_and_its_server() -> None:
-    """Two endpoints, three methods each."""
+    """Two endpoints, each with three methods, and the two routes of the oldest transport."""
     routes = McpModule().routes
     assert {(route.method, route.path) for route in routes} == {
-        (method, path)
-        for method in ("GET", "POST", "DELETE")
-        for path in ("/mcp", "/servers/{slug}/mcp")
+        (method, f"{prefix}{path}")
+        for prefix in ("", "/servers/{slug}")
+        for method, path in (
+            ("GET", "/mcp"),
+            ("POST", "/mcp"),
+            ("DELETE", "/mcp"),
+            ("GET", "/sse"),
+            ("POST", "/messages"),
+        )
     }
     assert {route.permission for route in routes} == {"servers.use"}
     assert {route.server_param for route in routes if "slug" in route.path} == {"slug"}

@@ -57,6 +57,7 @@ ANSWERED: dict[str, object] = {
     "session_event.delete_session": False,
     "config_secrets.section": {},
     "config_secrets.feature_enabled": False,
+    "config_secrets.derived_keys": (),
     "observability.log": None,
     "observability.count": None,
     "observability.observe": None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,7 +14,7 @@ from spindle_conformance.fakes.refusals import Refusals
 from spindle_spi.config_secrets import ConfigSecretsService
 from spindle_spi.errors import FailedPrecondition, NotFound
 from spindle_spi.observability import AuditEvent, Level, ObservabilityService
-from spindle_spi.records import CatalogRecord, GatewaySpec, ProviderSpec
+from spindle_spi.records import secrets_of
 from spindle_spi.secret import Secret, SecretRef
 from spindle_spi.types import JsonObject
 
@@ -46,7 +48,7 @@ class FakeConfigSecrets(ConfigSecretsService):
         self.refusals.check("secret")
         own = (record for record in self.records if record.module == self.module_id)
 
-        if not any(_refers(record, ref) for record in own):
+        if not any(ref in secrets_of(record.spec) for record in own):
             raise NotFound(
                 f"No record of the module {self.module_id} refers to this secret.",
                 code="core.secret.not_found",
@@ -58,6 +60,11 @@ class FakeConfigSecrets(ConfigSecretsService):
             raise FailedPrecondition(f"The secret {ref.name} is not among FakeHost.secrets.")
 
         return Secret(value)
+
+    async def derived_keys(self, purpose: str) -> tuple[Secret, ...]:
+        self.refusals.check("derived_keys")
+        digest = hashlib.sha256(f"{self.module_id}:{purpose}".encode()).digest()
+        return (Secret(base64.urlsafe_b64encode(digest).decode()),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +90,3 @@ class FakeObservability(ObservabilityService):
 
     async def audit(self, context: AuthenticatedContext, event: AuditEvent) -> None:
         self.journal.audited.append(Audited(context=context, event=event))
-
-
-def _refers(record: CatalogRecord, ref: SecretRef) -> bool:
-    match record.spec:
-        case ProviderSpec():
-            return record.spec.api_key == ref
-        case GatewaySpec():
-            return record.spec.credential == ref
-        case _:
-            return False

@@ -44,6 +44,10 @@ _UNCONCERNED = (
 """What a script costs to draw is nothing here."""
 VARIANTS = 8
 """Scripts that are made of one that Hypothesis draws."""
+SHORTEST_ROUND = 20 * VARIANTS
+"""Scripts that a round after the first asks for at least."""
+IDLE_ROUNDS = 3
+"""Rounds in a row without a new script, after which there are no more to be found."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,12 +182,16 @@ class Prover:
         prove: Callable[[Answer, Framing, Sequence[bytes]], None],
     ) -> None:
         target = len(self.distinct) + examples
-        round_number = 0
+        round_number = idle_rounds = 0
 
         # A strategy repeats itself now and then: what counts is how many scripts were different.
-        while len(self.distinct) < target and round_number < 8:
-            self._round(target - len(self.distinct), answers, prove, round_number)
+        # Hypothesis begins with what is simplest, so that a short round finds nothing new.
+        while len(self.distinct) < target and idle_rounds < IDLE_ROUNDS:
+            before = len(self.distinct)
+            shortest = SHORTEST_ROUND if round_number else 1
+            self._round(max(target - before, shortest), answers, prove, round_number)
             round_number += 1
+            idle_rounds = idle_rounds + 1 if len(self.distinct) == before else 0
 
     def _round(
         self,

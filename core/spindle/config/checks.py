@@ -13,6 +13,7 @@ from spindle.config.federation import auth_faults, policy_faults, policy_warning
 from spindle.config.model_tools import model_tool_faults
 from spindle.config.names import NAME, SLUG, TOOL, NameRule
 from spindle.config.openapi import TRANSPORT, openapi_faults
+from spindle.config.programs import transport_faults
 from spindle.config.records import (
     BUILTIN_GATEWAY,
     BUILTIN_SERVICE,
@@ -190,7 +191,14 @@ def _gateway_faults(document: Document) -> Iterator[Fault]:
         yield from _name_faults(path, name, NAME)
         yield from owner_faults(path, gateway)
         yield from _variable_faults((*path, "credential_env_var"), gateway.credential_env_var)
-        yield from transport_faults(path, gateway.transport, gateway.url)
+        yield from transport_faults(path, gateway)
+
+        if gateway.transport == "stdio" and (
+            gateway.credential_env_var is not None or gateway.credential_file is not None
+        ):
+            key = "credential_env_var" if gateway.credential_env_var else "credential_file"
+            problem = "nothing is sent along with the messages to a program"
+            yield Fault(path=(*path, key), problem=problem, expected="a secret in env")
 
         if gateway.transport == TRANSPORT:
             yield from openapi_faults(path, gateway.options, gateway.url, is_configured=True)
@@ -199,17 +207,6 @@ def _gateway_faults(document: Document) -> Iterator[Fault]:
             team = entry.team or gateway.team
             seen = Owned(visibility=entry.visibility, team=team, owner=entry.owner)
             yield from owner_faults((*path, "tools", tool), seen)
-
-
-def transport_faults(path: Path, transport: str, url: str | None) -> Iterator[Fault]:
-    """Return what is wrong between a gateway's transport and its address."""
-    if transport == "builtin":
-        if url is not None:
-            yield Fault(path=(*path, "url"), problem="a built-in gateway has no address")
-    elif url is None and transport != TRANSPORT:
-        yield Fault(
-            path=(*path, "url"), problem="is missing", expected=f"the URL of a {transport} server"
-        )
 
 
 def _server_faults(document: Document, known: _Known) -> Iterator[Fault]:

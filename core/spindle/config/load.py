@@ -88,6 +88,7 @@ def load_settings(
         secret_key=_secret_key(environ),
         secret_key_file=_under(base_of(("secrets", "key_file")), document.secrets.key_file),
         declared=declared_records(document, base_of),
+        programs=document.mcp.stdio.allow,
         tool_overrides=tool_overrides(document),
         secret_sources=secret_sources(document, base_of),
         warnings=warnings,

@@ -20,6 +20,7 @@ from spindle.config.faults import Path
 from spindle.config.federation import federation_secrets
 from spindle.config.model_tools import model_tool_spec
 from spindle.config.openapi import TRANSPORT
+from spindle.config.programs import program_spec
 from spindle.secrets import SecretSource
 from spindle_spi.records import (
     CatalogRecord,
@@ -150,6 +151,13 @@ def secret_sources(
                 ),
             )
 
+        for variable, given in gateway.env.items():
+            if given.env_var is not None or given.file is not None:
+                path = ("mcp", "gateways", name, "env", variable, "file")
+                sources[f"{_variable_secret(name)}{variable}"] = SecretSource(
+                    env_var=given.env_var, file=_file(base_of, path, given.file)
+                )
+
     if document.telemetry.otlp_headers_env_var is not None:
         sources[TELEMETRY_HEADERS.name] = SecretSource(
             env_var=document.telemetry.otlp_headers_env_var
@@ -271,7 +279,7 @@ def _gateway_spec(
         base = base_of(("mcp", "gateways", name, "options", "file"))
         options["file"] = str((base / file).absolute())
 
-    return GatewaySpec(
+    spec = GatewaySpec(
         transport=gateway.transport,
         url=gateway.url,
         era=gateway.era,
@@ -279,6 +287,7 @@ def _gateway_spec(
         timeout=gateway.timeout,
         options=options,
     )
+    return program_spec(spec, gateway, _variable_secret(name))
 
 
 def _server_spec(document: Document, slug: str, server: ServerEntry) -> ServerSpec:
@@ -320,6 +329,10 @@ def _service_secret(name: str, service: ServiceEntry) -> SecretRef | None:
 def _gateway_secret(name: str, gateway: GatewayEntry) -> SecretRef | None:
     given = gateway.credential_env_var or gateway.credential_file
     return SecretRef(name=f"mcp.gateways.{name}.credential") if given else None
+
+
+def _variable_secret(name: str) -> str:
+    return f"mcp.gateways.{name}.env."
 
 
 def _builtin_visibility(document: Document) -> Visibility:

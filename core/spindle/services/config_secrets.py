@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 from typing import TYPE_CHECKING
 
 from spindle_spi.config_secrets import ConfigSecretsService
 from spindle_spi.errors import NotFound
-from spindle_spi.records import CatalogRecord, GatewaySpec, Kind, ProviderSpec
+from spindle_spi.records import CatalogRecord, Kind, secrets_of
+from spindle_spi.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spindle.master_key import MasterKeys
     from spindle.secrets import SecretStore
     from spindle.snapshots import Snapshots
-    from spindle_spi.secret import Secret, SecretRef
+    from spindle_spi.secret import SecretRef
     from spindle_spi.types import JsonObject
 
 
@@ -28,12 +32,14 @@ class ConfigSecrets(ConfigSecretsService):
         features: Mapping[str, bool],
         snapshots: Snapshots,
         secrets: SecretStore,
+        master_keys: MasterKeys,
     ) -> None:
         self._module_id = module_id
         self._section = section
         self._features = features
         self._snapshots = snapshots
         self._secrets = secrets
+        self._master_keys = master_keys
 
     async def section(self) -> JsonObject:
         return self._section
@@ -42,13 +48,17 @@ class ConfigSecrets(ConfigSecretsService):
         return self._features.get(flag, False)
 
     async def secret(self, ref: SecretRef) -> Secret:
-        if not any(_refers(record, ref) for record in self._own_records()):
+        if not any(ref in secrets_of(record.spec) for record in self._own_records()):
             raise NotFound(
                 f"No record of the module {self._module_id} refers to this secret.",
                 code="core.secret.not_found",
             )
 
         return self._secrets.resolve(ref)
+
+    async def derived_keys(self, purpose: str) -> tuple[Secret, ...]:
+        keys = self._master_keys.read_or_make()
+        return tuple(_derived(key, f"{self._module_id}:{purpose}") for key in keys)
 
     def _own_records(self) -> list[CatalogRecord]:
         by_kind = self._snapshots.current.by_kind
@@ -60,10 +70,8 @@ class ConfigSecrets(ConfigSecretsService):
         ]
 
 
-def _refers(record: CatalogRecord, ref: SecretRef) -> bool:
-    spec = record.spec
-
-    if isinstance(spec, ProviderSpec):
-        return spec.api_key == ref
-
-    return isinstance(spec, GatewaySpec) and spec.credential == ref
+def _derived(key: Secret, purpose: str) -> Secret:
+    """Return another key, which tells nothing of the first one nor of those of other purposes."""
+    message = f"spindle derived key v1:{purpose}".encode()
+    digest = hmac.digest(key.reveal().encode(), message, "sha256")
+    return Secret(base64.urlsafe_b64encode(digest).decode())

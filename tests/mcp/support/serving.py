@@ -163,13 +163,16 @@ def ingress(module: McpModule, host: FakeHost) -> ASGIApp:
 def _match(
     routes: dict[tuple[str, str], IngressRoute], method: str, path: str
 ) -> tuple[IngressRoute, str | None]:
-    if path == "/mcp":
-        return routes[method, "/mcp"], None
+    last = f"/{path.rpartition('/')[2]}"
+
+    if path == last and (method, path) in routes:
+        return routes[method, path], None
 
     parts = path.split("/")
+    shape = f"/servers/{{slug}}{last}"
 
-    if len(parts) == 4 and parts[1] == "servers" and parts[3] == "mcp":
-        return routes[method, "/servers/{slug}/mcp"], parts[2]
+    if len(parts) == 4 and parts[1] == "servers" and (method, shape) in routes:
+        return routes[method, shape], parts[2]
 
     raise NotFound("no such path")
 

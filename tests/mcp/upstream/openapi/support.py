@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
-from spindle_mcp.upstream.base import Endpoint, ToolCall
+from spindle_mcp.upstream.base import Endpoint, Request
 from spindle_mcp.upstream.connect import open_upstream
 from spindle_mcp.upstream.openapi.document import Api, read_api
 from spindle_mcp.upstream.openapi.options import options_from
@@ -79,13 +79,19 @@ async def upstream_of(
     )
 
     async with open_upstream(spec, endpoint) as upstream:
-        await upstream.list_tools()
+        await tools_of(upstream)
         yield upstream
 
 
-def call(name: str, /, **arguments: Any) -> ToolCall:
+def call(name: str, /, **arguments: Any) -> Request:
     """Return a call of a tool."""
-    return ToolCall(name=name, arguments=arguments, silence=20)
+    params: JsonObject = {"name": name, "arguments": arguments}
+    return Request(method="tools/call", params=params, name=name, silence=20)
+
+
+async def tools_of(upstream: Upstream) -> list[JsonObject]:
+    """Return the tools of an upstream, its document read anew."""
+    return await upstream.list_all("tools/list", "tools")
 
 
 def text_of(result: JsonObject) -> str:

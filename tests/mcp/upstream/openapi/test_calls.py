@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
 
-from spindle_mcp.upstream.base import ToolCall
 from spindle_spi.errors import InvalidArgument, RateLimited, UpstreamError, UpstreamTimeout
 from tests.mcp.support.rest import (
     PNG,
@@ -70,7 +70,7 @@ async def test_query_parameters_go_by_style(
     document = doc("get", "/x", parameters=[described])
 
     async with upstream_of(document, f"{rest[1]}/v1/") as upstream:
-        await upstream.call_tool(call("op", p=value))
+        await upstream.request(call("op", p=value))
 
     assert rest[0].last.path.partition("?")[0] == "/v1/x"
     assert rest[0].last.query == query
@@ -101,7 +101,7 @@ async def test_path_parameters_go_by_style(
     document = doc("get", "/x/{id}/y", parameters=[parameter("id", "path", **said)])
 
     async with upstream_of(document, rest[1]) as upstream:
-        await upstream.call_tool(call("op", id=value))
+        await upstream.request(call("op", id=value))
 
     assert (rest[0].last.path, rest[0].last.query) == (path, "")
 
@@ -120,7 +120,7 @@ async def test_no_argument_changes_the_path(rest: tuple[Rest, str], value: Any) 
 
     async with upstream_of(document, rest[1]) as upstream:
         with pytest.raises(InvalidArgument):
-            await upstream.call_tool(call("op", id=value))
+            await upstream.request(call("op", id=value))
 
     assert len(rest[0].asked) == before
 
@@ -133,11 +133,11 @@ async def test_where_slashes_are_let_through_dots_are_not(
     document = doc("get", "/x/{id}", parameters=[parameter("id", "path")])
 
     async with upstream_of(document, rest[1], encoded_slashes=True) as upstream:
-        await upstream.call_tool(call("op", id="group/project"))
+        await upstream.request(call("op", id="group/project"))
         assert rest[0].last.path == "/x/group%2Fproject"
 
         with pytest.raises(InvalidArgument):
-            await upstream.call_tool(call("op", id=value))
+            await upstream.request(call("op", id=value))
 
 
 async def test_dots_of_two_arguments_do_not_add_up(rest: tuple[Rest, str]) -> None:
@@ -146,7 +146,7 @@ async def test_dots_of_two_arguments_do_not_add_up(rest: tuple[Rest, str]) -> No
 
     async with upstream_of(doc("get", "/x/{a}{b}/y", parameters=parameters), rest[1]) as upstream:
         with pytest.raises(InvalidArgument):
-            await upstream.call_tool(call("op", a=".", b="."))
+            await upstream.request(call("op", a=".", b="."))
 
 
 async def test_headers_and_cookies_hold_parameters(rest: tuple[Rest, str]) -> None:
@@ -165,7 +165,7 @@ async def test_headers_and_cookies_hold_parameters(rest: tuple[Rest, str]) -> No
     }
 
     async with upstream_of(doc("get", "/x", parameters=parameters), rest[1]) as upstream:
-        await upstream.call_tool(call("op", **arguments))
+        await upstream.request(call("op", **arguments))
 
     headers = rest[0].last.headers
     assert [headers[name] for name in ("x-one", "x-many", "x-object")] == ["a b", "1,2", "k=v"]
@@ -180,7 +180,7 @@ async def test_a_header_holds_one_line(rest: tuple[Rest, str], value: str) -> No
 
     async with upstream_of(document, rest[1]) as upstream:
         with pytest.raises(InvalidArgument):
-            await upstream.call_tool(call("op", **{"X-One": value}))
+            await upstream.request(call("op", **{"X-One": value}))
 
 
 THING: JsonObject = {
@@ -195,21 +195,21 @@ async def test_a_json_body_is_made_of_what_no_parameter_takes(rest: tuple[Rest, 
     merged = doc("post", "/x", parameters=parameters, requestBody=json_body(THING))
 
     async with upstream_of(merged, rest[1]) as upstream:
-        await upstream.call_tool(call("op", q="1", name="ü", n=2, more=[None]))
+        await upstream.request(call("op", q="1", name="ü", n=2, more=[None]))
 
     assert rest[0].last.headers["content-type"] == "application/json"
     assert json.loads(rest[0].last.body) == {"name": "ü", "n": 2, "more": [None]}
     whole = doc("post", "/x", requestBody=json_body({"type": "array"}, required=False))
 
     async with upstream_of(whole, rest[1]) as upstream:
-        await upstream.call_tool(call("op", body=[1, "a"]))
+        await upstream.request(call("op", body=[1, "a"]))
         assert json.loads(rest[0].last.body) == [1, "a"]
-        await upstream.call_tool(call("op"))
+        await upstream.request(call("op"))
         assert rest[0].last.body == b""
         assert "content-type" not in rest[0].last.headers
 
         with pytest.raises(InvalidArgument):
-            await upstream.call_tool(call("op", other=1))
+            await upstream.request(call("op", other=1))
 
 
 async def test_a_form_is_sent_where_the_api_takes_no_json(rest: tuple[Rest, str]) -> None:
@@ -225,7 +225,7 @@ async def test_a_form_is_sent_where_the_api_takes_no_json(rest: tuple[Rest, str]
     }
 
     async with upstream_of(doc("post", "/x", requestBody=body), rest[1]) as upstream:
-        await upstream.call_tool(call("op", a="x&y", b=[1, 2], c={"k": 1}, d={"k": 1}))
+        await upstream.request(call("op", a="x&y", b=[1, 2], c={"k": 1}, d={"k": 1}))
 
     assert rest[0].last.headers["content-type"] == "application/x-www-form-urlencoded"
     assert rest[0].last.body == b"a=x%26y&b=1&b=2&c=%7B%22k%22%3A1%7D&d%5Bk%5D=1"
@@ -239,10 +239,10 @@ async def test_parts_of_a_form_may_be_files(rest: tuple[Rest, str]) -> None:
 
     async with upstream_of(doc("post", "/x", requestBody=body), rest[1]) as upstream:
         value = {"file": base64.b64encode(b"\x00\xff").decode(), 'na"me': "v", "o": {"k": 1}}
-        await upstream.call_tool(call("op", body=value))
+        await upstream.request(call("op", body=value))
 
         with pytest.raises(InvalidArgument):
-            await upstream.call_tool(call("op", body={"file": "no base64!"}))
+            await upstream.request(call("op", body={"file": "no base64!"}))
 
     asked = rest[0].last
     _, _, boundary = asked.headers["content-type"].partition("boundary=")
@@ -260,10 +260,10 @@ async def test_text_is_sent_as_text(rest: tuple[Rest, str]) -> None:
     body: JsonObject = {"required": True, "content": {"text/plain": {"schema": {"type": "string"}}}}
 
     async with upstream_of(doc("post", "/x", requestBody=body), rest[1]) as upstream:
-        await upstream.call_tool(call("op", body="grün"))
+        await upstream.request(call("op", body="grün"))
 
         with pytest.raises(InvalidArgument, match="body: is missing"):
-            await upstream.call_tool(call("op"))
+            await upstream.request(call("op"))
 
     assert rest[0].last.body == "grün".encode()
 
@@ -322,13 +322,13 @@ async def test_an_answer_becomes_what_it_is(
 ) -> None:
     """JSON is structured and text, text is text, pictures and sounds are what they are."""
     async with upstream_of(answering(kind), rest[1]) as upstream:
-        assert await upstream.call_tool(call("op")) == wanted
+        assert await upstream.request(call("op")) == wanted
 
 
 async def test_a_success_without_content_says_so(rest: tuple[Rest, str]) -> None:
     """There is something to show for it."""
     async with upstream_of(doc("delete", "/status/204"), rest[1]) as upstream:
-        result = await upstream.call_tool(call("op"))
+        result = await upstream.request(call("op"))
 
     assert text_of(result) == "The API answered 204 (No Content), without content."
     assert "isError" not in result
@@ -340,7 +340,7 @@ async def test_a_refusal_is_told_so_that_the_call_can_be_mended(
 ) -> None:
     """The status, and what the API said; a redirect is not followed, nor shown."""
     async with upstream_of(doc("get", f"/status/{status}"), rest[1]) as upstream:
-        result = await upstream.call_tool(call("op"))
+        result = await upstream.request(call("op"))
 
     assert result["isError"] is True
     told = text_of(result)
@@ -359,13 +359,13 @@ async def test_a_refused_credential_is_the_gateways_failure(
 
     async with upstream_of(document, rest[1], credential="s3cret") as upstream:
         with pytest.raises(UpstreamError, match=f"'up' {words}") as caught:
-            await upstream.call_tool(call("op"))
+            await upstream.request(call("op"))
 
     assert caught.value.code == "mcp.upstream.credential_refused"
 
     async with upstream_of(document, rest[1]) as upstream:
         with pytest.raises(UpstreamError, match="wants a credential"):
-            await upstream.call_tool(call("op"))
+            await upstream.request(call("op"))
 
 
 async def test_an_api_that_is_asked_too_much_says_when_to_come_again(
@@ -374,7 +374,7 @@ async def test_an_api_that_is_asked_too_much_says_when_to_come_again(
     """As any upstream."""
     async with upstream_of(doc("get", "/status/429"), rest[1]) as upstream:
         with pytest.raises(RateLimited) as caught:
-            await upstream.call_tool(call("op"))
+            await upstream.request(call("op"))
 
     assert caught.value.retry_after == 7
 
@@ -383,7 +383,7 @@ async def test_an_answer_has_a_bound(rest: tuple[Rest, str]) -> None:
     """Beyond which it is not read."""
     async with upstream_of(answering("huge"), rest[1]) as upstream:
         with pytest.raises(UpstreamError, match="more than is taken"):
-            await upstream.call_tool(call("op"))
+            await upstream.request(call("op"))
 
 
 async def test_an_answer_that_breaks_its_promise_is_shown_as_it_is(rest: tuple[Rest, str]) -> None:
@@ -391,7 +391,7 @@ async def test_an_answer_that_breaks_its_promise_is_shown_as_it_is(rest: tuple[R
     document = answering("odd", responses=json_answer(THING))
 
     async with upstream_of(document, rest[1]) as upstream:
-        result = await upstream.call_tool(call("op"))
+        result = await upstream.request(call("op"))
 
     assert result["isError"] is True
     assert "structuredContent" not in result
@@ -401,18 +401,18 @@ async def test_an_answer_that_breaks_its_promise_is_shown_as_it_is(rest: tuple[R
     assert content[1]["text"] == '{"name":5}'
 
     async with upstream_of(document, rest[1], output_schemas=False) as upstream:
-        assert (await upstream.call_tool(call("op")))["structuredContent"] == {"name": 5}
+        assert (await upstream.request(call("op")))["structuredContent"] == {"name": 5}
 
 
 async def test_an_api_that_does_not_answer_is_given_up(rest: tuple[Rest, str]) -> None:
     """After the gateway's patience, or the caller's."""
     async with upstream_of(doc("get", "/hang/x"), rest[1]) as upstream:
         for late in (
-            ToolCall(name="op", arguments={}, silence=0.05),
-            ToolCall(name="op", arguments={}, silence=20, deadline=0.0),
+            replace(call("op"), silence=0.05),
+            replace(call("op"), deadline=0.0),
         ):
             with pytest.raises(UpstreamTimeout):
-                await upstream.call_tool(late)
+                await upstream.request(late)
 
 
 async def test_a_cancelled_call_leaves_the_api() -> None:
@@ -424,7 +424,7 @@ async def test_a_cancelled_call_leaves_the_api() -> None:
         upstream_of(doc("get", "/hang/x"), url) as upstream,
         anyio.create_task_group() as group,
     ):
-        group.start_soon(upstream.call_tool, call("op"))
+        group.start_soon(upstream.request, call("op"))
 
         with anyio.fail_after(10):
             await rest.reached.wait()
@@ -438,7 +438,7 @@ async def test_an_api_that_is_not_there_cannot_be_reached() -> None:
     """The gateway is named, its address is not."""
     async with upstream_of(doc("get", "/x"), "http://127.0.0.1:1") as upstream:
         with pytest.raises(UpstreamError) as caught:
-            await upstream.call_tool(call("op"))
+            await upstream.request(call("op"))
 
     assert caught.value.code == "mcp.upstream.unreachable"
     assert "127.0.0.1" not in caught.value.message
@@ -449,7 +449,7 @@ async def test_the_trace_is_handed_on(rest: tuple[Rest, str]) -> None:
     trace = f"00-{'1' * 32}-{'2' * 16}-01"
 
     async with upstream_of(doc("get", "/x"), rest[1]) as upstream:
-        await upstream.call_tool(ToolCall(name="op", arguments={}, silence=20, traceparent=trace))
+        await upstream.request(replace(call("op"), traceparent=trace))
 
     assert rest[0].last.headers["traceparent"] == trace
 
@@ -460,7 +460,7 @@ async def test_a_missing_argument_and_an_unknown_tool_are_named(rest: tuple[Rest
 
     async with upstream_of(document, rest[1]) as upstream:
         with pytest.raises(InvalidArgument, match="id: is missing"):
-            await upstream.call_tool(call("op"))
+            await upstream.request(call("op"))
 
         with pytest.raises(InvalidArgument, match="no such operation"):
-            await upstream.call_tool(call("other"))
+            await upstream.request(call("other"))

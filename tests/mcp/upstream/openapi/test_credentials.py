@@ -10,7 +10,7 @@ import pytest
 
 from spindle_spi.errors import InvalidArgument, UpstreamError
 from tests.mcp.support.rest import OBJECT, Rest, openapi, parameter, rest_api
-from tests.mcp.upstream.openapi.support import call, doc, text_of, upstream_of
+from tests.mcp.upstream.openapi.support import call, doc, text_of, tools_of, upstream_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -64,7 +64,7 @@ async def test_the_credential_goes_where_the_document_says(
     document = doc("get", "/x", components={"securitySchemes": SCHEMES}, **said)
 
     async with upstream_of(document, rest[1], credential=SECRET) as upstream:
-        result = await upstream.call_tool(call("op"))
+        result = await upstream.request(call("op"))
 
     asked = rest[0].last
     sent = {**asked.headers, "?": asked.query}
@@ -86,7 +86,7 @@ async def test_a_refusal_that_says_the_credential_back_is_redacted(
     document = doc("get", "/status/400", components=components, security=security)
 
     async with upstream_of(document, rest[1], credential=SECRET) as upstream:
-        shown = json.dumps(await upstream.call_tool(call("op")))
+        shown = json.dumps(await upstream.request(call("op")))
 
     assert "***" in shown
     assert "canary" not in shown
@@ -98,9 +98,9 @@ async def test_a_credential_that_is_a_common_word_spoils_no_answer(rest: tuple[R
     document = openapi({"/x": {"get": {"operationId": "op"}}, "/status/400": {"get": {}}})
 
     async with upstream_of(document, rest[1], credential="thing") as upstream:
-        result: Any = await upstream.call_tool(call("op"))
+        result: Any = await upstream.request(call("op"))
         assert result["structuredContent"]["headers"]["authorization"] == "Bearer thing"
-        refused = await upstream.call_tool(call("get_status_400"))
+        refused = await upstream.request(call("get_status_400"))
         assert "thing" not in text_of(refused)
 
 
@@ -110,7 +110,7 @@ async def test_a_chosen_scheme_is_the_one(rest: tuple[Rest, str]) -> None:
     options: dict[str, Any] = {"credential": "abcdef", "security_scheme": "query"}
 
     async with upstream_of(document, rest[1], **options) as upstream:
-        await upstream.call_tool(call("op"))
+        await upstream.request(call("op"))
         assert rest[0].last.query == "key=abcdef"
 
 
@@ -127,22 +127,22 @@ async def test_no_argument_stands_in_for_the_credential(rest: tuple[Rest, str], 
     )
 
     async with upstream_of(document, rest[1], credential="abcdef") as upstream:
-        (tool,) = await upstream.list_tools()
+        (tool,) = await tools_of(upstream)
         schema: Any = tool["inputSchema"]
         assert list(schema["properties"]) == ["q"]
 
         with pytest.raises(InvalidArgument):
-            await upstream.call_tool(call("op", key="mine"))
+            await upstream.request(call("op", key="mine"))
 
         if place == "query":
             with pytest.raises(InvalidArgument, match="own credential"):
-                await upstream.call_tool(call("op", q={"key": "mine"}))
+                await upstream.request(call("op", q={"key": "mine"}))
 
 
 async def test_a_credential_that_cannot_be_sent_is_not_shown(rest: tuple[Rest, str]) -> None:
     """The error says whose it is."""
     async with upstream_of(doc("get", "/x"), rest[1], credential="two\nlines") as upstream:
         with pytest.raises(UpstreamError, match="credential of the gateway 'up'") as caught:
-            await upstream.call_tool(call("op"))
+            await upstream.request(call("op"))
 
     assert "two" not in str(caught.value)

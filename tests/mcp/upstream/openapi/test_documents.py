@@ -28,7 +28,7 @@ from tests.mcp.support.rest import (
     rest_api,
 )
 from tests.mcp.support.serving import serving
-from tests.mcp.upstream.openapi.support import api_of, call, upstream_of
+from tests.mcp.upstream.openapi.support import api_of, call, tools_of, upstream_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -195,7 +195,7 @@ async def test_a_document_is_fetched_with_the_credential_only_if_that_was_said()
         assert "authorization" not in rest.last.headers
 
         async with upstream_of(document, url, credential="t0ken", document_auth="bearer") as up:
-            assert len(await up.list_tools()) == 5
+            assert len(await tools_of(up)) == 5
 
         with pytest.raises(BadDocument, match="HTTP status 401"):
             async with upstream_of(document, other, credential="t0ken", document_auth="bearer"):
@@ -218,17 +218,17 @@ async def test_a_document_is_read_from_a_file(tmp_path: Path) -> None:
         async with open_upstream(
             spec, Endpoint(gateway="up", url=f"{url}/base", version="1")
         ) as upstream:
-            assert [tool["name"] for tool in await upstream.list_tools()] == ["one"]
+            assert [tool["name"] for tool in await tools_of(upstream)] == ["one"]
             path.write_text(
                 '{"openapi": "3.1.0", "paths": {"/y": {"get": {"operationId": "two"}}}}'
             )
-            assert [tool["name"] for tool in await upstream.list_tools()] == ["two"]
+            assert [tool["name"] for tool in await tools_of(upstream)] == ["two"]
             path.unlink()
 
             with pytest.raises(BadDocument, match="cannot be read: No such file"):
-                await upstream.list_tools()
+                await tools_of(upstream)
 
-            await upstream.call_tool(call("two"))
+            await upstream.request(call("two"))
             assert rest.last.path == "/base/y"
 
 
@@ -240,7 +240,7 @@ async def test_a_gateway_without_a_document_says_so() -> None:
         spec, Endpoint(gateway="up", url="http://api.test", version="1")
     ) as upstream:
         with pytest.raises(BadDocument, match="options.document is missing"):
-            await upstream.list_tools()
+            await tools_of(upstream)
 
 
 async def test_another_credential_is_used_from_then_on() -> None:
@@ -252,7 +252,7 @@ async def test_another_credential_is_used_from_then_on() -> None:
         upstream_of(pets(), url, credential="first") as upstream,
     ):
         assert upstream.take_credential(Secret("second"))
-        await upstream.call_tool(call("getPet", id="1"))
+        await upstream.request(call("getPet", id="1"))
 
     assert rest.last.headers["authorization"] == "Bearer second"
 
@@ -275,8 +275,8 @@ async def test_judged_addresses_are_used_and_nothing_is_resolved_again() -> None
         endpoint = Endpoint(gateway="up", url=spec.url or "", version="1", address="127.0.0.1")
 
         async with open_upstream(spec, endpoint) as upstream:
-            await upstream.list_tools()
-            await upstream.call_tool(call("getPet", id="1"))
+            await tools_of(upstream)
+            await upstream.request(call("getPet", id="1"))
 
     assert api.last.headers["host"] == f"api.invalid:{port}"
     assert documents.last.headers["host"] == f"documents.invalid:{other_port}"
@@ -294,8 +294,8 @@ async def test_an_api_at_its_documents_host_uses_the_documents_address() -> None
         )
 
         async with open_upstream(spec, Endpoint(gateway="up", url="", version="1")) as upstream:
-            await upstream.list_tools()
-            await upstream.call_tool(call("getPet", id="1"))
+            await tools_of(upstream)
+            await upstream.request(call("getPet", id="1"))
 
     assert rest.last.path == "/v1/pets/1"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
 
-from spindle_mcp.upstream.base import Endpoint, ToolCall, Upstream
+from spindle_mcp.upstream.base import Endpoint, Request, Upstream
 from spindle_mcp.upstream.openapi.answers import tool_answer, unkept
 from spindle_mcp.upstream.openapi.building import RestRequest, build_request
 from spindle_mcp.upstream.openapi.client import RestClient, open_client
@@ -19,6 +19,7 @@ from spindle_mcp.upstream.openapi.promises import Promise
 from spindle_mcp.upstream.openapi.security import UnfitCredential
 from spindle_mcp.upstream.openapi.source import DocumentSource, parsed
 from spindle_spi.errors import InvalidArgument, UpstreamError
+from spindle_spi.observability import Level
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from spindle_spi.records import GatewaySpec
     from spindle_spi.secret import Secret
     from spindle_spi.types import JsonObject
+
+_MOST_TOLD: Final = 20
+"""Operations that are named in the log; of the others it says how many they are."""
 
 
 class OpenApiUpstream(Upstream):
@@ -41,6 +45,7 @@ class OpenApiUpstream(Upstream):
         client: RestClient,
         source: DocumentSource,
     ) -> None:
+        self.capabilities = {"tools": {}}
         self._options = options
         self._endpoint = endpoint
         self._client = client
@@ -55,8 +60,9 @@ class OpenApiUpstream(Upstream):
         self._credential = credential
         return True
 
-    async def list_tools(self) -> list[JsonObject]:
-        """See `Upstream`."""
+    async def list_all(self, method: str, key: str) -> list[JsonObject]:
+        """See `Upstream`; there are tools only."""
+        del method, key
         data = await self._source.read(self._credential)
         digest = hashlib.sha256(data).digest() if isinstance(data, bytes) else b"inline"
 
@@ -73,27 +79,29 @@ class OpenApiUpstream(Upstream):
                 if tool.output_schema is not None
             }
             self._digest = digest
-            self.left_out = self._api.left_out
+            self._tell_of(self._api)
 
         return [tool.definition for tool in self._api.tools.values()]
 
-    async def call_tool(self, call: ToolCall) -> JsonObject:
+    async def request(self, request: Request) -> JsonObject:
         """See `Upstream`."""
-        tool = None if self._api is None else self._api.tools.get(call.name)
+        name, arguments = request.params.get("name"), request.params.get("arguments")
+        is_named = request.method == "tools/call" and isinstance(name, str)
+        tool = self._api.tools.get(str(name)) if self._api is not None and is_named else None
 
         if tool is None:
             raise InvalidArgument(f"The gateway {self._endpoint.gateway!r} has no such operation.")
 
         credential = self._credential
-        request = self._request(tool, call, credential)
-        seconds = call.silence
+        built = self._built(tool, arguments if isinstance(arguments, dict) else {}, credential)
+        seconds = request.silence
 
-        if call.deadline is not None:
-            seconds = min(seconds, call.deadline - time.monotonic())
+        if request.deadline is not None:
+            seconds = min(seconds, request.deadline - time.monotonic())
 
-        response = await self._client.ask(request, seconds=seconds, traceparent=call.traceparent)
-        result = tool_answer(self._endpoint.gateway, call.name, response, credential)
-        promise = self._promises.get(call.name)
+        response = await self._client.ask(built, seconds=seconds, traceparent=request.traceparent)
+        result = tool_answer(self._endpoint.gateway, str(name), response, credential)
+        promise = self._promises.get(str(name))
 
         if promise is None or result.get("isError") is True:
             return result
@@ -104,11 +112,23 @@ class OpenApiUpstream(Upstream):
         fault = await promise.fault_in(result["structuredContent"], len(response.body))
         return result if fault is None else unkept(result, response.status, fault)
 
-    def _request(self, tool: RestTool, call: ToolCall, credential: Secret | None) -> RestRequest:
+    def _tell_of(self, api: Api) -> None:
+        for name, reason in api.left_out[:_MOST_TOLD]:
+            fields: JsonObject = {"tool": name, "reason": reason}
+            self._endpoint.tell(Level.WARNING, "mcp.tool.left_out", fields)
+
+        more = len(api.left_out) - _MOST_TOLD
+
+        if more > 0:
+            self._endpoint.tell(Level.WARNING, "mcp.list.left_out", {"list": "tools", "more": more})
+
+    def _built(
+        self, tool: RestTool, arguments: JsonObject, credential: Secret | None
+    ) -> RestRequest:
         try:
             return build_request(
                 tool,
-                call.arguments,
+                arguments,
                 credential,
                 encoded_slashes=self._options.encoded_slashes,
             )
