@@ -287,6 +287,11 @@ async def test_of_a_stranger_no_more_is_read_than_is_worth_reading() -> None:
         group.start_soon(listener.serve, talk)
         found = await asking("--client", "cursor", "--url", f"http://127.0.0.1:{port}")
         assert "does not speak MCP" in found.stderr
+
+        with anyio.fail_after(20):
+            while len(left) < 2:
+                await anyio.sleep(0.01)
+
         group.cancel_scope.cancel()
 
     assert left == [True, True]
