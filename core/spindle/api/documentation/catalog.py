@@ -39,6 +39,7 @@ from spindle.api.documentation.shapes import (
 from spindle.api.registry_shapes import ModelChanges, NewModel, NewProvider, ProviderChanges
 from spindle.catalog_bodies import Governance
 from spindle.catalog_kinds import KINDS, KindRules
+from spindle.catalog_shown import PROGRAM
 from spindle_spi.records import SPEC_OF, Kind
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def shown_record(kind: Kind) -> JsonObject:
     schema = untitled(TypeAdapter(spec).json_schema(mode="serialization"))
     properties = schema["properties"]
     assert isinstance(properties, dict)
-    hidden = {"api_key", "credential", "description"}
+    hidden = {"api_key", "credential", "description", *PROGRAM}
     own = {field.name: properties[field.name] for field in fields(spec) if field.name not in hidden}
     secret = _SECRET.get(kind)
     said = {} if secret is None else {f"{secret}_set": FLAG, f"{secret}_ref": MAYBE_TEXT}
