@@ -25,16 +25,17 @@ from spindle.config.catalog import (
 )
 from spindle.config.checks import address_faults, owner_faults
 from spindle.config.faults import Fault, model_fault, render_fault
+from spindle.config.model_tools import AsksModel, model_tool_faults
 from spindle.config.names import NAME, PREFIX, SLUG, TOOL, NameRule
+from spindle.config.openapi import TRANSPORT, openapi_faults
 from spindle.config.programs import GatewayKeys, stored_faults, transport_faults
 from spindle.config.sections import Count, Seconds, Section, Text, Url, refuse
+from spindle.gateway_addresses import PINS
 from spindle_spi.errors import InvalidArgument
 from spindle_spi.types import JsonObject
 
 _MAX_FAULTS = 20
 _MAX_TAGS = 50
-_RESERVED_OPTIONS = frozenset({"address"})
-"""What the gateway itself writes into options: where a judged address is pinned."""
 
 NAMED_PROVIDER: Mapping[str, str] = {"name": "POL-LLM-001"}
 """ProviderHasName."""
@@ -67,7 +68,7 @@ def _check_alias(value: str) -> str:
 
 
 def _check_options(value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    for key in _RESERVED_OPTIONS & value.keys():
+    for key in value.keys() & PINS:
         raise refuse(f"{key!r} is the gateway's own to set", "other keys")
 
     return value
@@ -163,7 +164,7 @@ class ModelBody(Governance):
 
 
 class GatewayBody(Governance, GatewayKeys):
-    """An upstream MCP server; see `programs` for who may make one that is a program."""
+    """An upstream MCP server, or a REST API as one; see `programs` for those that are started."""
 
     name: Annotated[str, _named(NAME), _spelt(NAME)]
     credential: Annotated[str, Field(min_length=1, max_length=65_536)] | None = Field(
@@ -193,11 +194,10 @@ class ServerBody(Governance):
     instructions: Text | None = None
 
 
-class ToolBody(Governance):
+class ToolBody(Governance, AsksModel):
     """A model as a tool; upstreams' tools are published, not made."""
 
     name: Annotated[str, _named(TOOL), _spelt(TOOL)]
-    model: Text
 
 
 class ToolsetBody(Governance):
@@ -245,6 +245,11 @@ def read_record(model: type[G], data: JsonObject) -> G:
             if body.transport == "stdio" and body.credential is not None:
                 problem = "nothing is sent along with the messages to a program"
                 faults.append(Fault(path=("credential",), problem=problem))
+
+            if body.transport == TRANSPORT:
+                faults += openapi_faults((), body.options, body.url, is_configured=False)
+        case ToolBody():
+            faults += model_tool_faults((), body)
         case _:
             pass
 

@@ -31,6 +31,7 @@ from spindle.catalog_references import (
 )
 from spindle.config import ToolOverride
 from spindle.config.programs import AllowedProgram
+from spindle.gateway_addresses import pinned
 from spindle.programs import check_program
 from spindle.store.catalog import Amendment, Contents
 from spindle_spi.errors import (
@@ -353,21 +354,7 @@ class Draft:
             ref = self._around.secrets.get(text) if isinstance(text, str) else None
             spec = _with_secret(spec, ref)
 
-        return name, self._pinned(spec, old)
-
-    def _pinned(self, spec: RecordSpec, old: RecordSpec | None) -> RecordSpec:
-        if not isinstance(spec, GatewaySpec) or spec.url is None:
-            return spec
-
-        address = self._around.pins.get(spec.url)
-
-        if address is None and isinstance(old, GatewaySpec) and old.url == spec.url:
-            found = old.options.get("address")
-            address = found if isinstance(found, str) else None
-
-        return (
-            spec if address is None else replace(spec, options={**spec.options, "address": address})
-        )
+        return name, pinned(spec, self._around.pins, old)
 
     def _governed(self, record: CatalogRecord, body: Governance) -> CatalogRecord:
         default = default_holding(self._context, is_production=self._around.is_production)

@@ -21,6 +21,7 @@ from spindle.catalog_draft import API, CONFIG, EPHEMERAL, Change, Draft, Expecte
 from spindle.catalog_kinds import KINDS
 from spindle.catalog_shown import audited
 from spindle.egress import safe_address
+from spindle.gateway_addresses import urls_of
 from spindle.master_key import MasterKeys
 from spindle.programs import Programs
 from spindle.snapshots import Snapshots
@@ -29,10 +30,7 @@ from spindle_spi.errors import FailedPrecondition, InvalidArgument, NotFound
 from spindle_spi.policy import Action, absent, allow
 from spindle_spi.records import (
     CatalogRecord,
-    GatewaySpec,
     Kind,
-    ProviderSpec,
-    RecordSpec,
     Target,
     other_names,
 )
@@ -411,15 +409,8 @@ def _is_known(context: AuthenticatedContext, record: CatalogRecord) -> bool:
 
 def _new_urls(changes: Iterable[Change]) -> Iterator[tuple[Change, str]]:
     for change in changes:
-        after = () if change.after is None else _urls(change.after.spec)
-        known = () if change.before is None else _urls(change.before.spec)
+        after = () if change.after is None else urls_of(change.after.spec)
+        known = () if change.before is None else urls_of(change.before.spec)
 
         for url in set(after) - set(known):
             yield change, url
-
-
-def _urls(spec: RecordSpec) -> tuple[str, ...]:
-    if isinstance(spec, ProviderSpec):
-        return spec.urls
-
-    return (spec.url,) if isinstance(spec, GatewaySpec) and spec.url is not None else ()

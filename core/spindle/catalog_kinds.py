@@ -20,8 +20,9 @@ from spindle.catalog_bodies import (
     ToolBody,
     ToolsetBody,
 )
+from spindle.config.model_tools import model_tool_spec, said_of
 from spindle.config.programs import PROGRAM_KEYS, program_keys, program_spec
-from spindle.config.records import MODEL_TOOL_SCHEMA
+from spindle.gateway_addresses import PINS
 from spindle_spi.records import (
     CatalogRecord,
     GatewaySpec,
@@ -146,11 +147,7 @@ def _server(body: Governance) -> tuple[str, RecordSpec]:
 
 def _tool(body: Governance) -> tuple[str, RecordSpec]:
     assert isinstance(body, ToolBody)
-    return body.name, ToolSpec(
-        model=body.model,
-        description=body.description or f"Asks the model {body.model}.",
-        input_schema=MODEL_TOOL_SCHEMA,
-    )
+    return body.name, model_tool_spec(body, body.model, body.description)
 
 
 def _toolset(body: Governance) -> tuple[str, RecordSpec]:
@@ -244,10 +241,17 @@ def body_of(record: CatalogRecord) -> JsonObject:
     if "name" in known:
         data["name"] = record.name
 
+    if isinstance(record.spec, ToolSpec):
+        for key in ("task", "input_schema", "output_schema"):
+            data.pop(key, None)
+
+        data |= said_of(record.spec) if record.spec.model is not None else {}
+
     options = data.get("options")
 
     if isinstance(options, dict):
-        options.pop("address", None)
+        for key in PINS:
+            options.pop(key, None)
 
     return data | governance_of(record)
 

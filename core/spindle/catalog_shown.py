@@ -31,7 +31,7 @@ FILTERS = ("visibility", "team", "owner", "enabled", "origin", "tag", "q")
 
 _GUARDED = ("options", "defaults", "definition")
 """Free-form parts of a spec: shown in a record's own answer to those who may change it."""
-_PROGRAM = ("command", "environment", "environment_secrets", "directory", "limits")
+PROGRAM = ("command", "environment", "environment_secrets", "directory", "limits")
 """The same, in the words of its body."""
 
 
@@ -41,7 +41,7 @@ def shown(
     """Return a record as JSON, never with a secret; `whole` with its free-form parts, too."""
     spec: JsonObject = json.loads(json.dumps(asdict(record.spec)))
 
-    for key in ("api_key", "credential", *_PROGRAM, *(() if whole else _GUARDED)):
+    for key in ("api_key", "credential", *PROGRAM, *(() if whole else _GUARDED)):
         spec.pop(key, None)
 
     if whole and isinstance(record.spec, GatewaySpec):

@@ -148,15 +148,15 @@ class ProcessLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySpec:
-    """An upstream MCP server."""
+    """An upstream MCP server, or what is served as one."""
 
     transport: str = "streamable_http"
-    """streamable_http, sse, stdio or builtin."""
+    """streamable_http, sse, stdio, openapi or builtin."""
     url: str | None = None
     era: str = "auto"
     """auto, modern or legacy: which protocol generation the upstream speaks."""
     credential: SecretRef | None = None
-    """Sent as `Authorization: Bearer`; never the caller's own token."""
+    """Sent as `Authorization: Bearer`, or as the document says; never the caller's own token."""
     command: tuple[str, ...] = ()
     """stdio only; from configuration or by a platform administrator only."""
     environment: dict[str, str] = field(default_factory=dict[str, str])
@@ -207,6 +207,8 @@ class ToolSpec:
     upstream_name: str = ""
     model: str | None = None
     """Unified name of the model this tool asks."""
+    task: str = "chat"
+    """What the model is asked for: chat, object (an answer of `output_schema`) or embeddings."""
     title: str | None = None
     description: str = ""
     input_schema: dict[str, Json] = field(default_factory=dict[str, Json])

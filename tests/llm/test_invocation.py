@@ -71,7 +71,14 @@ async def test_a_model_as_a_tool_answers_a_prompt(upstream: Upstream) -> None:
         result = await serve(world.runtime, ADA, _tool_call("echo", arguments))
         (seen,) = await upstream.log()
 
-    assert result == Complete(payload={"content": [{"type": "text", "text": "hello"}]})
+    assert isinstance(result, Complete)
+    assert result.usage is None
+    assert result.payload["content"] == [{"type": "text", "text": "hello"}]
+    told = result.payload["structuredContent"]
+    assert isinstance(told, dict)
+    assert told["text"] == "hello"
+    assert told["model"] == "sim~echo"
+    assert told["finish_reason"] == "stop"
     assert isinstance(seen["body"], dict)
     assert seen["body"]["messages"] == [
         {"role": "system", "content": "be short"},
@@ -129,7 +136,7 @@ async def test_a_caller_who_may_not_ask_models_may_not_ask_them_as_tools(
         ({"prompt": "a", "system": ""}, "system"),
         ({"prompt": "a", "max_tokens": 0}, "max_tokens"),
         ({"prompt": "a", "max_tokens": True}, "max_tokens"),
-        ({"prompt": "a", "stop": "b"}, "stop"),
+        ({"prompt": "a", "stream": True}, "stream"),
     ],
 )
 async def test_arguments_that_are_no_prompt_are_refused(

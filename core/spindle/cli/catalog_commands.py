@@ -46,7 +46,9 @@ Fallbacks = Annotated[
     list[str] | None, typer.Option("--fallback", help="What may answer instead; repeatable.")
 ]
 Url = Annotated[str | None, typer.Option(help="Its address.")]
-Transport = Annotated[str | None, typer.Option(help="streamable_http, sse, stdio or builtin.")]
+Transport = Annotated[
+    str | None, typer.Option(help="streamable_http, sse, stdio, openapi or builtin.")
+]
 Command = Annotated[
     str | None, typer.Option(help="The program to start; arguments by --arg.", metavar="PROGRAM")
 ]

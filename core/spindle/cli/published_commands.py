@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spindle.cli.catalog_commands import Description, Owner, Tags, Team, Visibility, said
+from spindle.cli.catalog_commands import (
+    Description,
+    Owner,
+    Settings,
+    Tags,
+    Team,
+    Visibility,
+    said,
+)
 from spindle.cli.options import HOME, AsJson, Config, Home, sources_of
+
+if TYPE_CHECKING:
+    from spindle_spi.types import JsonObject
 
 tool_app = typer.Typer(no_args_is_help=True, help="Govern tools, over a gateway that runs.")
 resource_app = typer.Typer(no_args_is_help=True, help="Govern resources, over a gateway that runs.")
@@ -72,6 +83,52 @@ def _add_commands(app: typer.Typer, kind: str) -> None:
         published.change(sources, path, name, {"enabled": False}, as_json=as_json)
 
     del list_all, update, enable, disable
+
+
+@tool_app.command("add")
+def add_tool(  # noqa: PLR0913 - one parameter per option
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the tool is called.")],
+    model: Annotated[str, typer.Option(help="The model it asks, as PROVIDER~NAME or an alias.")],
+    task: Annotated[str | None, typer.Option(help="chat or embeddings.")] = None,
+    title: Annotated[str | None, typer.Option(help="Its name for people.")] = None,
+    visibility: Visibility = None,
+    team: Team = None,
+    owner: Owner = None,
+    description: Description = None,
+    tag: Tags = None,
+    setting: Settings = None,
+    as_json: AsJson = False,
+    config: Config = None,
+    home: Home = HOME,
+) -> None:
+    """Make a tool that asks a model, as who calls it.
+
+    `spindle tool add ask --model openai~gpt-4o-mini --description "Ask a quick model."`
+    """
+    from spindle.cli import catalog
+    from spindle_spi.records import Kind as RecordKind
+
+    governed: JsonObject = {
+        "visibility": visibility,
+        "team": team,
+        "owner": owner,
+        "description": description,
+        "tags": [*tag] if tag else None,
+    }
+    wish = catalog.Wish(
+        data=said({"name": name, "model": model, "task": task, "title": title}, governed),
+        settings=setting or (),
+    )
+    catalog.add(sources_of(home, config), RecordKind.TOOL, wish, as_json=as_json)
+
+
+@tool_app.command("remove")
+def remove_tool(name: Name, config: Config = None, home: Home = HOME) -> None:
+    """Remove a tool that asks a model; what upstreams publish is switched off instead."""
+    from spindle.cli import catalog
+    from spindle_spi.records import Kind as RecordKind
+
+    catalog.remove(sources_of(home, config), RecordKind.TOOL, name)
 
 
 _add_commands(tool_app, "tool")

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
+from spindle.config.model_tools import AsksModel
 from spindle.config.programs import GatewayKeys, StdioSettings
 from spindle.config.sections import Count, Seconds, Section, Text, Url
 from spindle_spi.records import Visibility
@@ -111,7 +112,7 @@ class ToolEntry(Owned):
 
 
 class GatewayEntry(Declared, GatewayKeys):
-    """`mcp.gateways.<name>`: an upstream MCP server."""
+    """`mcp.gateways.<name>`: an upstream MCP server, or a REST API as one."""
 
     credential_env_var: Text | None = None
     credential_file: Text | None = None
@@ -139,10 +140,8 @@ class ServerEntry(Declared):
     instructions: Text | None = None
 
 
-class ModelToolEntry(Declared):
+class ModelToolEntry(Declared, AsksModel):
     """`model_tools.<tool name>`: a model shown as a tool."""
-
-    model: Text
 
 
 class ToolsetEntry(Declared):

@@ -10,7 +10,9 @@ from spindle.config.catalog import ModelEntry, Owned, ServerEntry, ServiceEntry
 from spindle.config.document import Document
 from spindle.config.faults import Fault, Path, suggest
 from spindle.config.federation import auth_faults, policy_faults, policy_warnings
+from spindle.config.model_tools import model_tool_faults
 from spindle.config.names import NAME, PREFIX, SLUG, TOOL, NameRule, tool_beginning
+from spindle.config.openapi import TRANSPORT, openapi_faults
 from spindle.config.programs import transport_faults
 from spindle.config.records import (
     BUILTIN_GATEWAY,
@@ -210,6 +212,9 @@ def _gateway_faults(document: Document) -> Iterator[Fault]:
             problem = "nothing is sent along with the messages to a program"
             yield Fault(path=(*path, key), problem=problem, expected="a secret in env")
 
+        if gateway.transport == TRANSPORT:
+            yield from openapi_faults(path, gateway.options, gateway.url, is_configured=True)
+
         for tool, entry in gateway.tools.items():
             team = entry.team or gateway.team
             seen = Owned(visibility=entry.visibility, team=team, owner=entry.owner)
@@ -289,6 +294,7 @@ def _model_tool_faults(document: Document, known: _Known) -> Iterator[Fault]:
         yield from _name_faults(path, name, TOOL)
         yield from owner_faults(path, tool)
         yield from _model_reference_faults((*path, "model"), tool.model, known)
+        yield from model_tool_faults(path, tool)
 
 
 def _plugin_faults(document: Document) -> Iterator[Fault]:

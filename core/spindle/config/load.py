@@ -13,6 +13,7 @@ from typing import Final
 from spindle.config.checks import cross_faults, warnings_of
 from spindle.config.document import Document
 from spindle.config.faults import Fault, render_fault
+from spindle.config.faults import Path as FaultPath
 from spindle.config.files import ConfigPath, as_paths
 from spindle.config.modules import Schemas, module_faults
 from spindle.config.parsing import module_sections, parse_document, section_faults
@@ -57,6 +58,10 @@ def load_settings(
     warnings = _render(warnings_of(document), sources)
     paths = as_paths(path)
     base = _base(paths, home)
+
+    def base_of(key: FaultPath) -> Path:
+        return sources.bases.get(key, base)
+
     return Settings(
         home=home,
         path=paths[0] if paths else None,
@@ -82,13 +87,11 @@ def load_settings(
         retention=document.retention,
         catalog=document.catalog,
         secret_key=_secret_key(environ),
-        secret_key_file=_under(
-            sources.bases.get(("secrets", "key_file"), base), document.secrets.key_file
-        ),
-        declared=declared_records(document),
+        secret_key_file=_under(base_of(("secrets", "key_file")), document.secrets.key_file),
+        declared=declared_records(document, base_of),
         programs=document.mcp.stdio.allow,
         tool_overrides=tool_overrides(document),
-        secret_sources=secret_sources(document, lambda key: sources.bases.get(key, base)),
+        secret_sources=secret_sources(document, base_of),
         warnings=warnings,
         notes=_render(sources.notes, sources),
         sections=understood.sections,

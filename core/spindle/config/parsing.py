@@ -20,7 +20,7 @@ from spindle_spi.types import Json, JsonObject
 _ROUNDS = 5
 _NAMED = (("llm", "services"), ("mcp", "gateways"), ("servers",), ("model_tools",), ("toolsets",))
 """Mappings whose values are entries of their own: `mock:` alone is an entry with all defaults."""
-_VERBATIM = frozenset({"options", "defaults", "config"})
+_VERBATIM = frozenset({"options", "defaults", "config", "input_schema", "output_schema"})
 """Keys whose values are somebody else's: a null in them may mean something."""
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 
 from spindle.config.faults import Fault, Path, describe_type
+from spindle.config.openapi import TRANSPORT
 from spindle.config.sections import Count, Section, Text, Url, refuse
 from spindle_spi.records import GatewaySpec, ProcessLimits
 from spindle_spi.secret import SecretRef
@@ -83,7 +84,7 @@ class ProgramLimits(Section):
 class GatewayKeys(Section):
     """Which upstream a gateway is and how to speak to it."""
 
-    transport: Literal["streamable_http", "sse", "stdio", "builtin"] = "streamable_http"
+    transport: Literal["streamable_http", "sse", "stdio", "openapi", "builtin"] = "streamable_http"
     url: Url | None = None
     era: Literal["auto", "modern", "legacy"] = "auto"
     command: Text | None = None
@@ -133,7 +134,7 @@ def transport_faults(path: Path, gateway: GatewayKeys) -> Iterator[Fault]:
     if transport == "builtin":
         if gateway.url is not None:
             yield Fault(path=(*path, "url"), problem="a built-in gateway has no address")
-    elif gateway.url is None:
+    elif gateway.url is None and transport != TRANSPORT:
         yield Fault(
             path=(*path, "url"), problem="is missing", expected=f"the URL of a {transport} server"
         )

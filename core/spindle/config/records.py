@@ -11,7 +11,6 @@ from spindle.config.catalog import (
     Declared,
     GatewayEntry,
     ModelEntry,
-    ModelToolEntry,
     ServerEntry,
     ServiceEntry,
     ToolEntry,
@@ -19,6 +18,8 @@ from spindle.config.catalog import (
 from spindle.config.document import Document
 from spindle.config.faults import Path
 from spindle.config.federation import federation_secrets
+from spindle.config.model_tools import model_tool_spec
+from spindle.config.openapi import TRANSPORT
 from spindle.config.programs import program_spec
 from spindle.secrets import SecretSource
 from spindle_spi.records import (
@@ -30,11 +31,9 @@ from spindle_spi.records import (
     RecordSpec,
     ServerSpec,
     ToolsetSpec,
-    ToolSpec,
     Visibility,
 )
 from spindle_spi.secret import Secret, SecretRef
-from spindle_spi.types import Json
 
 ORIGIN = "config"
 TELEMETRY_HEADERS = SecretRef(name="telemetry/otlp_headers")
@@ -59,18 +58,6 @@ ADAPTERS = frozenset(
 """Names of services that say by themselves which adapter they need."""
 BUILTIN_SERVICE = "mock"
 BUILTIN_GATEWAY = "demo"
-
-MODEL_TOOL_SCHEMA: dict[str, Json] = {
-    "type": "object",
-    "properties": {
-        "prompt": {"type": "string", "description": "What to ask the model."},
-        "system": {"type": "string", "description": "Instructions for the model."},
-        "max_tokens": {"type": "integer", "minimum": 1, "description": "Longest answer."},
-    },
-    "required": ["prompt"],
-    "additionalProperties": False,
-}
-"""Arguments of a tool that is a model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +106,11 @@ def provider_type_of(name: str, service: ServiceEntry) -> str:
     return service.provider_type or (name if name in ADAPTERS else "openai")
 
 
-def declared_records(document: Document) -> tuple[CatalogRecord, ...]:
-    """Return every record the configuration declares."""
-    return tuple(_records(document))
+def declared_records(
+    document: Document, base_of: Callable[[Path], FilePath]
+) -> tuple[CatalogRecord, ...]:
+    """Return every record the configuration declares; a relative file starts where its key says."""
+    return tuple(_records(document, base_of))
 
 
 def tool_overrides(document: Document) -> dict[tuple[str, str], ToolOverride]:
@@ -182,7 +171,7 @@ def _file(base_of: Callable[[Path], FilePath], path: Path, name: str | None) -> 
     return None if name is None else base_of(path) / name
 
 
-def _records(document: Document) -> Iterator[CatalogRecord]:
+def _records(document: Document, base_of: Callable[[Path], FilePath]) -> Iterator[CatalogRecord]:
     for name, service in services_of(document).items():
         yield _record(Kind.PROVIDER, name, _provider_spec(name, service), service, module="llm")
 
@@ -193,10 +182,12 @@ def _records(document: Document) -> Iterator[CatalogRecord]:
             yield _record(Kind.MODEL, qualified, spec, inherited, module="llm")
 
     for name, gateway in gateways_of(document).items():
-        yield _record(Kind.GATEWAY, name, _gateway_spec(name, gateway), gateway, module="mcp")
+        gateway_spec = _gateway_spec(name, gateway, base_of)
+        yield _record(Kind.GATEWAY, name, gateway_spec, gateway, module="mcp")
 
     for name, tool in document.model_tools.items():
-        yield _record(Kind.TOOL, name, _model_tool_spec(document, tool), tool, module="llm")
+        asks = model_tool_spec(tool, unified_name(document, tool.model), tool.description)
+        yield _record(Kind.TOOL, name, asks, tool, module="llm")
 
     for name, toolset in document.toolsets.items():
         selection = ToolsetSpec(tools=toolset.tools)
@@ -279,7 +270,15 @@ def _model_spec(provider: str, model: ModelEntry) -> ModelSpec:
     )
 
 
-def _gateway_spec(name: str, gateway: GatewayEntry) -> GatewaySpec:
+def _gateway_spec(
+    name: str, gateway: GatewayEntry, base_of: Callable[[Path], FilePath]
+) -> GatewaySpec:
+    options, file = dict(gateway.options), gateway.options.get("file")
+
+    if gateway.transport == TRANSPORT and isinstance(file, str):
+        base = base_of(("mcp", "gateways", name, "options", "file"))
+        options["file"] = str((base / file).absolute())
+
     spec = GatewaySpec(
         transport=gateway.transport,
         url=gateway.url,
@@ -288,17 +287,9 @@ def _gateway_spec(name: str, gateway: GatewayEntry) -> GatewaySpec:
         timeout=gateway.timeout,
         prefix=gateway.prefix,
         on_change=gateway.on_change,
-        options=dict(gateway.options),
+        options=options,
     )
     return program_spec(spec, gateway, _variable_secret(name))
-
-
-def _model_tool_spec(document: Document, tool: ModelToolEntry) -> ToolSpec:
-    return ToolSpec(
-        model=unified_name(document, tool.model),
-        description=tool.description or f"Asks the model {tool.model}.",
-        input_schema=MODEL_TOOL_SCHEMA,
-    )
 
 
 def _server_spec(document: Document, slug: str, server: ServerEntry) -> ServerSpec:

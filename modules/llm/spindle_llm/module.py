@@ -141,8 +141,7 @@ class LlmModule(Module):
         progress: ProgressSink | None = None,
     ) -> Result:
         """Serve a call on a model, or on a model as a tool, from another protocol."""
-        del progress
-        return await serve(self._state.runtime, context, invocation)
+        return await serve(self._state.runtime, context, invocation, progress)
 
     async def stats(self) -> JsonObject:
         """Return how many calls are in flight, by provider."""

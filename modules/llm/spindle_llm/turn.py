@@ -7,25 +7,32 @@ tools, hooked requests. The raw relay, which never parses what it carries, is no
 from __future__ import annotations
 
 import json
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
 
+from spindle_llm.relay.folding import Fold
 from spindle_llm.relay.journal import Journal
 from spindle_llm.relay.reasoning import without_stale_signatures
 from spindle_llm.relay.wire_json import answer_too_deep, request_too_deep
-from spindle_llm.runtime import Completion, Runtime, complete
-from spindle_spi.admission import Estimate, Permit, Status
-from spindle_spi.errors import GatewayError, Internal, PluginDenied
+from spindle_llm.runtime import Completion, Runtime, complete, stream
+from spindle_spi.admission import Estimate, Permit, Status, TokenUsage
+from spindle_spi.errors import GatewayError, Internal, PluginDenied, UpstreamError
 from spindle_spi.payloads import lift_chat_answer, lift_chat_request, write_back
 from spindle_spi.plugin import HookPhase
 from spindle_spi.policy import Action
+from spindle_spi.records import ModelSpec
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.records import Target
     from spindle_spi.types import Json, JsonObject
+
+    Hear = Callable[[JsonObject], Awaitable[None]]
 
 _SETTLE_SECONDS = 5.0
 """How long a cancelled call may take to settle."""
@@ -49,18 +56,38 @@ async def take_turn(
         PluginDenied: A plugin refused request or answer.
         UpstreamError: The upstream failed.
     """
+    turn = admitted(runtime, context, target, estimate_of(body), lease_id=lease_id)
+
+    async with turn as (permit, journal):
+        return await complete_hooked(
+            runtime, context, permit, body, deadline=deadline, journal=journal
+        )
+
+
+@asynccontextmanager
+async def admitted(
+    runtime: Runtime,
+    context: AuthenticatedContext,
+    target: Target,
+    estimate: Estimate,
+    *,
+    lease_id: str | None = None,
+) -> AsyncGenerator[tuple[Permit, Journal]]:
+    """Hold a permit for a call on a model, with its journal; it is settled however the call ends.
+
+    Raises:
+        NotFound: The model is absent or hidden.
+        PermissionDenied: Visible, not permitted.
+        RateLimited: A limit or a budget is exhausted.
+    """
     catalog = runtime.services.catalog
-    permit = await catalog.admit(
-        context, target, Action.EXECUTE, estimate_of(body), lease_id=lease_id
-    )
+    permit = await catalog.admit(context, target, Action.EXECUTE, estimate, lease_id=lease_id)
     journal = Journal()
     runtime.routes.begin(context, permit, target.name)
     runtime.routes.follow(permit, journal)
 
     try:
-        completion = await complete_hooked(
-            runtime, context, permit, body, deadline=deadline, journal=journal
-        )
+        yield permit, journal
     except BaseException as exc:
         journal.error_code = error_code_of(exc)
 
@@ -72,7 +99,66 @@ async def take_turn(
     with anyio.move_on_after(_SETTLE_SECONDS, shield=True):
         await catalog.settle(permit.id, journal.outcome(Status.OK))
 
-    return completion
+
+async def stream_hooked(
+    runtime: Runtime,
+    context: AuthenticatedContext,
+    permit: Permit,
+    body: JsonObject,
+    *,
+    deadline: float | None = None,
+    journal: Journal | None = None,
+) -> AsyncGenerator[JsonObject]:
+    """Yield the chunks of an answer that no plugin has to judge; the caller settles.
+
+    Raises:
+        PluginDenied: A plugin refused the request.
+        UpstreamError: The upstream failed, or cut its answer.
+    """
+    body = await hooked_request(runtime, context, permit, body)
+    chunks = stream(runtime, context, permit, body, deadline=deadline, journal=journal)
+
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            yield chunk
+
+
+async def folded(
+    chunks: AsyncGenerator[JsonObject], journal: Journal, hear: Hear, limit: int
+) -> Completion:
+    """Return the whole answer of a stream of at most so many bytes, telling of every chunk.
+
+    Raises:
+        UpstreamError: It is longer, or the upstream failed.
+    """
+    fold = Fold()
+    size = 0
+
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            fold.add(chunk)
+            size += len(json.dumps(chunk.get("choices")))
+
+            if size > limit:
+                raise UpstreamError("The answer is too long.", code="upstream_too_long")
+
+            await hear(chunk)
+
+    return Completion(
+        answer=fold.answer(),
+        usage=journal.usage or TokenUsage(),
+        attempts=journal.attempts,
+        served_by=journal.served_by,
+    )
+
+
+def can_stream(permit: Permit) -> bool:
+    """Tell whether an answer may be looked at before it is whole."""
+    if permit.hooks.answer:
+        return False
+
+    spec = permit.record.spec
+    return isinstance(spec, ModelSpec) and "streaming" in spec.supports
 
 
 async def complete_hooked(

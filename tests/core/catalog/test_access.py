@@ -13,7 +13,7 @@ from spindle.api.catalog import ROUTES as CATALOG_ROUTES
 from spindle.api.registry import ROUTES as REGISTRY_ROUTES
 from spindle_spi.errors import Unsupported
 from spindle_spi.records import GatewaySpec, Kind
-from tests.core.catalog.desk import LOCAL, open_desk, publish_demo
+from tests.core.catalog.desk import LOCAL, Desk, open_desk, publish_demo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,6 +219,41 @@ async def test_a_teams_gateway_connects_to_the_address_that_was_judged(tmp_path:
         assert again is not None
         assert again.spec == replace(record.spec, timeout=3.0)
         assert told["options"] == {"address": "127.0.0.1"}
+
+
+async def test_a_teams_rest_api_and_its_document_are_where_they_were_judged_to_be(
+    tmp_path: Path,
+) -> None:
+    """Each pinned by its URL, wherever in the record that stands; neither is for callers to set."""
+    document = "http://127.0.0.1:10/openapi.json"
+    rest: JsonObject = {"name": "ours", "transport": "openapi", "url": LOCAL}
+
+    async with open_desk(tmp_path) as desk:
+        await desk.make("gateways", {**rest, "options": {"document": document}}, by="red")
+        assert _options(desk) == {
+            "document": document,
+            "address": "127.0.0.1",
+            "document_address": "127.0.0.1",
+        }
+        told = await desk.ask("PATCH", "gateways/ours", {"options": {"document": LOCAL}}, by="red")
+        assert told.status == 200, told.raw
+        assert _options(desk)["document_address"] == "127.0.0.1"
+        told = await desk.ask(
+            "PATCH", "gateways/ours", {"options": {"document": "http://10.0.0.1/d"}}, by="red"
+        )
+        assert (told.status, told.code) == (400, "core.egress.refused")
+        told = await desk.ask(
+            "PATCH", "gateways/ours", {"options": {"document_address": "10.0.0.1"}}, by="red"
+        )
+        assert told.status == 400
+        assert _options(desk)["document"] == LOCAL
+
+
+def _options(desk: Desk) -> JsonObject:
+    record = desk.record(Kind.GATEWAY, "ours")
+    assert record is not None
+    assert isinstance(record.spec, GatewaySpec)
+    return record.spec.options
 
 
 async def test_an_address_nobody_judged_is_not_written_whoever_changes_it_meanwhile(

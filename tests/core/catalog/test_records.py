@@ -98,6 +98,11 @@ async def test_a_change_merges_objects_and_replaces_the_rest(tmp_path: Path) -> 
         ("gateways", {"name": "x", "url": "http://10.0.0.1/mcp"}, "address is not allowed"),
         ("gateways", {"name": "x", "transport": "stdio"}, "command: is missing"),
         ("gateways", {"name": "x"}, "url: is missing"),
+        (
+            "gateways",
+            {"name": "x", "transport": "openapi", "options": {"file": "/etc/passwd"}},
+            "options.file: files are read only for gateways of the configuration",
+        ),
         ("gateways", {"name": "x", "transport": "builtin", "url": LOCAL}, "no address"),
         ("models", {"provider": "nobody", "upstream_name": "x"}, "There is no provider 'nobody'"),
         ("models", {"provider": "up", "upstream_name": "x", "aliases": ["a~b"]}, "unified name"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from spindle.config import SecretSource, Settings, ToolOverride, load_settings
+from spindle.config.model_tools import CHAT_INPUT, CHAT_OUTPUT
 from spindle_spi.codec import encode
 from spindle_spi.records import (
     CatalogRecord,
@@ -214,7 +215,7 @@ def test_servers_and_models_as_tools() -> None:
     assert isinstance(ask.spec, ToolSpec)
     assert (ask.spec.model, ask.spec.gateway) == ("a~m", None)
     assert ask.spec.description == "Asks the model q."
-    assert ask.spec.input_schema["required"] == ["prompt"]
+    assert (ask.spec.input_schema, ask.spec.output_schema) == (CHAT_INPUT, CHAT_OUTPUT)
     assert record(settings, Kind.TOOL, "tell").description == "Tells."
 
     one = record(settings, Kind.SERVER, "one")

@@ -12,7 +12,7 @@ from spindle_llm.chat.history import EventType, assistant_message, tool_message
 from spindle_llm.chat.sessions import ChatSession, TurnLog
 from spindle_llm.chat.settings import ChatSettings
 from spindle_llm.chat.tools import ToolAnswer, Toolbox, ToolCall, calls_in
-from spindle_llm.invocation import message_of, text_of
+from spindle_llm.relay.answers import message_of, text_of
 from spindle_llm.runtime import Runtime
 from spindle_llm.turn import error_code_of, take_turn
 from spindle_spi.context import AuthenticatedContext

@@ -161,3 +161,23 @@ def _mend_call(call: JsonObject, number: int) -> None:
 
     if isinstance(function, dict):
         function["arguments"] = argument_text(function.get("arguments"))
+
+
+def text_of(answer: JsonObject) -> str:
+    """Return the text of an answer's first choice, or its refusal."""
+    message = message_of(answer)
+    text = message.get("content") or message.get("refusal")
+    return text if isinstance(text, str) else ""
+
+
+def message_of(answer: JsonObject) -> JsonObject:
+    """Return the message of an answer's first choice; empty when there is none."""
+    message = first_choice(answer).get("message")
+    return message if isinstance(message, dict) else {}
+
+
+def first_choice(answer: JsonObject) -> JsonObject:
+    """Return an answer's first choice; empty when there is none."""
+    choices = answer.get("choices")
+    first: Json = choices[0] if isinstance(choices, list) and choices else None
+    return first if isinstance(first, dict) else {}

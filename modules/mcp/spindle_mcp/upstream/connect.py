@@ -9,6 +9,7 @@ from spindle_mcp.demo import DemoUpstream
 from spindle_mcp.upstream.http_sse import sse_streams
 from spindle_mcp.upstream.legacy import open_legacy
 from spindle_mcp.upstream.modern import open_modern
+from spindle_mcp.upstream.openapi.upstream import open_openapi
 from spindle_mcp.upstream.probe import speaks_modern
 from spindle_mcp.upstream.stdio import open_own_program, open_stdio
 from spindle_spi.errors import FailedPrecondition
@@ -42,6 +43,8 @@ async def open_upstream(spec: GatewaySpec, endpoint: Endpoint) -> AsyncGenerator
             opening = _open_http(spec, endpoint)
         case "sse":
             opening = open_legacy(endpoint, sse_streams(endpoint))
+        case "openapi":
+            opening = open_openapi(spec, endpoint)
         case "stdio" if endpoint.program is not None:
             opening = open_stdio(spec.era, endpoint, endpoint.program)
         case _:

@@ -165,11 +165,14 @@ def refused_by_status(gateway: str, status: int, retry_after: str | None) -> Gat
         )
 
     if status == 429:
+        wait = _seconds(retry_after)
+        # A JSON-RPC error has no header for it.
+        when = "" if wait is None else f" Try again in {wait:g} seconds."
         return RateLimited(
-            f"The gateway {gateway!r} asks us to slow down.",
+            f"The gateway {gateway!r} asks us to slow down.{when}",
             code="mcp.upstream.rate_limited",
             origin=Origin.UPSTREAM,
-            retry_after=_seconds(retry_after),
+            retry_after=wait,
         )
 
     return HttpRefused(gateway, status)
