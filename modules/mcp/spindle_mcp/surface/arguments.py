@@ -80,6 +80,9 @@ class ArgumentCheck:
 
         try:
             error = next(iter(self._validator.iter_errors(arguments)), None)
+
+            if error is not None and (said := _without_nulls(self._schema, arguments)) is not None:
+                error = next(iter(self._validator.iter_errors(said)), None)
         except Unresolvable:
             # A schema that needs another document: the upstream judges.
             return None
@@ -87,6 +90,18 @@ class ArgumentCheck:
             return "Invalid arguments: they are nested too deeply to be checked."
 
         return None if error is None else _sentence(error)
+
+
+def _without_nulls(schema: JsonObject, arguments: JsonObject) -> JsonObject | None:
+    """Return the arguments without optional ones that are null; None when there are none.
+
+    Clients send null for what they leave out, and the protocol itself speaks of such arguments
+    where it mirrors them into headers. Upstreams get what was sent.
+    """
+    required = schema.get("required")
+    needed = required if isinstance(required, list) else []
+    said = {name: value for name, value in arguments.items() if value is not None or name in needed}
+    return said if len(said) < len(arguments) else None
 
 
 class _Flat:
