@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
+from spindle.catalog_auth import AuthBody
 from spindle.config.catalog import POSITIVE_TOKENS, Capability, Owned, Price, Tokens, Trigger
 from spindle.config.checks import address_faults, owner_faults, transport_faults
 from spindle.config.faults import Fault, model_fault, render_fault
@@ -163,6 +164,7 @@ class GatewayBody(Governance):
         default=None, repr=False
     )
     """Write-only."""
+    auth: AuthBody | None = None
     timeout: Seconds = 60.0
     options: Options = {}
 

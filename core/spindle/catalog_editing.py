@@ -16,6 +16,7 @@ import anyio
 from spindle.audit import Audit, AuditEntry
 from spindle.authority import actor_of
 from spindle.catalog_access import is_platform, manageable, readable
+from spindle.catalog_auth import values_in
 from spindle.catalog_bodies import SECRETS
 from spindle.catalog_draft import API, CONFIG, EPHEMERAL, Change, Draft, Expected, Surroundings
 from spindle.catalog_kinds import KINDS
@@ -318,6 +319,9 @@ class CatalogEditor:
                 if isinstance(text, str):
                     wanted.setdefault(text, f"{_PREFIX}{edit.kind.value}.{token_hex(12)}")
 
+            for text in values_in(edit.data):
+                wanted.setdefault(text, f"{_PREFIX}{edit.kind.value}.{token_hex(12)}")
+
         try:
             for text, name in wanted.items():
                 put[text] = await self._vault.put(name, Secret(text))
@@ -417,4 +421,8 @@ def _urls(spec: RecordSpec) -> tuple[str, ...]:
     if isinstance(spec, ProviderSpec):
         return spec.urls
 
-    return (spec.url,) if isinstance(spec, GatewaySpec) and spec.url is not None else ()
+    if not isinstance(spec, GatewaySpec):
+        return ()
+
+    named = () if spec.url is None else (spec.url,)
+    return named if spec.auth is None else (*named, *spec.auth.urls())

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from spindle.catalog_auth import plain_auth
 from spindle.catalog_bodies import (
     SECRETS,
     GatewayBody,
@@ -234,6 +235,11 @@ def body_of(record: CatalogRecord) -> JsonObject:
 
     if "name" in known:
         data["name"] = record.name
+
+    auth = data.get("auth")
+
+    if isinstance(auth, dict):
+        data["auth"] = plain_auth(auth)
 
     options = data.get("options")
 

@@ -30,7 +30,7 @@ from spindle.retention import Janitor, core_rules
 from spindle.secrets import SecretStore
 from spindle.services.auth import AuthPolicy
 from spindle.services.catalog import Catalog
-from spindle.services.config_secrets import ConfigSecrets
+from spindle.services.config_secrets import ConfigSecrets, KeptOnes
 from spindle.services.observability import Observability
 from spindle.services.plugin import Plugins
 from spindle.services.session_event import SessionEvents
@@ -198,6 +198,7 @@ class Core:
                 features=self.features,
                 snapshots=self.snapshots,
                 secrets=self.secrets,
+                kept=KeptOnes(self.store, self.vault, lambda: self.reloader.current),
             ),
             observability=Observability(
                 module_id=module_id, metrics=self.metrics, audit=self.audit

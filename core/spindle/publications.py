@@ -20,7 +20,7 @@ from spindle_spi.records import (
     ToolSpec,
     Visibility,
     backend_name,
-    secret_of,
+    secrets_of,
 )
 
 if TYPE_CHECKING:
@@ -238,7 +238,7 @@ def _check_record(current: Snapshot, module: str, source: str, record: Published
     if not record.name or len(record.name) > _MAX_NAME or not _is_text(record.name):
         raise InvalidArgument(f"The {_said(record)} of {source} has a name that is no name.")
 
-    if secret_of(spec) is not None:
+    if secrets_of(spec):
         # Who refers to a secret may read it: that is the operator's to say.
         raise InvalidArgument(f"The {_said(record)} of {source} refers to a secret.")
 

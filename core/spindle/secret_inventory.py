@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from spindle.secrets import Place
 from spindle.store.secrets import SealedRow
 from spindle_spi.errors import Conflict
-from spindle_spi.records import CatalogRecord, secret_of
+from spindle_spi.records import CatalogRecord, secrets_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -49,7 +49,7 @@ class SecretInventory:
 
     async def all(self, records: Iterable[CatalogRecord]) -> tuple[SecretInfo, ...]:
         """Return every secret that is configured, stored or referred to by a record, by name."""
-        stored = {row.name: row for row in await self._store.secrets.all()}
+        stored = {row.name: row for row in await self._store.secrets.shared()}
         uses = uses_of(records)
         names = {*self._secrets.names(), *stored, *uses}
         return tuple(
@@ -79,9 +79,7 @@ def uses_of(records: Iterable[CatalogRecord]) -> dict[str, tuple[CatalogRecord, 
     uses: dict[str, tuple[CatalogRecord, ...]] = {}
 
     for record in records:
-        ref = secret_of(record.spec)
-
-        if ref is not None:
+        for ref in secrets_of(record.spec):
             uses[ref.name] = (*uses.get(ref.name, ()), record)
 
     return uses

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from spindle_spi.gateway_auth import GatewayAuth
 from spindle_spi.secret import SecretRef
 from spindle_spi.types import Json, JsonObject
 
@@ -142,6 +143,8 @@ class GatewaySpec:
     """auto, modern or legacy: which protocol generation the upstream speaks."""
     credential: SecretRef | None = None
     """Sent as `Authorization: Bearer`; never the caller's own token."""
+    auth: GatewayAuth | None = None
+    """Any other way to prove itself; for `authorization_code` the credential reads lists."""
     command: tuple[str, ...] = ()
     """stdio only; from configuration or by a platform administrator only."""
     timeout: float = 60.0
@@ -306,6 +309,14 @@ def secret_of(spec: RecordSpec) -> SecretRef | None:
             return spec.credential
         case _:
             return None
+
+
+def secrets_of(spec: RecordSpec) -> tuple[SecretRef, ...]:
+    """Return every secret a record refers to, the one of `secret_of` first."""
+    first = secret_of(spec)
+    found = () if first is None else (first,)
+    auth = spec.auth if isinstance(spec, GatewaySpec) else None
+    return found if auth is None else (*found, *auth.secrets())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

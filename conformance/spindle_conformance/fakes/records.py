@@ -22,7 +22,7 @@ from spindle_spi.records import (
     backend_name,
     is_shown_by,
     other_names,
-    secret_of,
+    secrets_of,
 )
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ class FakeRecords:
         if not record.name:
             raise InvalidArgument(f"The {said} of {source} has a name that is no name.")
 
-        if secret_of(spec) is not None:
+        if secrets_of(spec):
             raise InvalidArgument(f"The {said} of {source} refers to a secret.")
 
         backend = backend_name(spec)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spindle_conformance.fakes.journal import Audited, Journal, Logged, Measured
+from spindle_conformance.fakes.outside import FakeOutside
 from spindle_conformance.fakes.records import FakeRecords
 from spindle_conformance.fakes.refusals import Refusals
-from spindle_spi.config_secrets import ConfigSecretsService
+from spindle_spi.config_secrets import (
+    ConfigSecretsService,
+    Deployment,
+    KeptName,
+    KeptSecret,
+)
 from spindle_spi.errors import FailedPrecondition, NotFound
 from spindle_spi.observability import AuditEvent, Level, ObservabilityService
-from spindle_spi.records import CatalogRecord, GatewaySpec, ProviderSpec
+from spindle_spi.records import secrets_of
 from spindle_spi.secret import Secret, SecretRef
 from spindle_spi.types import JsonObject
 
@@ -32,6 +38,8 @@ class FakeConfigSecrets(ConfigSecretsService):
     records: FakeRecords
     journal: Journal
     refusals: Refusals
+    outside: FakeOutside
+    clock: Callable[[], float]
 
     async def section(self) -> JsonObject:
         self.refusals.check("section")
@@ -46,7 +54,7 @@ class FakeConfigSecrets(ConfigSecretsService):
         self.refusals.check("secret")
         own = (record for record in self.records if record.module == self.module_id)
 
-        if not any(_refers(record, ref) for record in own):
+        if not any(ref in secrets_of(record.spec) for record in own):
             raise NotFound(
                 f"No record of the module {self.module_id} refers to this secret.",
                 code="core.secret.not_found",
@@ -58,6 +66,38 @@ class FakeConfigSecrets(ConfigSecretsService):
             raise FailedPrecondition(f"The secret {ref.name} is not among FakeHost.secrets.")
 
         return Secret(value)
+
+    async def deployment(self) -> Deployment:
+        self.refusals.check("deployment")
+        return self.outside.deployment
+
+    async def address_for(self, url: str, gateway: str) -> str:
+        self.refusals.check("address_for")
+        return self.outside.address_for(url)
+
+    async def keep(
+        self, owner: str, name: str, value: Secret, *, version: int | None = None
+    ) -> int:
+        self.refusals.check("keep")
+        key = (self.module_id, owner.lower(), name)
+        return self.outside.keep(key, value, version, self.clock())
+
+    async def kept(self, owner: str, name: str) -> KeptSecret | None:
+        self.refusals.check("kept")
+        held = self.outside.held.get((self.module_id, owner.lower(), name))
+        return None if held is None else held.secret
+
+    async def forget(self, owner: str, name: str) -> bool:
+        self.refusals.check("forget")
+        return self.outside.held.pop((self.module_id, owner.lower(), name), None) is not None
+
+    async def names_kept(self, owner: str) -> tuple[KeptName, ...]:
+        self.refusals.check("names_kept")
+        return self.outside.names(self.module_id, owner.lower())
+
+    async def newest_kept(self, name: str) -> KeptSecret | None:
+        self.refusals.check("newest_kept")
+        return self.outside.newest(self.module_id, name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +123,3 @@ class FakeObservability(ObservabilityService):
 
     async def audit(self, context: AuthenticatedContext, event: AuditEvent) -> None:
         self.journal.audited.append(Audited(context=context, event=event))
-
-
-def _refers(record: CatalogRecord, ref: SecretRef) -> bool:
-    match record.spec:
-        case ProviderSpec():
-            return record.spec.api_key == ref
-        case GatewaySpec():
-            return record.spec.credential == ref
-        case _:
-            return False

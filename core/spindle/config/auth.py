@@ -140,6 +140,8 @@ class AuthSettings(Section):
     """Hosts an identity provider may name though they are not public."""
     jwt: tuple[JwtIssuer, ...] = ()
     oidc: OidcSettings | None = None
+    resource_scopes: tuple[Text, ...] | None = None
+    """What MCP clients ask an identity provider for; None is the permissions they need."""
 
 
 def session_cookie(settings: AuthSettings) -> str | None:

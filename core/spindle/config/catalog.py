@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
+from spindle.config.gateway_auth import AuthEntry
 from spindle.config.sections import Count, Seconds, Section, Text, Url
 from spindle_spi.records import Visibility
 
@@ -106,6 +107,7 @@ class GatewayEntry(Declared):
     era: Literal["auto", "modern", "legacy"] = "auto"
     credential_env_var: Text | None = None
     credential_file: Text | None = None
+    auth: AuthEntry | None = None
     timeout: Seconds = 60.0
     options: dict[str, JsonValue] = {}
     tools: dict[str, ToolEntry] = {}

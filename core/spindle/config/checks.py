@@ -6,18 +6,21 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from spindle.config.catalog import ModelEntry, Owned, ServerEntry, ServiceEntry
+from spindle.config.catalog import GatewayEntry, ModelEntry, Owned, ServerEntry, ServiceEntry
 from spindle.config.document import Document
-from spindle.config.faults import Fault, Path, suggest
+from spindle.config.faults import Fault, Path, render_path, suggest
+from spindle.config.gateway_auth import gateway_auth_faults
 from spindle.config.federation import auth_faults, policy_faults, policy_warnings
 from spindle.config.names import NAME, SLUG, TOOL, NameRule
 from spindle.config.records import (
     BUILTIN_GATEWAY,
     BUILTIN_SERVICE,
+    gateway_auth,
     gateways_of,
     provider_type_of,
     services_of,
 )
+from spindle_spi.gateway_auth import AUTHORIZATION_CODE
 from spindle_spi.records import Visibility
 from spindle_spi.types import Json, JsonObject
 
@@ -189,11 +192,43 @@ def _gateway_faults(document: Document) -> Iterator[Fault]:
         yield from owner_faults(path, gateway)
         yield from _variable_faults((*path, "credential_env_var"), gateway.credential_env_var)
         yield from transport_faults(path, gateway.transport, gateway.url)
+        yield from _auth_faults(path, name, gateway, document)
 
         for tool, entry in gateway.tools.items():
             team = entry.team or gateway.team
             seen = Owned(visibility=entry.visibility, team=team, owner=entry.owner)
             yield from owner_faults((*path, "tools", tool), seen)
+
+
+def _auth_faults(
+    path: Path, name: str, gateway: GatewayEntry, document: Document
+) -> Iterator[Fault]:
+    auth = gateway_auth(name, gateway)
+
+    if gateway.auth is None or auth is None:
+        return
+
+    inner = (*path, "auth")
+
+    for key, variable, file in gateway.auth.places():
+        is_header = len(key) > 1
+        named = (*inner, *key, "env_var") if is_header else (*inner, f"{key[0]}_env_var")
+        yield from _variable_faults(named, variable)
+
+        if is_header and variable is None and file is None:
+            yield Fault(path=(*inner, *key), problem="says no place", expected="env_var or file")
+
+    has_credential = (gateway.credential_env_var or gateway.credential_file) is not None
+    yield from gateway_auth_faults(
+        inner, auth, transport=gateway.transport, has_credential=has_credential
+    )
+
+    if auth.type == AUTHORIZATION_CODE and document.server.public_url is None:
+        yield Fault(
+            path=("server", "public_url"),
+            problem=f"is missing, and people come back to it from {render_path(inner)}",
+            expected="https://HOST[:PORT]",
+        )
 
 
 def transport_faults(path: Path, transport: str, url: str | None) -> Iterator[Fault]:

@@ -14,7 +14,12 @@ from pydantic_core import ErrorDetails
 Path: TypeAlias = tuple[str | int, ...]
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-_SECRET_KEYS = frozenset({"api_key", "url", "urls", "password", "token", "secret"})
+_SECRET_KEYS = frozenset(
+    {
+        *("api_key", "url", "urls", "password", "token", "secret"),
+        *("credential", "headers", "client_secret", "client_key", "subject_key"),
+    }
+)
 _SHOWN = 60
 _LONGEST_KEY = 100
 
