@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -15,9 +14,13 @@ from spindle.config.gateway_auth import (
     auth_of,
     gateway_auth_faults,
 )
-from spindle_spi.records import GatewaySpec
 from spindle_spi.secret import SecretRef
-from spindle_spi.types import Json, JsonObject
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from spindle_spi.records import GatewaySpec
+    from spindle_spi.types import Json, JsonObject
 
 Value = Annotated[str, Field(max_length=65_536)]
 
@@ -90,12 +93,13 @@ def with_auth(
 def plain_auth(auth: JsonObject) -> JsonObject:
     """Return the `auth` of a spec as a body says it, without its secrets."""
     headers = auth.get("headers")
-    plain = {key: value for key, value in auth.items() if value is not None}
+    plain: JsonObject = {key: value for key, value in auth.items() if value is not None}
 
     for part in SECRET_PARTS:
         plain.pop(part, None)
 
-    plain["headers"] = dict.fromkeys(headers, "") if isinstance(headers, dict) else {}
+    named = headers if isinstance(headers, dict) else {}
+    plain["headers"] = dict.fromkeys(named, "")
     return plain
 
 
@@ -117,4 +121,3 @@ def _sentence(path: tuple[str | int, ...], problem: str, expected: str) -> str:
 
 def _ref(value: str | None, put: Mapping[str, SecretRef]) -> SecretRef | None:
     return put.get(value, _PLANNED) if value else None
-

@@ -1,13 +1,16 @@
-"""How a fake host is known outside, where it lets modules connect, and what it keeps for persons."""
+"""How a fake host is known outside, where it lets modules connect, what it keeps for persons."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from spindle_spi.config_secrets import Deployment, KeptName, KeptSecret
 from spindle_spi.errors import Conflict, InvalidArgument
-from spindle_spi.secret import Secret
+
+if TYPE_CHECKING:
+    from spindle_spi.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +31,7 @@ class FakeOutside:
         default_factory=lambda: {"127.0.0.1": "127.0.0.1", "localhost": "127.0.0.1"}
     )
     """Where hosts are that may be asked; every other one is refused."""
-    held: dict[tuple[str, str, str], Held] = field(
-        default_factory=dict[tuple[str, str, str], Held]
-    )
+    held: dict[tuple[str, str, str], Held] = field(default_factory=dict[tuple[str, str, str], Held])
     """By module, person and name."""
 
     def address_for(self, url: str) -> str:
@@ -78,4 +79,3 @@ class FakeOutside:
         """Return what changed last under a name."""
         found = [held for key, held in self.held.items() if (key[0], key[2]) == (module, name)]
         return max(found, key=lambda held: held.updated_at).secret if found else None
-

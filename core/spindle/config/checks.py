@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from spindle.config.catalog import GatewayEntry, ModelEntry, Owned, ServerEntry, ServiceEntry
 from spindle.config.document import Document
 from spindle.config.faults import Fault, Path, render_path, suggest
-from spindle.config.gateway_auth import gateway_auth_faults
 from spindle.config.federation import auth_faults, policy_faults, policy_warnings
+from spindle.config.gateway_auth import gateway_auth_faults
 from spindle.config.names import NAME, SLUG, TOOL, NameRule
 from spindle.config.records import (
     BUILTIN_GATEWAY,

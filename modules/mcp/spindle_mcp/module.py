@@ -215,7 +215,7 @@ class McpModule(Module):
             invocation.arguments,
             deadline=invocation.deadline,
             progress=progress,
-            traceparent=context.trace.traceparent,
+            context=context,
         )
         return Complete(payload=result)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mcp.server import ServerRequestContext
 
-    from spindle_spi.types import Json, Receive, Scope, Send
+    from spindle_spi.types import ASGIApp, Json, Receive, Scope, Send
 
 OBJECT: JsonObject = {"type": "object"}
 ECHO: JsonObject = {
@@ -262,6 +262,8 @@ class Handshaking:
     headers: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     traces: list[object] = field(default_factory=list[object])
     """What calls named as their trace."""
+    guarded: Callable[[ASGIApp], ASGIApp] = field(default=lambda app: app)
+    """Puts something before it."""
     reached: anyio.Event = field(default_factory=anyio.Event)
     cancelled: anyio.Event = field(default_factory=anyio.Event)
 
@@ -289,7 +291,7 @@ class Handshaking:
 
             await manager.handle_request(scope, _replaying(body, receive), send)
 
-        async with manager.run(), listening(app, port=port) as url:
+        async with manager.run(), listening(self.guarded(app), port=port) as url:
             yield f"{url}/mcp"
 
     async def _list(

@@ -24,6 +24,7 @@ from spindle_spi.types import JsonObject
 if TYPE_CHECKING:
     from spindle_mcp.surface.views import ShownTool, View
     from spindle_mcp.upstream.fleet import Fleet
+    from spindle_spi.context import AuthenticatedContext
     from spindle_spi.ingress import Call
     from spindle_spi.services import Services
 
@@ -159,7 +160,7 @@ class ToolCalls:
             arguments,
             deadline=call.deadline,
             progress=progress,
-            traceparent=call.context.trace.traceparent,
+            context=call.context,
         )
 
         if permit.hooks.answer:
@@ -237,7 +238,7 @@ async def call_upstream(
     *,
     deadline: float | None,
     progress: ProgressSink | None,
-    traceparent: str | None = None,
+    context: AuthenticatedContext,
 ) -> JsonObject:
     """Call the tool of a permit at its gateway; what follows admission and hooks.
 
@@ -257,7 +258,8 @@ async def call_upstream(
             silence=_silence(permit),
             deadline=deadline,
             progress=progress,
-            traceparent=traceparent,
+            traceparent=context.trace.traceparent,
+            caller=context,
         ),
     )
 

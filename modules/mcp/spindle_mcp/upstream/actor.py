@@ -14,6 +14,7 @@ import anyio
 from spindle_mcp.config import McpSettings, option
 from spindle_mcp.upstream.base import Endpoint, ToolCall, Upstream
 from spindle_mcp.upstream.connect import open_upstream
+from spindle_mcp.upstream.credentials.build import headers_of
 from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable
 from spindle_mcp.upstream.ingest import harvest
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
@@ -47,6 +48,8 @@ class GatewayActor:
         self._services = services
         self._settings = settings
         self._version = version
+        self.headers = headers_of(record, spec, services.config_secrets)
+        """Where what proves us to the upstream comes from, beside a plain credential."""
         self._upstream: Upstream | None = None
         self._is_open = anyio.Event()
         self._is_closed = anyio.Event()
@@ -184,6 +187,7 @@ class GatewayActor:
             url=self.spec.url or "",
             version=self._version,
             credential=None if lease is None else lease.secret,
+            headers=self.headers,
             address=option(self.spec.options, "address"),
             connect_seconds=settings.connect_seconds,
             max_connections=settings.max_connections,

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from spindle_mcp.trace import TRACEPARENT
 from spindle_mcp.upstream.base import CLIENT_NAME, Endpoint, ToolCall, Upstream
+from spindle_mcp.upstream.credentials.proven import failure_in
 from spindle_mcp.upstream.faults import (
     RpcRefused,
     SessionLost,
@@ -147,6 +148,11 @@ class LegacyUpstream(Upstream):
     def _translated(self, error: MCPError) -> Exception:
         if error.code == TRANSPORT_FAILED:
             return unreachable(self._gateway)
+
+        unproven = failure_in(error.code, error.data)
+
+        if unproven is not None:
+            return unproven
 
         if error.code == TOO_LONG:
             return garbled(self._gateway, "more than is taken from an upstream")

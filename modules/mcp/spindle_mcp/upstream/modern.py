@@ -32,6 +32,7 @@ from spindle_mcp.eras import MODERN
 from spindle_mcp.text import decode, encode
 from spindle_mcp.trace import TRACEPARENT
 from spindle_mcp.upstream.base import CLIENT_NAME, Endpoint, ToolCall, Upstream
+from spindle_mcp.upstream.credentials.proven import posted
 from spindle_mcp.upstream.faults import (
     RpcRefused,
     explained,
@@ -48,6 +49,7 @@ from spindle_spi.invocation import Progress
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
 
+    from spindle_spi.context import AuthenticatedContext
     from spindle_spi.invocation import ProgressSink
     from spindle_spi.secret import Secret
     from spindle_spi.types import Json, JsonObject
@@ -144,6 +146,7 @@ class ModernUpstream(Upstream):
                 _params_of(call),
                 seconds=seconds,
                 headers=headers,
+                caller=call.caller,
                 relay=None if call.progress is None else _Relay(call.progress, call),
             )
         except RpcRefused as exc:
@@ -159,7 +162,7 @@ class ModernUpstream(Upstream):
             "subscriptions/listen", params, seconds=None, until_notified=_LIST_CHANGED
         )
 
-    async def _exchange(
+    async def _exchange(  # noqa: PLR0913 - one parameter for each thing that may be said
         self,
         method: str,
         params: JsonObject,
@@ -168,6 +171,7 @@ class ModernUpstream(Upstream):
         headers: Mapping[str, str] | None = None,
         relay: _Relay | None = None,
         until_notified: str = "",
+        caller: AuthenticatedContext | None = None,
     ) -> JsonObject:
         request_id = next(self._ids)
         meta = self._meta if relay is None else {**self._meta, "progressToken": request_id}
@@ -191,9 +195,7 @@ class ModernUpstream(Upstream):
                 if relay is not None:
                     relay.clock = clock
 
-                async with self._session.post(
-                    self._endpoint.url, data=body, headers=sent, allow_redirects=False
-                ) as response:
+                async with posted(self._session, self._endpoint, body, sent, caller) as response:
                     return await self._read(response, request_id, relay, until_notified)
         except aiohttp.ClientError as exc:
             raise unreachable(self._gateway) from exc
