@@ -161,6 +161,7 @@ class Core:
             store=self.store,
             snapshots=self.snapshots,
             count=self.metrics.count,
+            public_url=self.settings.server.public_url,
         )
 
     def _attach_decision_point(self) -> DecisionPoint | None:

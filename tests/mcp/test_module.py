@@ -11,6 +11,7 @@ from spindle_mcp.config import SCHEMA, McpSettings, settings_from
 from spindle_spi.errors import Internal
 from spindle_spi.invocation import Invocation
 from spindle_spi.records import Kind, Target
+from spindle_spi.shapes import JSON_RPC
 from spindle_spi.verification import faults_in
 from tests.mcp.support.serving import serving
 
@@ -21,15 +22,18 @@ def test_the_module_keeps_its_promises() -> None:
 
 
 def test_every_route_says_its_permission_and_its_server() -> None:
-    """Two endpoints, three methods each."""
-    routes = McpModule().routes
+    """Two endpoints and their twins for keys, three methods each; the twins tell no metadata."""
+    routes = [route for route in McpModule().routes if route.errors is JSON_RPC]
     assert {(route.method, route.path) for route in routes} == {
-        (method, path)
+        (method, f"{path}{twin}")
         for method in ("GET", "POST", "DELETE")
         for path in ("/mcp", "/servers/{slug}/mcp")
+        for twin in ("", "-key")
     }
     assert {route.permission for route in routes} == {"servers.use"}
     assert {route.server_param for route in routes if "slug" in route.path} == {"slug"}
+    assert {r.path.endswith("-key") for r in routes if r.challenge is None} == {True}
+    assert {r.path.endswith("-key") for r in routes if r.challenge is not None} == {False}
 
 
 def test_the_section_may_hold_exactly_the_settings() -> None:

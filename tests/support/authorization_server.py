@@ -77,6 +77,8 @@ class AuthorizationServer:
     assertions: set[str] = field(default_factory=set[str])
     """Ids of assertions that were shown; none is taken twice."""
     _codes: dict[str, dict[str, str]] = field(default_factory=dict[str, dict[str, str]])
+    claims: dict[str, Any] | None = None
+    """Makes its access tokens JWTs, with these claims over the usual ones."""
     key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256"))
 
     def count(self, path: str) -> int:
@@ -100,6 +102,21 @@ class AuthorizationServer:
         self._codes[code] = {**asked, "subject": subject}
         return {"code": code, "state": asked["state"], "iss": self.url, **changes}
 
+    def jwt(self, grant: Grant) -> str:
+        """Return an access token that says what it is."""
+        said = {
+            "iss": self.url,
+            "sub": grant.subject,
+            "email": grant.subject,
+            "aud": grant.resource,
+            "scope": grant.scope,
+            "exp": int(time.time()) + 300,
+            "jti": secrets.token_hex(8),
+            **(self.claims or {}),
+        }
+        header = {"alg": "ES256", "kid": "one"}
+        return jwt.encode(header, said, self.key, algorithms=["ES256"])
+
     def end_all(self) -> None:
         """Let no access token hold any more."""
         self.tokens.clear()
@@ -115,7 +132,7 @@ class AuthorizationServer:
             case "/.well-known/oauth-authorization-server":
                 return _json(self._metadata())
             case "/jwks":
-                return _json({"keys": [self.key.as_dict(private=False)]})
+                return _json({"keys": [{**self.key.as_dict(private=False), "kid": "one"}]})
             case "/token":
                 return self._token(request)
             case "/register":
@@ -160,7 +177,7 @@ class AuthorizationServer:
         return _json(self._issued(grant))
 
     def _issued(self, grant: Grant) -> dict[str, Any]:
-        access = secrets.token_urlsafe(24)
+        access = secrets.token_urlsafe(24) if self.claims is None else self.jwt(grant)
         self.tokens[access] = grant
         answer: dict[str, Any] = {"access_token": access, "token_type": "Bearer"}
 
@@ -176,15 +193,14 @@ class AuthorizationServer:
 
     def _grant(self, client: str, form: dict[str, str]) -> Grant:
         kind = form.get("grant_type", "")
-        grant = Grant(
-            client, kind, resource=form.get("resource"), scope=form.get("scope", "")
-        )
+        grant = Grant(client, kind, resource=form.get("resource"), scope=form.get("scope", ""))
 
         match kind:
             case "client_credentials":
                 pass
             case "authorization_code":
-                grant.subject = self._redeemed(client, form)
+                begun = self._redeemed(client, form)
+                grant.subject, grant.scope = begun["subject"], begun.get("scope", "")
             case "refresh_token":
                 # Each is good for one time: whoever shows it again has stolen it, or lost a race.
                 before = self.refreshers.pop(form.get("refresh_token", ""), None)
@@ -192,7 +208,7 @@ class AuthorizationServer:
                 if before is None or before.client != client:
                     raise _Refused("invalid_grant")
 
-                grant.subject = before.subject
+                grant.subject, grant.scope = before.subject, before.scope
             case _ if kind == EXCHANGE:
                 grant.subject = self._exchanged(form)
             case _:
@@ -200,7 +216,7 @@ class AuthorizationServer:
 
         return grant
 
-    def _redeemed(self, client: str, form: dict[str, str]) -> str:
+    def _redeemed(self, client: str, form: dict[str, str]) -> dict[str, str]:
         begun = self._codes.pop(form.get("code", ""), None)
         digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
         challenge = urlsafe_b64encode(digest).decode().rstrip("=")
@@ -214,7 +230,7 @@ class AuthorizationServer:
         ):
             raise _Refused("invalid_grant")
 
-        return begun["subject"]
+        return begun
 
     def _exchanged(self, form: dict[str, str]) -> str:
         if form.get("subject_token_type") != JWT_TYPE or self.subject_key is None:

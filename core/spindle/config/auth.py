@@ -58,6 +58,8 @@ class ClaimNames(Section):
     teams: Text | None = None
     """Narrows the person's teams; None leaves them."""
     groups: Text = "groups"
+    scope: Text | None = None
+    """Narrows what the token may do, by our permissions' names; None leaves it."""
 
 
 class TeamRole(Section):

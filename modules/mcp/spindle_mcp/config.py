@@ -30,6 +30,9 @@ class McpSettings:
     """Longest answer taken from an upstream."""
     max_tools: int = 1000
     """Most tools taken from one upstream."""
+    root_metadata: bool = True
+    """Tell of `/mcp` at the root of the well-known path, too, for clients that look nowhere else.
+    """
 
 
 _SECONDS: JsonObject = {"type": "number", "exclusiveMinimum": 0}
@@ -49,6 +52,7 @@ SCHEMA: JsonObject = {
         "max_connections": _COUNT,
         "max_result_bytes": _COUNT,
         "max_tools": _COUNT,
+        "root_metadata": {"type": "boolean"},
     },
 }
 """What the section may hold; a test compares its keys with the fields of `McpSettings`."""
@@ -77,6 +81,7 @@ def settings_from(section: JsonObject) -> McpSettings:
         max_connections=count("max_connections", defaults.max_connections),
         max_result_bytes=count("max_result_bytes", defaults.max_result_bytes),
         max_tools=count("max_tools", defaults.max_tools),
+        root_metadata=section.get("root_metadata") is not False,
     )
 
 

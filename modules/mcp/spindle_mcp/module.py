@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
+from spindle_mcp.authorization.resource import CHALLENGE, metadata_routes
 from spindle_mcp.config import SCHEMA, settings_from
 from spindle_mcp.documentation import operation_at
 from spindle_mcp.surface.accelerated import FastPath
@@ -30,8 +32,9 @@ from spindle_spi.records import Kind
 from spindle_spi.shapes import JSON_RPC
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from spindle_spi.config_secrets import Deployment
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.ingress import Call
     from spindle_spi.invocation import Invocation, ProgressSink, Result
@@ -52,6 +55,7 @@ class McpModule(Module):
         self._fleet: Fleet | None = None
         self._listeners: Listeners | None = None
         self._calls: ToolCalls | None = None
+        self._context: ModuleContext | None = None
 
     @property
     def descriptor(self) -> ModuleDescriptor:
@@ -91,19 +95,25 @@ class McpModule(Module):
     @property
     def routes(self) -> Sequence[IngressRoute]:
         """See `Module`."""
-        return tuple(
-            IngressRoute(
-                method=method,
-                path=path,
-                permission=_PERMISSION,
-                handler=self._serve,
-                errors=JSON_RPC,
-                server_param=server_param,
-                operation=partial(operation_at, method),
-            )
-            for path, server_param in (("/mcp", None), ("/servers/{slug}/mcp", "slug"))
-            for method in ("GET", "POST", "DELETE")
-        )
+        return (*self._endpoints(), *metadata_routes(self._known_outside))
+
+    def _endpoints(self) -> Iterator[IngressRoute]:
+        for path, server_param in (("/mcp", None), ("/servers/{slug}/mcp", "slug")):
+            for method in ("GET", "POST", "DELETE"):
+                route = IngressRoute(
+                    method=method,
+                    path=path,
+                    permission=_PERMISSION,
+                    handler=self._serve,
+                    errors=JSON_RPC,
+                    server_param=server_param,
+                    operation=partial(operation_at, method),
+                    challenge=CHALLENGE,
+                )
+                yield route
+                # The same without a word on metadata: there are clients that send no header of
+                # their user's any more as soon as a server tells where tokens come from.
+                yield replace(route, path=f"{path}-key", challenge=None)
 
     @property
     def prefixes(self) -> Sequence[IngressPrefix]:
@@ -148,6 +158,7 @@ class McpModule(Module):
 
         try:
             async with anyio.create_task_group() as group, manager.run():
+                self._context = context
                 self._calls = calls
                 self._fleet = fleet
                 self._listeners = listeners
@@ -157,6 +168,7 @@ class McpModule(Module):
                 started()
                 await anyio.sleep_forever()
         finally:
+            self._context = None
             self._endpoint = None
             self._fleet = None
 
@@ -218,6 +230,13 @@ class McpModule(Module):
             context=context,
         )
         return Complete(payload=result)
+
+    async def _known_outside(self) -> tuple[Deployment, bool]:
+        if self._context is None:
+            raise _down()
+
+        deployment = await self._context.services.config_secrets.deployment()
+        return deployment, settings_from(self._context.config).root_metadata
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
         endpoint = self._endpoint

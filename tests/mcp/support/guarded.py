@@ -6,9 +6,11 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from spindle_spi.types import ASGIApp
+from tests.support.authorization_server import AuthorizationServer
+
 if TYPE_CHECKING:
-    from spindle_spi.types import ASGIApp, Receive, Scope, Send
-    from tests.support.authorization_server import AuthorizationServer
+    from spindle_spi.types import Receive, Scope, Send
 
 METADATA = "/.well-known/oauth-protected-resource/mcp"
 

@@ -13,7 +13,7 @@ import mcp_types as types
 from mcp.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-from spindle_spi.types import JsonObject
+from spindle_spi.types import ASGIApp, JsonObject
 from tests.mcp.support.serving import listening
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from mcp.server import ServerRequestContext
 
-    from spindle_spi.types import ASGIApp, Json, Receive, Scope, Send
+    from spindle_spi.types import Json, Receive, Scope, Send
 
 OBJECT: JsonObject = {"type": "object"}
 ECHO: JsonObject = {

@@ -150,7 +150,10 @@ def shown_record(kind: Kind) -> JsonObject:
     )
     defs = schema.get("$defs")
     kept = _objects(defs)
-    kept.pop("SecretRef", None)
+
+    if kind is not Kind.GATEWAY:
+        # Only its `auth` shows what its secrets are called.
+        kept.pop("SecretRef", None)
 
     if kept:
         shown["$defs"] = kept

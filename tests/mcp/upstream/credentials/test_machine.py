@@ -123,9 +123,7 @@ async def test_a_value_that_is_no_header_names_gateway_and_header_alone() -> Non
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])
-@pytest.mark.parametrize(
-    "method", ["client_secret_basic", "client_secret_post", "private_key_jwt"]
-)
+@pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post", "private_key_jwt"])
 async def test_a_client_gets_a_token_once_for_many_calls(era: str, method: str) -> None:
     """By each way to prove itself; the token names the upstream as its resource."""
     key = ECKey.generate_key("P-256")
@@ -308,7 +306,9 @@ async def test_what_an_upstream_says_of_its_server_is_judged(
         ),
         (
             "/.well-known/oauth-authorization-server",
-            Answered(body=b'{"issuer":"http://127.0.0.1:1","token_endpoint":"http://127.0.0.1:1/"}'),
+            Answered(
+                body=b'{"issuer":"http://127.0.0.1:1","token_endpoint":"http://127.0.0.1:1/"}'
+            ),
             "its metadata name another issuer",
         ),
         (
