@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -93,9 +92,7 @@ class Place:
 
 
 @asynccontextmanager
-async def place(
-    home: Path, *, has_provider: bool = True, mcp: dict[str, object] | None = None
-) -> AsyncGenerator[Place]:
+async def place(home: Path, *, has_provider: bool = True) -> AsyncGenerator[Place]:
     async with authorization_server() as server, proxied("") as proxy:
         server.claims = {}
         url = f"http://{proxy.address}"
@@ -111,7 +108,7 @@ async def place(
         settings = {
             "server": {"public_url": url},
             "auth": {"jwt": [issuer] if has_provider else []},
-            "mcp": {"gateways": {"demo": {"transport": "builtin"}}, **(mcp or {})},
+            "mcp": {"gateways": {"demo": {"transport": "builtin"}}},
             "servers": {
                 "desk": {"gateways": ["demo"], "visibility": "public"},
                 "closet": {"gateways": ["demo"], "visibility": "team", "team": "red"},
@@ -162,34 +159,32 @@ async def test_a_client_that_knows_the_url_alone_comes_to_call_a_tool(tmp_path: 
         assert (await here.refused("/mcp-key", token)).status_code == 401
 
 
-async def test_a_token_holds_where_its_audience_says(tmp_path: Path) -> None:
-    """At its resource and under it; a configured audience everywhere; another's nowhere."""
-    async with place(tmp_path) as here:
+async def audiences(here: Place) -> None:
+    """A token holds at its resource and under it; with a configured audience everywhere."""
 
-        async def is_let_in(audience: str, path: str) -> bool:
-            answer = await here.refused(path, here.token(audience))
-            return answer.status_code != 401
+    async def is_let_in(audience: str, path: str) -> bool:
+        answer = await here.refused(path, here.token(audience))
+        return answer.status_code != 401
 
-        desk = f"{here.url}/servers/desk/mcp"
-        assert await is_let_in(desk, "/servers/desk/mcp")
-        assert not await is_let_in(desk, "/mcp")
-        assert not await is_let_in(desk, "/servers/desk/mcp-key")
-        assert await is_let_in(here.url, "/mcp")
-        assert await is_let_in(here.url, "/servers/desk/mcp")
-        assert await is_let_in("everything-here", "/servers/desk/mcp-key")
-        assert not await is_let_in(f"{here.url}0/mcp", "/mcp")
-        assert not await is_let_in("https://elsewhere.example/mcp", "/mcp")
+    desk = f"{here.url}/servers/desk/mcp"
+    assert await is_let_in(desk, "/servers/desk/mcp")
+    assert not await is_let_in(desk, "/mcp")
+    assert not await is_let_in(desk, "/servers/desk/mcp-key")
+    assert await is_let_in(here.url, "/mcp")
+    assert await is_let_in(here.url, "/servers/desk/mcp")
+    assert await is_let_in("everything-here", "/servers/desk/mcp-key")
+    assert not await is_let_in(f"{here.url}0/mcp", "/mcp")
+    assert not await is_let_in("https://elsewhere.example/mcp", "/mcp")
 
 
-async def test_refusals_point_to_the_metadata_of_their_endpoint(tmp_path: Path) -> None:
+async def challenges(here: Place) -> None:
     """Without a token, with a bad one, and with one that may too little."""
-    async with place(tmp_path) as here:
-        metadata = f'resource_metadata="{here.url}/.well-known/oauth-protected-resource'
-        nobody = await here.refused("/mcp")
-        stranger = await here.refused("/servers/desk/mcp", "wrong")
-        poor = await here.refused("/mcp", here.token(f"{here.url}/mcp", "tools.read"))
-        key = await here.refused("/mcp-key")
-        other = await here.refused("/v1/chat/completions")
+    metadata = f'resource_metadata="{here.url}/.well-known/oauth-protected-resource'
+    nobody = await here.refused("/mcp")
+    stranger = await here.refused("/servers/desk/mcp", "wrong")
+    poor = await here.refused("/mcp", here.token(f"{here.url}/mcp", "tools.read"))
+    key = await here.refused("/mcp-key")
+    other = await here.refused("/v1/chat/completions")
 
     said = [answer.headers["www-authenticate"] for answer in (nobody, stranger, poor, key, other)]
     assert said == [
@@ -203,18 +198,17 @@ async def test_refusals_point_to_the_metadata_of_their_endpoint(tmp_path: Path) 
     assert [nobody.status_code, stranger.status_code, poor.status_code] == [401, 401, 403]
 
 
-async def test_a_hidden_server_is_absent_in_refusals_and_metadata(tmp_path: Path) -> None:
+async def hidden_is_absent(here: Place) -> None:
     """Byte for byte, but for the name that was asked for."""
-    async with place(tmp_path) as here:
-        known = "/.well-known/oauth-protected-resource"
-        answers = {
-            name: [
-                await here.refused(f"/servers/{name}/mcp"),
-                await here.refused(f"/servers/{name}/mcp", here.token("everything-here")),
-                await here.get(f"{known}/servers/{name}/mcp"),
-            ]
-            for name in ("closet", "absent")
-        }
+    known = "/.well-known/oauth-protected-resource"
+    answers = {
+        name: [
+            await here.refused(f"/servers/{name}/mcp"),
+            await here.refused(f"/servers/{name}/mcp", here.token("everything-here")),
+            await here.get(f"{known}/servers/{name}/mcp"),
+        ]
+        for name in ("closet", "absent")
+    }
 
     def plain(name: str) -> list[tuple[int, str, list[tuple[str, str]]]]:
         return [
@@ -234,13 +228,12 @@ async def test_a_hidden_server_is_absent_in_refusals_and_metadata(tmp_path: Path
     assert [answer.status_code for answer in answers["closet"]] == [401, 404, 200]
 
 
-async def test_metadata_name_the_endpoint_and_who_vouches(tmp_path: Path) -> None:
+async def metadata(here: Place) -> None:
     """The root is another place for the same; twins for keys have none."""
-    async with place(tmp_path) as here:
-        known = "/.well-known/oauth-protected-resource"
-        mcp, root = await here.get(f"{known}/mcp"), await here.get(known)
-        key = await here.get(f"{known}/mcp-key")
-        twin = await here.get(f"{known}/servers/desk/mcp-key")
+    known = "/.well-known/oauth-protected-resource"
+    mcp, root = await here.get(f"{known}/mcp"), await here.get(known)
+    key = await here.get(f"{known}/mcp-key")
+    twin = await here.get(f"{known}/servers/desk/mcp-key")
 
     assert mcp.json() == {
         "resource": f"{here.url}/mcp",
@@ -265,10 +258,10 @@ async def test_without_an_identity_provider_there_is_no_metadata(tmp_path: Path)
     assert refused.headers["www-authenticate"] == 'Bearer realm="spindle"'
 
 
-async def test_the_root_can_be_silent(tmp_path: Path) -> None:
-    """For clients that ask there although their endpoint has no metadata."""
-    async with place(tmp_path, mcp={"root_metadata": False}) as here:
-        known = "/.well-known/oauth-protected-resource"
-        assert (await here.get(known)).status_code == 404
-        assert (await here.get(f"{known}/mcp")).status_code == 200
-        assert urlsplit(here.url).hostname == "127.0.0.1"
+async def test_refusals_and_metadata_lead_a_client_to_its_token(tmp_path: Path) -> None:
+    """One gateway, every question a client or a stranger may ask it."""
+    async with place(tmp_path) as here:
+        await audiences(here)
+        await challenges(here)
+        await hidden_is_absent(here)
+        await metadata(here)

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, KeySet
+from joserfc.jwk import ECKey
 
 from tests.support.http_server import Answered, Asked, serve_http
 
@@ -280,7 +280,7 @@ class AuthorizationServer:
 
     def _verified(self, text: str, key: ECKey) -> dict[str, Any]:
         try:
-            claims = jwt.decode(text, KeySet([key]), algorithms=["ES256"]).claims
+            claims = jwt.decode(text, key, algorithms=["ES256"]).claims
         except (JoseError, ValueError) as exc:
             raise _Refused("invalid_client") from exc
 

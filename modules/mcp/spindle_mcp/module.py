@@ -13,6 +13,7 @@ import anyio
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from spindle_mcp.authorization.resource import CHALLENGE, metadata_routes
+from spindle_mcp.authorization.routes import authorization_routes
 from spindle_mcp.config import SCHEMA, settings_from
 from spindle_mcp.documentation import operation_at
 from spindle_mcp.surface.accelerated import FastPath
@@ -34,6 +35,7 @@ from spindle_spi.shapes import JSON_RPC
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from spindle_mcp.authorization.flow import Authorizations
     from spindle_spi.config_secrets import Deployment
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.ingress import Call
@@ -95,7 +97,11 @@ class McpModule(Module):
     @property
     def routes(self) -> Sequence[IngressRoute]:
         """See `Module`."""
-        return (*self._endpoints(), *metadata_routes(self._known_outside))
+        return (
+            *self._endpoints(),
+            *metadata_routes(self._known_outside),
+            *authorization_routes(self._desk, self._deployment),
+        )
 
     def _endpoints(self) -> Iterator[IngressRoute]:
         for path, server_param in (("/mcp", None), ("/servers/{slug}/mcp", "slug")):
@@ -232,11 +238,27 @@ class McpModule(Module):
         return Complete(payload=result)
 
     async def _known_outside(self) -> tuple[Deployment, bool]:
+        context = self._running()
+        deployment = await context.services.config_secrets.deployment()
+        return deployment, settings_from(context.config).root_metadata
+
+    async def _deployment(self) -> Deployment:
+        return await self._running().services.config_secrets.deployment()
+
+    def _desk(self) -> Authorizations:
+        if self._fleet is None:
+            raise _down()
+
+        # With it comes what speaks OAuth: nobody needs that where nobody acts for persons.
+        from spindle_mcp.authorization.flow import Authorizations
+
+        return Authorizations(self._running().services, self._fleet)
+
+    def _running(self) -> ModuleContext:
         if self._context is None:
             raise _down()
 
-        deployment = await self._context.services.config_secrets.deployment()
-        return deployment, settings_from(self._context.config).root_metadata
+        return self._context
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
         endpoint = self._endpoint

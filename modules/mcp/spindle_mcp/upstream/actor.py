@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import random
 import time
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeGuard
 
 import anyio
@@ -17,11 +19,16 @@ from spindle_mcp.upstream.connect import open_upstream
 from spindle_mcp.upstream.credentials.build import headers_of
 from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable
 from spindle_mcp.upstream.ingest import harvest
+from spindle_mcp.upstream.legacy import open_legacy
+from spindle_mcp.upstream.personal import PersonalSessions
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
 from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, GatewaySpec, PublishedRecord
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+    from spindle_spi.context import AuthenticatedContext
     from spindle_spi.secret import SecretLease
     from spindle_spi.services import Services
     from spindle_spi.types import Json, JsonObject
@@ -50,6 +57,9 @@ class GatewayActor:
         self._version = version
         self.headers = headers_of(record, spec, services.config_secrets)
         """Where what proves us to the upstream comes from, beside a plain credential."""
+        is_personal = self.headers is not None and self.headers.is_personal
+        self.sessions = PersonalSessions(record.name, self._open_for) if is_personal else None
+        """Where each person has a session of their own."""
         self._upstream: Upstream | None = None
         self._is_open = anyio.Event()
         self._is_closed = anyio.Event()
@@ -79,6 +89,19 @@ class GatewayActor:
 
     async def run(self) -> None:
         """Live until cancelled."""
+        if self.sessions is None:
+            await self._live()
+            return
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.sessions.run)
+            await self._live()
+
+    def wake(self) -> None:
+        """Try again at once: what was missing may be there now."""
+        self._is_wanted.set()
+
+    async def _live(self) -> None:
         failures = 0
 
         while True:
@@ -104,7 +127,14 @@ class GatewayActor:
         Raises:
             GatewayError: Not connected, not reachable, refused, or too slow.
         """
+        if self.headers is not None and self.sessions is not None:
+            # Who has to say yes first is told so, whatever the gateway itself is up to.
+            await self.headers.headers(call.caller)
+
         upstream = await self._connected()
+
+        if self.sessions is not None and upstream.era == "legacy" and call.caller is not None:
+            return await self._call_as(self.sessions, call.caller, call)
 
         try:
             return await upstream.call_tool(call)
@@ -115,6 +145,25 @@ class GatewayActor:
                     await self._is_closed.wait()
 
             return await (await self._connected()).call_tool(call)
+
+    async def _call_as(
+        self, sessions: PersonalSessions, caller: AuthenticatedContext, call: ToolCall
+    ) -> JsonObject:
+        """Call over a person's own session; once more over a new one if the upstream forgot it."""
+        try:
+            async with sessions.using(caller) as upstream:
+                return await upstream.call_tool(call)
+        except SessionLost:
+            async with sessions.using(caller) as upstream:
+                return await upstream.call_tool(call)
+
+    @asynccontextmanager
+    async def _open_for(self, caller: AuthenticatedContext) -> AsyncGenerator[Upstream]:
+        # A plain credential, if there is one, reads lists: here a person's own token is shown.
+        endpoint = replace(self._endpoint(None), caller=caller)
+
+        async with open_legacy(endpoint) as upstream:
+            yield upstream
 
     async def _serve(self) -> None:
         lease = await self._lease()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from spindle_mcp.config import McpSettings
     from spindle_mcp.upstream.base import ToolCall
+    from spindle_mcp.upstream.credentials.people import PersonalTokens
     from spindle_spi.records import CatalogRecord
     from spindle_spi.services import Services
     from spindle_spi.types import JsonObject
@@ -55,6 +56,23 @@ class Fleet:
             )
 
         return await held[0].call_tool(call)
+
+    def personal(self) -> list[PersonalTokens]:
+        """Return the sources of the gateways that act for persons."""
+        from spindle_mcp.upstream.credentials.people import PersonalTokens
+
+        sources = (actor.headers for actor, _ in self._actors.values())
+        return [source for source in sources if isinstance(source, PersonalTokens)]
+
+    def changed(self, gateway: str, owner: str) -> None:
+        """Take the news that a person's grant for a gateway is another now."""
+        held = self._actors.get(gateway)
+
+        if held is not None:
+            if held[0].sessions is not None:
+                held[0].sessions.forget(owner)
+
+            held[0].wake()
 
     def describe(self) -> JsonObject:
         """Return how every gateway is, for operators."""

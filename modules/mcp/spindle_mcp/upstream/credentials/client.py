@@ -6,6 +6,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, Self, cast
+from urllib.parse import urlencode
 
 import anyio
 import httpx2
@@ -73,6 +74,8 @@ class _Session(Protocol):
         self, url: str, *, code_verifier: str, **parameters: str
     ) -> tuple[str, str]: ...
 
+    async def revoke_token(self, url: str, *, token: str, body: str) -> object: ...
+
     async def fetch_token(self, url: str, *, grant_type: str, **parameters: str) -> JsonObject: ...
 
 
@@ -103,6 +106,22 @@ async def request_token(
         raise ServerFailed("it cannot be reached") from exc
     except _NO_TOKENS as exc:
         raise ServerFailed("its answer is no token") from exc
+
+
+async def revoke_token(judge: Judge, url: str, client: Client, token: str) -> None:
+    """Ask a server to end a token (RFC 7009).
+
+    Raises:
+        ServerFailed: It did not answer.
+    """
+    parameters = _assertion(client, url) if client.method == "private_key_jwt" else {}
+
+    try:
+        with anyio.fail_after(SECONDS):
+            async with _session(judge, client) as session:
+                await session.revoke_token(url, token=token, body=urlencode(parameters))
+    except (TimeoutError, OAuthError, httpx2.HTTPError, httpx2.InvalidURL, *_NO_TOKENS) as exc:
+        raise ServerFailed("it did not end the token") from exc
 
 
 async def authorization_url(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from spindle_mcp.upstream.credentials.client import Client, SigningKey, request_token
+from spindle_mcp.upstream.credentials.client import Client, SigningKey, request_token, revoke_token
 from spindle_mcp.upstream.credentials.faults import ServerFailed, no_token
 from spindle_mcp.upstream.credentials.source import HeaderSource
 from spindle_mcp.upstream.credentials.tokens import Token, TokenCache, token_of
+from spindle_spi.errors import GatewayError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spindle_mcp.upstream.credentials.discovery import Discovery, Server
+    from spindle_mcp.upstream.credentials.grants import Grant
     from spindle_mcp.upstream.credentials.transport import Judge
     from spindle_spi.config_secrets import ConfigSecretsService
     from spindle_spi.context import AuthenticatedContext
@@ -69,12 +71,27 @@ class OAuth:
         """Return what is asked for, whatever the grant."""
         auth = self.auth
         scopes = auth.scopes or server.scopes
-        found = {
-            "scope": " ".join(scopes),
-            "resource": (auth.resource or self.url) if auth.send_resource else "",
-            "audience": auth.audience or "",
-        }
+        found = {"scope": " ".join(scopes), "audience": auth.audience or "", **self.resource()}
         return {name: value for name, value in found.items() if value}
+
+    def resource(self) -> dict[str, str]:
+        """Return the parameter that says what a token is for (RFC 8707)."""
+        auth = self.auth
+        return {"resource": auth.resource or self.url} if auth.send_resource else {}
+
+    async def revoke(self, grant: Grant) -> None:
+        """Tell the server that a grant is over; whether it listens changes nothing here."""
+        try:
+            server = await self.discovery.server()
+
+            if server.revocation_url is None or not grant.is_of(self.url, server):
+                return
+
+            client = grant.client(await self.client())
+            token = grant.refresh_token or grant.access_token
+            await revoke_token(self.judge, server.revocation_url, client, token)
+        except (ServerFailed, GatewayError):
+            return
 
     async def client_credentials(self) -> Token:
         """Return a token of the gateway itself.

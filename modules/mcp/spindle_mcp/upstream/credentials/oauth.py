@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spindle_mcp.upstream.credentials.discovery import Discovery
+from spindle_mcp.upstream.credentials.exchange import ExchangedTokens
 from spindle_mcp.upstream.credentials.machine import MachineTokens, OAuth
+from spindle_mcp.upstream.credentials.people import PersonalTokens
 
 if TYPE_CHECKING:
     from spindle_mcp.upstream.credentials.source import HeaderSource
@@ -34,4 +36,12 @@ def oauth_headers(
         discovery=Discovery(url, auth, judge),
         judge=judge,
     )
-    return MachineTokens(oauth, fixed)
+
+    match auth.type:
+        case "authorization_code":
+            has_credential = spec.credential is not None
+            return PersonalTokens(record, oauth, fixed, has_credential=has_credential)
+        case "token_exchange":
+            return ExchangedTokens(oauth, fixed)
+        case _:
+            return MachineTokens(oauth, fixed)
