@@ -49,6 +49,10 @@ Transport = Annotated[str | None, typer.Option(help="streamable_http, sse or bui
 CredentialInput = Annotated[
     bool, typer.Option("--credential-stdin", help="Read its credential from standard input.")
 ]
+AuthInput = Annotated[
+    bool,
+    typer.Option("--auth-stdin", help="Read `auth`, secrets among it, as JSON from there."),
+]
 CredentialVariable = Annotated[
     str | None,
     typer.Option("--credential-env", metavar="VAR", help="Take it from a variable, once."),
@@ -216,6 +220,7 @@ def add_gateway(  # noqa: PLR0913 - one parameter per option
     transport: Transport = None,
     credential_stdin: CredentialInput = False,
     credential_env: CredentialVariable = None,
+    auth_stdin: AuthInput = False,
     visibility: Visibility = None,
     team: Team = None,
     owner: Owner = None,
@@ -239,6 +244,7 @@ def add_gateway(  # noqa: PLR0913 - one parameter per option
         secret="credential",
         from_input=credential_stdin,
         from_variable=credential_env,
+        auth_from_input=auth_stdin,
     )
     catalog.add(sources_of(home, config), RecordKind.GATEWAY, wish, as_json=as_json)
 
@@ -250,6 +256,7 @@ def update_gateway(  # noqa: PLR0913 - one parameter per option
     transport: Transport = None,
     credential_stdin: CredentialInput = False,
     credential_env: CredentialVariable = None,
+    auth_stdin: AuthInput = False,
     visibility: Visibility = None,
     team: Team = None,
     owner: Owner = None,
@@ -273,6 +280,7 @@ def update_gateway(  # noqa: PLR0913 - one parameter per option
         secret="credential",
         from_input=credential_stdin,
         from_variable=credential_env,
+        auth_from_input=auth_stdin,
     )
     catalog.update(sources_of(home, config), RecordKind.GATEWAY, name, wish, as_json=as_json)
 

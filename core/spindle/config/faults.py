@@ -21,6 +21,8 @@ _SECRET_KEYS = frozenset(
     }
 )
 _SHOWN = 60
+_OF_A_KEY = "[key]"
+"""What pydantic puts behind the key of a mapping that is faulty itself."""
 _LONGEST_KEY = 100
 
 
@@ -80,6 +82,10 @@ def model_fault(error: ErrorDetails, root: type[BaseModel]) -> Fault:
 
 def _model_fault(error: ErrorDetails, root: type[BaseModel]) -> Fault:
     path, kind = error["loc"], error["type"]
+
+    if path and path[-1] == _OF_A_KEY:
+        path = path[:-1]
+
     context = error.get("ctx", {})
 
     if kind == "extra_forbidden":
