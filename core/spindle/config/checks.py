@@ -211,8 +211,9 @@ def _auth_faults(
     inner = (*path, "auth")
 
     for key, variable, file in gateway.auth.places():
-        is_header = len(key) > 1
-        named = (*inner, *key, "env_var") if is_header else (*inner, f"{key[0]}_env_var")
+        first, *rest = key
+        is_header = bool(rest)
+        named = (*inner, *key, "env_var") if is_header else (*inner, f"{first}_env_var")
         yield from _variable_faults(named, variable)
 
         if is_header and variable is None and file is None:

@@ -9,7 +9,7 @@ import random
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -18,6 +18,7 @@ from spindle_mcp.upstream.base import Endpoint, ToolCall, Upstream
 from spindle_mcp.upstream.connect import open_upstream
 from spindle_mcp.upstream.credentials.build import headers_of
 from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable
+from spindle_mcp.upstream.groups import innermost
 from spindle_mcp.upstream.ingest import harvest
 from spindle_mcp.upstream.legacy import open_legacy
 from spindle_mcp.upstream.personal import PersonalSessions
@@ -271,7 +272,7 @@ class GatewayActor:
             await self._is_wanted.wait()
 
     def _report(self, exc: Exception) -> None:
-        cause = _innermost(exc)
+        cause = innermost(exc)
         failure = cause.message if isinstance(cause, GatewayError) else type(cause).__name__
 
         if failure != self._failure:
@@ -281,18 +282,6 @@ class GatewayActor:
 
     def _log(self, level: Level, event: str, fields: dict[str, Json]) -> None:
         self._services.observability.log(level, event, {"gateway": self.name, **fields})
-
-
-def _innermost(exc: Exception) -> Exception:
-    """Return what a task group wrapped."""
-    while _is_group(exc):
-        exc = exc.exceptions[0]
-
-    return exc
-
-
-def _is_group(exc: Exception) -> TypeGuard[ExceptionGroup[Exception]]:
-    return isinstance(exc, ExceptionGroup)
 
 
 def _until(lease: SecretLease | None, wait: float) -> float:

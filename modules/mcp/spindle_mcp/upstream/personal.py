@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from spindle_mcp.upstream.faults import SessionLost, Unreachable
+from spindle_mcp.upstream.groups import innermost
 from spindle_spi.errors import GatewayError, Origin, RateLimited, Unavailable
 
 if TYPE_CHECKING:
@@ -144,7 +145,8 @@ class PersonalSessions:
                     while True:
                         await upstream.changed()
         except Exception as exc:  # noqa: BLE001 - the edge of one session's task
-            held.failure = _innermost(exc) or self._down()
+            cause = innermost(exc)
+            held.failure = cause if isinstance(cause, GatewayError) else self._down()
         finally:
             held.upstream = None
             held.ready.set()
@@ -161,13 +163,3 @@ class PersonalSessions:
             code="mcp.gateway.down",
             origin=Origin.UPSTREAM,
         )
-
-
-def _innermost(exc: Exception) -> GatewayError | None:
-    """Return the failure of ours that task groups wrapped."""
-    found: BaseException = exc
-
-    while isinstance(found, BaseExceptionGroup):
-        found = found.exceptions[0]
-
-    return found if isinstance(found, GatewayError) else None

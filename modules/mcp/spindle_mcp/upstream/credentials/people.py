@@ -116,9 +116,12 @@ class PersonalTokens(HeaderSource):
             return _token(grant)
 
         # Who shows a refresh token and is gone before it is kept has lost what replaces it.
+        token: Token | None = None
+
         with anyio.CancelScope(shield=True):
             token = await self._refresh(owner, kept, grant)
 
+        assert token is not None
         return token
 
     async def _refresh(self, owner: str, kept: KeptSecret, grant: Grant) -> Token:
