@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.fernet import Fernet
 
+from spindle.administrator import local_context
+from spindle.catalog_editing import open_editor
 from spindle.core import Core
 from spindle.master_key import MasterKeys
 from spindle.store.rows import UserRow
@@ -14,6 +16,7 @@ from spindle.vault import Vault
 from spindle_conformance.fakes import FakeHost
 from spindle_spi.config_secrets import Deployment
 from spindle_spi.errors import Conflict, FailedPrecondition, InvalidArgument
+from spindle_spi.records import Kind
 from spindle_spi.secret import Secret
 from tests.core.heart import open_heart
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from spindle_spi.config_secrets import ConfigSecretsService
+    from spindle_spi.types import JsonObject
 
 VALUE = Secret("canary-of-a-person")
 ADA, BOB = "Ada@example.org", "bob@example.org"
@@ -130,6 +134,16 @@ async def test_what_the_configuration_says_of_a_gateway_may_be_asked(
         ):
             with pytest.raises(InvalidArgument):
                 await config.address_for(url, gateway)
+
+        async with open_editor(core.store, core.settings) as editor:
+            made: JsonObject = {"name": "made", "url": "http://127.0.0.1:9/mcp"}
+            await editor.create(local_context(), Kind.GATEWAY, made)
+
+        await core.snapshots.refresh()
+
+        # What the API, or a command, has put there is not the configuration's word.
+        with pytest.raises(InvalidArgument):
+            await config.address_for("http://127.0.0.1:1/x", "made")
 
         with pytest.raises(InvalidArgument):
             await core.services_for("llm").config_secrets.address_for("http://127.0.0.1/", "up")
