@@ -61,8 +61,9 @@ class Authorizations:
             FailedPrecondition: It does not act for persons, or the caller is none.
             UpstreamError: Its authorization server cannot be used.
         """
-        owner = _owner_of(context, gateway)
+        # First whether the caller may know of it: the other answers tell that it is there.
         source, registration = await self._source(context, gateway)
+        owner = _owner_of(context, gateway)
         public_url = await self._public_url()
         oauth = source.oauth
 
@@ -154,7 +155,11 @@ class Authorizations:
 
     async def list(self, context: AuthenticatedContext) -> list[Json]:
         """Return for which gateways the caller has a grant, and since when; never a token."""
-        owner = _owner_of(context, "")
+        owner = context.subject.user_email
+
+        if owner is None:
+            return []
+
         times = {name.name: name for name in await self._kept.names_kept(owner)}
         found: list[Json] = []
 
@@ -178,11 +183,13 @@ class Authorizations:
         Raises:
             NotFound: There is none.
         """
-        owner = _owner_of(context, gateway)
+        owner = context.subject.user_email
         found = [one for one in self._fleet.personal() if one.record.name == gateway]
 
-        if not found:
+        if not found or owner is None:
             raise _no_grant(gateway)
+
+        owner = owner.lower()
 
         (source,) = found
         name = grant_name(source.record)
