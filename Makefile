@@ -55,6 +55,10 @@ test-postgresql: $(STAMP) ## the core's tests over PostgreSQL (127.0.0.1:5432, u
 sdk: $(STAMP) ## the SDKs people use, each in an environment of its own, against a gateway
 	@$(BIN)/python -m pytest -q tests/sdk $(ARGS)
 
+.PHONY: clients
+clients: $(STAMP) ## MCP clients people use, each in an environment of its own, against a gateway
+	@$(BIN)/python -m pytest -q tests/clients $(ARGS)
+
 .PHONY: check
 check: $(STAMP) ## everything CI asks of a change, with the seconds of each leg
 	@sh scripts/legs.sh $(CHECKS)
@@ -139,6 +143,14 @@ parity: $(STAMP) ## a stream is its answer: every dialect behind every surface, 
 .PHONY: soak
 soak: $(STAMP) ## 50,000 requests, some clients leave: nothing stays behind (SHORT=1: 10,000)
 	@$(BIN)/python -m benchmarks.soak $(if $(SHORT),--requests 10000 --warm-up 2000) $(ARGS)
+
+.PHONY: mcp-soak
+mcp-soak: $(STAMP) ## 500 idle MCP sessions and 10,000 calls: nothing stays behind (SHORT=1: 100 and 2,000)
+	@$(BIN)/python -m benchmarks.mcp_soak $(if $(SHORT),--sessions 100 --calls 2000 --warm-up 1000) $(ARGS)
+
+.PHONY: blast-radius
+blast-radius: $(STAMP) ## three of twenty MCP upstreams go wrong: what the calls to the others pay (SHORT=1: 3 short pairs)
+	@$(BIN)/python -m benchmarks.blast_radius $(if $(SHORT),--pairs 3 --seconds 4) $(ARGS)
 
 .PHONY: mcp-conformance
 mcp-conformance: $(STAMP) ## the official MCP conformance suite against a gateway (needs node)

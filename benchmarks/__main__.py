@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.dialects import MODEL
 from benchmarks.latency import ASKED, added_ms
-from benchmarks.peers import litellm, portkey
+from benchmarks.peers import fastmcp_proxy, litellm, portkey
 from benchmarks.policy_proof import (
     await_status,
     check_calls,
@@ -32,11 +32,13 @@ from benchmarks.subjects import (
     collector,
     mint,
     nginx,
+    sdk_server,
     spindle,
     upstream,
 )
 
 if TYPE_CHECKING:
+    from benchmarks.load import Request
     from benchmarks.processes import Running
     from benchmarks.rows import Measured, Row
 
@@ -91,14 +93,18 @@ class _Bench:
             model=f"bench~{MODEL}",
             translated=f"claude~{MODEL}",
             tool="bench__echo",
+            speaks_mcp=True,
             headers={"authorization": f"Bearer {self.token}"},
         )
         self._add(self.gateway, ours)
+        alone = stack.enter_context(sdk_server())
+        self._add(alone, Names(model=None, tool="echo", speaks_mcp=True, headers={}))
 
         if uv is not None:
             for peer, names in (
                 stack.enter_context(litellm(_CACHE, home, self.source.url, uv)),
                 stack.enter_context(portkey(_CACHE, self.source.url)),
+                stack.enter_context(fastmcp_proxy(_CACHE, f"{alone.url}/mcp", uv)),
             ):
                 self._add(peer, names)
 
@@ -114,7 +120,9 @@ class _Bench:
 
         before = metric(self.gateway.url, "spindle_calls_total", self.admin)
         cells = {row: self._measured(row) for row in wanted}
-        ours = [cell for found in cells.values() for cell in found if cell.subject == "spindle"]
+        # A list is read, not called: nothing of it is settled.
+        called = [found for row, found in cells.items() if not row.name.startswith("tools/list")]
+        ours = [cell for found in called for cell in found if cell.subject == "spindle"]
         first, asked = self._latencies()
         sent = sum(cell.sent for cell in ours) + asked
         cut = sum(cell.cut for cell in ours)
@@ -153,12 +161,19 @@ class _Bench:
     def _latencies(self) -> tuple[dict[str, float], int]:
         """Return the added milliseconds to the first chunk, and how often each was asked."""
         sys.stderr.write("first chunk …\n")
-        asked = {
-            name: (subject.port, short_stream(names))
-            for name, (subject, names) in self.subjects.items()
-            if name not in SLOW or status_of(subject.url, short_stream(names)) == 200
-        }
-        return added_ms((self.source.port, short_stream(_bare())), asked), ASKED
+        asked: dict[str, tuple[int, Request]] = {}
+
+        for name, (subject, names) in self.subjects.items():
+            stream = short_stream(names)
+
+            if stream is None or (name in SLOW and status_of(subject.url, stream) != 200):
+                continue
+
+            asked[name] = subject.port, stream
+
+        direct = short_stream(_bare())
+        assert direct is not None
+        return added_ms((self.source.port, direct), asked), ASKED
 
 
 def _bare() -> Names:

@@ -34,6 +34,8 @@ class Client:
         parts = urlsplit(url)
         self._address = parts.hostname or "", parts.port or 80
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self.body = b""
+        """Of the last whole answer."""
 
     async def ask(self, request: Request, leave: Leave = Leave.NEVER) -> int:
         """Send a request and read its answer, or leave; return the status, 0 if there was none."""
@@ -53,9 +55,9 @@ class Client:
                 await reader.readuntil(b"\n\n")
                 await self.close()
             elif found := _LENGTH.search(head):
-                await reader.readexactly(int(found.group(1)))
+                self.body = await reader.readexactly(int(found.group(1)))
             else:
-                await reader.readuntil(b"\r\n0\r\n\r\n")
+                self.body = await reader.readuntil(b"\r\n0\r\n\r\n")
 
             return int(head[_STATUS_AT])
 

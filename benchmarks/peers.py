@@ -1,4 +1,4 @@
-"""Other gateways to measure beside: LiteLLM and Portkey, each in an environment of its own.
+"""Other gateways to measure beside: LiteLLM, Portkey, FastMCP's proxy, each in an own environment.
 
 Pinned versions, installed once under `.cache/peers`; no database, no telemetry. What they are asked
 is what Spindle is asked; of policy they have one key (LiteLLM) or nothing (Portkey).
@@ -10,6 +10,7 @@ import json
 import subprocess
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.dialects import MODEL
@@ -18,10 +19,10 @@ from benchmarks.requests import Names
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from pathlib import Path
 
 LITELLM: Final = "1.108.7"
 PORTKEY: Final = "1.15.2"
+FASTMCP: Final = "4.2.3"
 
 _KEY = "sk-bench"
 _OPENAI = {"x-portkey-provider": "openai", "authorization": f"Bearer {_KEY}"}
@@ -33,16 +34,7 @@ def litellm(
     cache: Path, home: Path, upstream_url: str, uv: str
 ) -> Generator[tuple[Running, Names]]:
     """Run LiteLLM's proxy with one worker and a master key."""
-    environment = (cache / f"litellm-{LITELLM}").absolute()
-
-    if not (environment / "installed").exists():
-        _install([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(environment)])
-        python = str(environment / "bin" / "python")
-        _install(
-            [uv, "pip", "install", "--quiet", "--python", python, f"litellm[proxy]=={LITELLM}"]
-        )
-        (environment / "installed").touch()
-
+    environment = _environment(cache / f"litellm-{LITELLM}", f"litellm[proxy]=={LITELLM}", uv)
     configuration = home / "litellm.yaml"
     configuration.write_text(json.dumps(_litellm_configuration(upstream_url)))
     port = free_port()
@@ -84,6 +76,33 @@ def portkey(cache: Path, upstream_url: str) -> Generator[tuple[Running, Names]]:
         "portkey", ["node", str(script), f"--port={port}", "--headless"], port, environment=trusted
     ) as it:
         yield it, names
+
+
+@contextmanager
+def fastmcp_proxy(cache: Path, upstream_url: str, uv: str) -> Generator[tuple[Running, Names]]:
+    """Run FastMCP's proxy in front of an MCP server that speaks both eras."""
+    environment = _environment(cache / f"fastmcp-{FASTMCP}", f"fastmcp=={FASTMCP}", uv)
+    port = free_port()
+    script = Path(__file__).with_name("fastmcp_proxy.py")
+    command = [str(environment / "bin" / "python"), str(script), str(port), upstream_url]
+    # It must not ask anybody whether there is a newer one.
+    alone = {"FASTMCP_CHECK_FOR_UPDATES": "off"}
+
+    with running("fastmcp proxy", command, port, environment=alone, seconds=60) as it:
+        yield it, Names(model=None, tool="echo", speaks_mcp=True, headers={})
+
+
+def _environment(folder: Path, wanted: str, uv: str) -> Path:
+    """Return an environment that holds a package, made once."""
+    environment = folder.absolute()
+
+    if not (environment / "installed").exists():
+        _install([uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(environment)])
+        python = str(environment / "bin" / "python")
+        _install([uv, "pip", "install", "--quiet", "--python", python, wanted])
+        (environment / "installed").touch()
+
+    return environment
 
 
 def _litellm_configuration(upstream_url: str) -> dict[str, object]:

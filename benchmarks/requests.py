@@ -26,11 +26,14 @@ _LARGE = 100_000
 class Names:
     """What a subject calls what is asked for, and the headers it wants."""
 
-    model: str = MODEL
+    model: str | None = MODEL
+    """None for a subject that is not asked for chats."""
     translated: str | None = None
     """A model whose upstream speaks Anthropic's dialect; None where nothing is translated."""
     tool: str | None = None
     """None for a subject that is not asked for tools."""
+    speaks_mcp: bool = False
+    """It answers by itself, and keeps sessions; what passes bytes on has none."""
     headers: Mapping[str, str]
     translated_headers: Mapping[str, str] | None = None
     """Headers of a translated chat, where they differ."""
@@ -45,17 +48,11 @@ def chat(
 
 def request_of(row: str, names: Names, url: str) -> Request | None:
     """Return what a row sends to a subject; None when it has no such thing."""
-    if row.startswith("tools/call"):
-        if names.tool is None:
-            return None
+    if row.startswith("tools/"):
+        return _of_tools(row, names, url)
 
-        is_ours = names.tool != "echo"
-        headers = dict(names.headers)
-        return (
-            call_legacy(url, names.tool, headers)
-            if is_ours and row.endswith("legacy")
-            else call_modern(names.tool, headers)
-        )
+    if names.model is None:
+        return None
 
     headers = {"content-type": "application/json", **names.headers}
 
@@ -68,26 +65,43 @@ def request_of(row: str, names: Names, url: str) -> Request | None:
     return _chat(names.model, headers, stream="stream" in row, large="100 KB" in row)
 
 
-def short_stream(names: Names) -> Request:
-    """A stream that the upstream sends at once."""
+def _of_tools(row: str, names: Names, url: str) -> Request | None:
+    if names.tool is None:
+        return None
+
+    if row.startswith("tools/list"):
+        return _modern("tools/list", {}, names.headers)
+
+    if row.endswith("legacy") and names.speaks_mcp:
+        return call_legacy(url, names.tool, names.headers)
+
+    called = {"name": names.tool, "arguments": {"text": "hello"}}
+    return _modern("tools/call", called, {"mcp-name": names.tool, **names.headers})
+
+
+def short_stream(names: Names) -> Request | None:
+    """A stream that the upstream sends at once; None for who is not asked for chats."""
+    if names.model is None:
+        return None
+
     headers = {"content-type": "application/json", **names.headers}
     return _chat(names.model, headers, stream=True, most=3)
 
 
 def call_modern(tool: str, headers: Mapping[str, str]) -> Request:
     """A tools/call of protocol 2026-07-28."""
-    body = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "tools/call",
-        "params": {"name": tool, "arguments": {"text": "hello"}, "_meta": _META},
-    }
+    params = {"name": tool, "arguments": {"text": "hello"}}
+    return _modern("tools/call", params, {"mcp-name": tool, **headers})
+
+
+def _modern(method: str, params: Mapping[str, object], headers: Mapping[str, str]) -> Request:
+    """A request of protocol 2026-07-28."""
+    body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": _META}}
     said = {
         "content-type": "application/json",
         "accept": "application/json, text/event-stream",
         "mcp-protocol-version": MODERN,
-        "mcp-method": "tools/call",
-        "mcp-name": tool,
+        "mcp-method": method,
         **headers,
     }
     return Request("/mcp", json.dumps(body), said)

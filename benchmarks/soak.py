@@ -124,12 +124,12 @@ async def _soak(
     await_status(gateway.url, known, 200)
     mixture, sent = Mixture(token), Sent()
     before = _calls(gateway, admin)
-    idle = _left(gateway, source, traces, admin)
+    idle = left_over(gateway, source, traces, admin)
     await _send(gateway.url, mixture, sent, warm_up)
-    warm = _left(gateway, source, traces, admin)
+    warm = left_over(gateway, source, traces, admin)
     await _send(gateway.url, mixture, sent, requests)
-    left = _left(gateway, source, traces, admin)
-    faults = _remains(idle, warm, left)
+    left = left_over(gateway, source, traces, admin)
+    faults = remains(idle, warm, left)
     faults += _ledger(gateway, home, admin, sent, before)
     _print(sent, warm, left)
     return faults
@@ -156,7 +156,7 @@ async def _send(url: str, mixture: Mixture, sent: Sent, requests: int) -> None:
             group.create_task(go_on())
 
 
-def _left(gateway: Running, source: Running, traces: Running, admin: str) -> Left:
+def left_over(gateway: Running, source: Running, traces: Running, admin: str) -> Left:
     """Return what there is once nothing is under way."""
     _until(lambda: metric(gateway.url, "spindle_permits_open", admin) == 0)
     # Asking is one request itself.
@@ -169,7 +169,8 @@ def _left(gateway: Running, source: Running, traces: Running, admin: str) -> Lef
     )
 
 
-def _remains(idle: Left, warm: Left, left: Left) -> list[str]:
+def remains(idle: Left, warm: Left, left: Left) -> list[str]:
+    """Return what stays behind."""
     faults: list[str] = []
     growth = left.memory_mb - warm.memory_mb
 
@@ -219,8 +220,13 @@ def _ledger(gateway: Running, home: Path, admin: str, sent: Sent, before: float)
 
 def _print(sent: Sent, warm: Left, left: Left) -> None:
     said = ", ".join(f"{count} {kind}" for kind, count in sent.kinds.items())
+    sys.stdout.write(f"{sent.requests} requests: {said}\n")
+    print_left(warm, left)
+
+
+def print_left(warm: Left, left: Left) -> None:
+    """Print what is there at the end."""
     sys.stdout.write(
-        f"{sent.requests} requests: {said}\n"
         f"memory {warm.memory_mb:.1f} MB when warm, {left.memory_mb:.1f} MB at the end;"
         f" {left.tasks:.0f} tasks, {left.sockets} sockets"
         f" and {left.upstream} kept connections to the upstream\n"

@@ -97,6 +97,19 @@ def bare_relay(upstream_url: str) -> Generator[Running]:
 
 
 @contextmanager
+def sdk_server() -> Generator[Running]:
+    """Run the MCP SDK's own server on uvicorn, uvloop and httptools."""
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "uvicorn", "benchmarks.sdk_server:app", "--port", str(port)),
+        *("--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "error"),
+    ]
+
+    with running("sdk server", command, port) as it:
+        yield it
+
+
+@contextmanager
 def spindle(home: Path, upstream_url: str, collector_url: str) -> Generator[Running]:
     """Run Spindle with a hidden model, a model and a gateway on the upstream.
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, ClassVar
 import uvloop
 
 from benchmarks import dialects
+from benchmarks.tools import TOOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -26,15 +27,6 @@ GAP = 0.01
 LATE = 0.2
 """Seconds until the answer to a body that says `"user": "late"`."""
 
-_TOOL = {
-    "name": "echo",
-    "description": "Echo the text.",
-    "inputSchema": {
-        "type": "object",
-        "properties": {"text": {"type": "string"}},
-        "required": ["text"],
-    },
-}
 _META = {"io.modelcontextprotocol/serverInfo": {"name": "bench", "version": "1"}}
 _RESULTS: dict[str, dict[str, object]] = {
     "server/discover": {
@@ -47,7 +39,7 @@ _RESULTS: dict[str, dict[str, object]] = {
     },
     "tools/list": {
         "resultType": "complete",
-        "tools": [_TOOL],
+        "tools": TOOLS,
         "ttlMs": 3_600_000,
         "cacheScope": "public",
         "_meta": _META,

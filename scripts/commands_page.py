@@ -23,13 +23,13 @@ This page is written by `python scripts/commands_page.py`.
 
 Commands work on the store of `--home` directly: no gateway needs to run, and one that runs
 sees a change within a second.
-Those over `tool` and `resource` ask a running gateway.
+Those over `tool`, `resource`, `template` and `prompt` ask a running gateway.
 With `--json` the output is JSON.
 What cannot be done is said on standard error, with exit status 1.
 
 `--config FILE` (also `SPINDLE_CONFIG`) and `--home DIRECTORY` (also `SPINDLE_HOME`) are left out
 below where a command has both.
-Commands of installed modules, such as `spindle mcp`, are on the pages of the modules.
+Commands of installed modules are on the pages of the modules: [`spindle mcp`](../clients/index.md).
 
 `spindle --install-completion` completes commands and options in the shell at hand;
 `spindle completion bash`, `zsh` or `fish` prints what it would install.

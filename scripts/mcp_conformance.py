@@ -52,7 +52,7 @@ servers:
     prefix_free: true
     anonymous: true
     visibility: public
-    anonymous_permissions: [tools.read, tools.execute, servers.read]
+    anonymous_permissions: [tools.read, tools.execute, resources.read, prompts.read, servers.read]
 """
 
 

@@ -7,6 +7,7 @@ from hypothesis import settings
 
 pytest_plugins = (
     "pytester",
+    "tests.plugins.measured",
     "tests.plugins.openapi_cases",
     "tests.plugins.strict_ci",
     "tests.plugins.traceability",

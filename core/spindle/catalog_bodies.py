@@ -15,9 +15,10 @@ from pydantic.fields import FieldInfo
 
 from spindle.catalog_auth import AuthBody
 from spindle.config.catalog import POSITIVE_TOKENS, Capability, Owned, Price, Tokens, Trigger
-from spindle.config.checks import address_faults, owner_faults, transport_faults
+from spindle.config.checks import address_faults, owner_faults
 from spindle.config.faults import Fault, model_fault, render_fault
 from spindle.config.names import NAME, SLUG, TOOL, NameRule
+from spindle.config.programs import GatewayKeys, stored_faults, transport_faults
 from spindle.config.sections import Count, Seconds, Section, Text, Url, refuse
 from spindle_spi.errors import InvalidArgument
 from spindle_spi.types import JsonObject
@@ -153,13 +154,10 @@ class ModelBody(Governance):
     facts: FactsBody = FactsBody()
 
 
-class GatewayBody(Governance):
-    """An upstream MCP server. Programs are not started for anybody: there is no `stdio` here."""
+class GatewayBody(Governance, GatewayKeys):
+    """An upstream MCP server; see `programs` for who may make one that is a program."""
 
     name: Annotated[str, _named(NAME), _spelt(NAME)]
-    transport: Literal["streamable_http", "sse", "builtin"] = "streamable_http"
-    url: Url | None = None
-    era: Literal["auto", "modern", "legacy"] = "auto"
     credential: Annotated[str, Field(min_length=1, max_length=65_536)] | None = Field(
         default=None, repr=False
     )
@@ -231,7 +229,11 @@ def read_record(model: type[G], data: JsonObject) -> G:
         case ProviderBody():
             faults += address_faults((), body.provider_type, body.urls)
         case GatewayBody():
-            faults += transport_faults((), body.transport, body.url)
+            faults += [*transport_faults((), body), *stored_faults((), body)]
+
+            if body.transport == "stdio" and body.credential is not None:
+                problem = "nothing is sent along with the messages to a program"
+                faults.append(Fault(path=("credential",), problem=problem))
         case _:
             pass
 

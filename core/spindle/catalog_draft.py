@@ -31,6 +31,8 @@ from spindle.catalog_references import (
     taken,
 )
 from spindle.config import ToolOverride
+from spindle.config.programs import AllowedProgram
+from spindle.programs import check_program
 from spindle.store.catalog import Amendment, Contents
 from spindle_spi.errors import (
     Conflict,
@@ -78,6 +80,8 @@ class Surroundings:
     is_production: bool
     secrets: Mapping[str, SecretRef] = field(default_factory=dict[str, SecretRef])
     """References of secrets that were put aside, by their text."""
+    programs: tuple[AllowedProgram, ...] = ()
+    """Programs that may be made gateways."""
     pins: Mapping[str, str] = field(default_factory=dict[str, str])
     """Addresses to connect to, by URL."""
 
@@ -182,6 +186,7 @@ class Draft:
         )
         check_change(self._context, record, Action.CREATE)
         check_holding(self._context, None, record)
+        check_program(self._context, None, spec, self._around.programs)
         check_shape(record)
         record = replace(record, spec=resolved(spec, None, self))
         check_shape(record)
@@ -274,6 +279,7 @@ class Draft:
         _, spec = self._read_spec(before.kind, body, changes, before)
         record = self._governed(before, body)
         check_holding(self._context, before, replace(record, spec=spec))
+        check_program(self._context, before.spec, spec, self._around.programs)
         record = replace(record, spec=resolved(spec, before.spec, self))
         check_shape(record)
 

@@ -23,6 +23,7 @@ from spindle.catalog_kinds import KINDS
 from spindle.catalog_shown import audited
 from spindle.egress import safe_address
 from spindle.master_key import MasterKeys
+from spindle.programs import Programs
 from spindle.snapshots import Snapshots
 from spindle.vault import Vault
 from spindle_spi.errors import FailedPrecondition, InvalidArgument, NotFound
@@ -85,10 +86,13 @@ class CatalogEditor:
         self._audit = audit
         self._settings = settings
         self._is_local = is_local
+        self.programs = Programs(settings.programs)
+        """Which gateways may be programs."""
 
     def configure(self, settings: Settings) -> None:
         """Decide by other settings from now on."""
         self._settings = settings
+        self.programs.configure(settings.programs)
 
     def records(
         self, context: AuthenticatedContext, kind: Kind, permission: str | None = None
@@ -261,6 +265,7 @@ class CatalogEditor:
         return Surroundings(
             published=tuple(r for r in records if r.origin not in given and r.kind in KINDS),
             configured=self._settings.tool_overrides,
+            programs=self._settings.programs,
             is_production=self._settings.environment == "production",
             secrets={} if put is None else put,
             pins={} if pins is None else pins,

@@ -21,6 +21,7 @@ from spindle.catalog_bodies import (
     ToolBody,
     ToolsetBody,
 )
+from spindle.config.programs import PROGRAM_KEYS, program_keys, program_spec
 from spindle.config.records import MODEL_TOOL_SCHEMA
 from spindle_spi.records import (
     CatalogRecord,
@@ -114,13 +115,14 @@ def _model(body: Governance) -> tuple[str, RecordSpec]:
 
 def _gateway(body: Governance) -> tuple[str, RecordSpec]:
     assert isinstance(body, GatewayBody)
-    return body.name, GatewaySpec(
+    spec = GatewaySpec(
         transport=body.transport,
         url=body.url,
         era=body.era,
         timeout=body.timeout,
         options=dict(body.options),
     )
+    return body.name, program_spec(spec, body, "")
 
 
 def _server(body: Governance) -> tuple[str, RecordSpec]:
@@ -231,7 +233,10 @@ def body_of(record: CatalogRecord) -> JsonObject:
     own = KINDS[record.kind].body
     known = set[str]() if own is None else own.model_fields.keys() - SECRETS
     spec: JsonObject = json.loads(json.dumps(asdict(record.spec)))
-    data: JsonObject = {key: value for key, value in spec.items() if key in known}
+    data: JsonObject = {key: value for key, value in spec.items() if key in known - PROGRAM_KEYS}
+
+    if isinstance(record.spec, GatewaySpec):
+        data |= program_keys(record.spec)
 
     if "name" in known:
         data["name"] = record.name

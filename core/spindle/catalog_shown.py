@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from spindle.catalog_kinds import body_of
+from spindle.config.programs import program_keys
 from spindle.directory.shown import moment
 from spindle_spi.errors import InvalidArgument
 from spindle_spi.records import (
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
 FILTERS = ("visibility", "team", "owner", "enabled", "origin", "tag", "q")
 """Query parameters of every list of records."""
 
-_GUARDED = ("options", "defaults", "definition", "command")
+_GUARDED = ("options", "defaults", "definition")
 """Free-form parts of a spec: shown in a record's own answer to those who may change it."""
+_PROGRAM = ("command", "environment", "environment_secrets", "directory", "limits")
+"""The same, in the words of its body."""
 
 
 def shown(
@@ -38,8 +41,11 @@ def shown(
     """Return a record as JSON, never with a secret; `whole` with its free-form parts, too."""
     spec: JsonObject = json.loads(json.dumps(asdict(record.spec)))
 
-    for key in ("api_key", "credential", *(() if whole else _GUARDED)):
+    for key in ("api_key", "credential", *_PROGRAM, *(() if whole else _GUARDED)):
         spec.pop(key, None)
+
+    if whole and isinstance(record.spec, GatewaySpec):
+        spec |= program_keys(record.spec)
 
     return {
         "id": record.id,

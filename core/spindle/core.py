@@ -64,7 +64,8 @@ class Core:
         self.audit = Audit(store, settings.audit, count=self.metrics.count)
         self.retention = Janitor(store.database, settings.retention, count=self.metrics.count)
         self.retention.add(*core_rules(settings.retention))
-        self.vault = Vault(store, MasterKeys.of(settings))
+        self.master_keys = MasterKeys.of(settings)
+        self.vault = Vault(store, self.master_keys)
         self.secrets = SecretStore.from_environment(
             settings.secret_sources, vault=self.vault.reveal
         )
@@ -190,6 +191,7 @@ class Core:
                 admission=self.admission,
                 invoker=self.invoker,
                 secrets_held=self.secrets,
+                programs=self.catalog.programs,
             ),
             plugin=Plugins(admission=self.admission),
             session_event=self.sessions,
@@ -200,6 +202,7 @@ class Core:
                 snapshots=self.snapshots,
                 secrets=self.secrets,
                 kept=KeptOnes(self.store, self.vault, lambda: self.reloader.current),
+                master_keys=self.master_keys,
             ),
             observability=Observability(
                 module_id=module_id, metrics=self.metrics, audit=self.audit

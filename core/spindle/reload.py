@@ -33,6 +33,7 @@ _NO_KEYS: Final = frozenset(
 """Fields of the settings that say nothing of their own, or are part of what is stored."""
 _NAMES: Final = {
     "declared": "records",
+    "programs": "mcp.stdio.allow",
     "tool_overrides": "mcp.gateways.tools",
     "secret_sources": "secrets",
 }

@@ -28,7 +28,10 @@ def reloadable(core: Core) -> list[Part]:
 
     def override(settings: Settings) -> Put:
         editing = replace(
-            core.settings, tool_overrides=settings.tool_overrides, egress=settings.egress
+            core.settings,
+            tool_overrides=settings.tool_overrides,
+            egress=settings.egress,
+            programs=settings.programs,
         )
 
         def put() -> None:
@@ -48,6 +51,6 @@ def reloadable(core: Core) -> list[Part]:
         Part(frozenset({"plugins"}), lambda settings: core.plugins.prepare(settings.plugins)),
         Part(frozenset(f"limits.{key}" for key in _LIMITS), limit),
         Part(frozenset({"secrets"}), find_secrets),
-        Part(frozenset({"mcp.gateways.tools", "egress"}), override),
+        Part(frozenset({"mcp.gateways.tools", "mcp.stdio.allow", "egress"}), override),
         Part(frozenset({"features"}), switch),
     ]

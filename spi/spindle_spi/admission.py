@@ -6,11 +6,13 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from spindle_spi._construction import quickly_made
 from spindle_spi.plugin import HookPhase, HookPlan, phases_of
 from spindle_spi.records import CatalogRecord, GatewaySpec, ProviderSpec
 from spindle_spi.secret import SecretRef
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """What a call may cost at most, as far as its surface can tell before it starts."""
@@ -41,6 +43,7 @@ def limits_of(backend: CatalogRecord | None, attempts: int) -> Limits:
             return Limits()
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Permit:
     """Leave to do one thing to one record, once, settled exactly once.
@@ -115,6 +118,7 @@ class Status(StrEnum):
     """Nobody settled it; set by the core alone."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenUsage:
     """Tokens of one call; `input_tokens` includes cached ones."""
@@ -128,6 +132,7 @@ class TokenUsage:
     """True when the upstream gave no figure."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One try at one backend."""
@@ -155,6 +160,7 @@ class Embedded:
     """How many of the vectors were kept from an earlier call."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of an admitted call; the core prices and records it."""

@@ -68,6 +68,17 @@ class ConfigSecretsService(ABC):
             FailedPrecondition: It is referred to, but no value can be found; says where it looked.
         """
 
+    @abstractmethod
+    async def derived_keys(self, purpose: str) -> tuple[Secret, ...]:
+        """Return keys of this module for one purpose: 32 bytes each, in URL-safe Base64.
+
+        The first one seals, every one opens. They are the same in every process of the host and
+        after a restart, until its own key is changed; none, where a host keeps no secrets.
+
+        Raises:
+            FailedPrecondition: The host has no key of its own to derive them from.
+        """
+
     async def lease(self, ref: SecretRef) -> SecretLease:
         """Turn a reference into the value and how long it may be used: a changed one is then seen.
 

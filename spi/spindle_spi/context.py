@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from spindle_spi._construction import quickly_made
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
@@ -57,6 +59,7 @@ class VisibilityScope:
     """What a role in a team adds, for that team's records alone. At most one entry for a team."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceContext:
     """The identity of one call across logs, spans, usage and errors."""
@@ -67,6 +70,7 @@ class TraceContext:
     """W3C trace context, when the client sent a valid one or the call is sampled."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthenticatedContext:
     """The caller, resolved by the core; every SPI call that depends on the caller carries it."""

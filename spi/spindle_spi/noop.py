@@ -215,6 +215,9 @@ class NoOpConfigSecrets(ConfigSecretsService):
     async def secret(self, ref: SecretRef) -> Secret:
         raise _nothing(ref.name)
 
+    async def derived_keys(self, purpose: str) -> tuple[Secret, ...]:
+        return ()
+
 
 class NoOpObservability(ObservabilityService):
     """Keeps nothing."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
+from spindle_spi._construction import quickly_made
 from spindle_spi.gateway_auth import GatewayAuth
 from spindle_spi.secret import SecretRef
 from spindle_spi.types import Json, JsonObject
@@ -133,6 +134,19 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessLimits:
+    """What a program may use at most, as the system counts it; None leaves it to the system."""
+
+    memory_mb: int | None = None
+    """Megabytes of address space, of each of its processes."""
+    cpu_seconds: int | None = None
+    """Of each of its processes."""
+    open_files: int | None = None
+    processes: int | None = None
+    """Of the user it runs as, those of others among them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GatewaySpec:
     """An upstream MCP server."""
 
@@ -147,6 +161,13 @@ class GatewaySpec:
     """Any other way to prove itself; for `authorization_code` the credential reads lists."""
     command: tuple[str, ...] = ()
     """stdio only; from configuration or by a platform administrator only."""
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+    """Variables of a program, beside the few every program is given. No secrets."""
+    environment_secrets: dict[str, SecretRef] = field(default_factory=dict[str, SecretRef])
+    """Variables of a program whose values are secrets."""
+    directory: str | None = None
+    """Working folder of a program, absolute."""
+    limits: ProcessLimits = ProcessLimits()
     timeout: float = 60.0
     """Seconds an upstream call may take without progress."""
     options: dict[str, Json] = field(default_factory=dict[str, Json])
@@ -312,11 +333,15 @@ def secret_of(spec: RecordSpec) -> SecretRef | None:
 
 
 def secrets_of(spec: RecordSpec) -> tuple[SecretRef, ...]:
-    """Return every secret a record refers to, the one of `secret_of` first."""
-    first = secret_of(spec)
-    found = () if first is None else (first,)
-    auth = spec.auth if isinstance(spec, GatewaySpec) else None
-    return found if auth is None else (*found, *auth.secrets())
+    """Return every secret a record refers to, so that its module may ask for them."""
+    own = secret_of(spec)
+    found = () if own is None else (own,)
+
+    if not isinstance(spec, GatewaySpec):
+        return found
+
+    shown = () if spec.auth is None else spec.auth.secrets()
+    return (*found, *spec.environment_secrets.values(), *shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -356,6 +381,7 @@ class PublishedRecord:
     tags: tuple[str, ...] = ()
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
     """A record as a caller names it."""

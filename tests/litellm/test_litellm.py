@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from tests.sdk.environments import ROOT, EnvironmentUnavailable, python_environment
+from tests.support.environments import ROOT, EnvironmentUnavailable, python_environment
 from tests.support.spindle_process import SpindleProcess, running_spindle
 from tests.support.upstream_process import Upstream, running_upstream
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
-import typer
 from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 from typer.testing import CliRunner
@@ -108,7 +107,11 @@ class Gateway:
     def __init__(self, url: str = "", failure: Exception | None = None) -> None:
         self.url = url
         self.token = Secret("from-home")
+        self.environ: dict[str, str] = {}
         self._failure = failure
+
+    def find(self) -> str | None:
+        return self.url or None
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Gateway]:
@@ -131,9 +134,7 @@ def at(gateway: Gateway) -> Callable[..., Gateway]:
 
 
 def run(reach: Callable[..., Gateway], *options: str, stdin: bytes = b"") -> Any:
-    app = typer.Typer()
-    app.command()(mcp)
-    return CliRunner().invoke(app, list(options), obj=reach, input=stdin, env={"SPINDLE_HOME": ""})
+    return CliRunner().invoke(mcp, list(options), obj=reach, input=stdin, env={"SPINDLE_HOME": ""})
 
 
 def test_the_running_gateway_is_used_with_its_own_token() -> None:
@@ -176,3 +177,56 @@ def test_a_gateway_that_cannot_start_is_said_on_standard_error(
     assert found.exit_code == 1
     assert found.stdout == ""
     assert found.stderr.splitlines() == [f"spindle mcp: {line}" for line in lines]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("is_elsewhere", [True, False])
+async def test_a_token_comes_from_a_file(tmp_path: Path, is_elsewhere: bool) -> None:
+    """Clients that hand programs no variables name the file; it goes before every other token."""
+    host, path = FakeHost(), tmp_path / "token"
+    host.records.add(gateway("demo", transport="builtin"))
+    path.write_text("a\n")
+
+    async with serving(host, {"a": caller("a")}, wait_for=4) as served:
+        where = ["--url", served.url] if is_elsewhere else []
+        parameters = StdioServerParameters(
+            command=sys.executable,
+            args=["-m", "spindle", "mcp", *where, "--token-file", str(path)],
+            env={"SPINDLE_TOKEN": "wrong", "SPINDLE_URL": served.url},
+        )
+
+        async with Client(parameters) as client:
+            assert "demo__echo" in await names(client)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "The token cannot be read from {path}: No such file or directory."),
+        (b"", "There is no token in {path}: it has to hold a token, and nothing else."),
+        (b"a b", "There is no token in {path}: it has to hold a token, and nothing else."),
+        (b"a\nb\n", "There is no token in {path}: it has to hold a token, and nothing else."),
+        (b"\xff", "There is no token in {path}: it is no text."),
+    ],
+)
+def test_a_file_without_a_token_is_said(
+    tmp_path: Path, content: bytes | None, sentence: str
+) -> None:
+    """And nobody is asked anything; what the file holds is not shown."""
+    path = tmp_path / "token"
+
+    if content is not None:
+        path.write_bytes(content)
+
+    found = run(at(Gateway("http://127.0.0.1:1")), "--token-file", str(path), stdin=b"{}\n")
+    assert found.exit_code == 1
+    assert found.stdout == ""
+    assert found.stderr == f"spindle mcp: {sentence.format(path=path)}\n"
+
+
+def test_an_option_that_stands_before_the_command_is_refused() -> None:
+    """It would do nothing there, and look as if it did."""
+    found = run(at(Gateway()), "--url", "http://x.example", "config", "--client", "cursor")
+    assert found.exit_code == 2
+    assert found.stdout == ""
+    assert found.stderr == "spindle mcp: --url: say it after config.\n"

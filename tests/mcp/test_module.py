@@ -22,18 +22,21 @@ def test_the_module_keeps_its_promises() -> None:
 
 
 def test_every_route_says_its_permission_and_its_server() -> None:
-    """Two endpoints and their twins for keys, three methods each; the twins tell no metadata."""
+    """Two endpoints with their twins for keys, and the two routes of the oldest transport."""
     routes = [route for route in McpModule().routes if route.errors is JSON_RPC]
     assert {(route.method, route.path) for route in routes} == {
-        (method, f"{path}{twin}")
-        for method in ("GET", "POST", "DELETE")
-        for path in ("/mcp", "/servers/{slug}/mcp")
-        for twin in ("", "-key")
+        (method, f"{prefix}{path}")
+        for prefix in ("", "/servers/{slug}")
+        for method, path in (
+            *((method, "/mcp") for method in ("GET", "POST", "DELETE")),
+            *((method, "/mcp-key") for method in ("GET", "POST", "DELETE")),
+            ("GET", "/sse"),
+            ("POST", "/messages"),
+        )
     }
     assert {route.permission for route in routes} == {"servers.use"}
     assert {route.server_param for route in routes if "slug" in route.path} == {"slug"}
-    assert {r.path.endswith("-key") for r in routes if r.challenge is None} == {True}
-    assert {r.path.endswith("-key") for r in routes if r.challenge is not None} == {False}
+    assert {r.path for r in routes if r.challenge} == {"/mcp", "/servers/{slug}/mcp"}
 
 
 def test_the_section_may_hold_exactly_the_settings() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from tests.sdk.environments import ROOT
 from tests.sdk.upstream import FAILING_ONCE, HARD_NAME
+from tests.support.environments import ROOT
 from tests.support.spindle_process import SpindleProcess, clean_environment, running_spindle
 from tests.support.upstream_process import running_upstream
 

@@ -65,6 +65,7 @@ ANSWERED: dict[str, object] = {
     "config_secrets.forget": False,
     "config_secrets.names_kept": (),
     "config_secrets.newest_kept": None,
+    "config_secrets.derived_keys": (),
     "observability.log": None,
     "observability.count": None,
     "observability.observe": None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -98,6 +100,11 @@ class FakeConfigSecrets(ConfigSecretsService):
     async def newest_kept(self, name: str) -> KeptSecret | None:
         self.refusals.check("newest_kept")
         return self.outside.newest(self.module_id, name)
+
+    async def derived_keys(self, purpose: str) -> tuple[Secret, ...]:
+        self.refusals.check("derived_keys")
+        digest = hashlib.sha256(f"{self.module_id}:{purpose}".encode()).digest()
+        return (Secret(base64.urlsafe_b64encode(digest).decode()),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

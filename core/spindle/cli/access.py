@@ -20,7 +20,7 @@ from spindle.telemetry.logs import configure_logging
 from spindle_spi.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
 
     from anyio.abc import TaskStatus
 
@@ -49,6 +49,19 @@ class GatewayAccess:
         """The home directory in force."""
         return self._sources.home
 
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The variables the command was started with."""
+        return self._sources.environ
+
+    def find(self) -> str | None:
+        """Return the address of a gateway that is there; None: `open` would bring one of its own.
+
+        It is that of SPINDLE_URL, or else of the one that holds the home directory.
+        """
+        url = self._sources.environ.get("SPINDLE_URL") or find_running(self.home)
+        return None if url is None else url.rstrip("/")
+
     @asynccontextmanager
     async def open(self) -> AsyncGenerator[Connection]:
         """Give a connection; a gateway of our own runs as long as it is held.
@@ -60,10 +73,10 @@ class GatewayAccess:
             Failure: There is no token to show.
             ConfigError: A gateway of our own cannot start; so also its other failures.
         """
-        url = self._sources.environ.get("SPINDLE_URL") or find_running(self.home)
+        url = self.find()
 
         if url is not None:
-            yield Connection(url=url.rstrip("/"), token=self._token())
+            yield Connection(url=url, token=self._token())
             return
 
         stop = Stop()

@@ -36,6 +36,8 @@ class _Commands(SpindleGroup):
         "toolset": "spindle.cli.toolset_commands:app",
         "tool": "spindle.cli.published_commands:tool_app",
         "resource": "spindle.cli.published_commands:resource_app",
+        "template": "spindle.cli.published_commands:template_app",
+        "prompt": "spindle.cli.published_commands:prompt_app",
         "secrets": "spindle.cli.secret_commands:app",
         "plugin": "spindle.cli.plugin_commands:app",
         "audit": "spindle.cli.audit_commands:app",

@@ -45,7 +45,22 @@ Fallbacks = Annotated[
     list[str] | None, typer.Option("--fallback", help="What may answer instead; repeatable.")
 ]
 Url = Annotated[str | None, typer.Option(help="Its address.")]
-Transport = Annotated[str | None, typer.Option(help="streamable_http, sse or builtin.")]
+Transport = Annotated[str | None, typer.Option(help="streamable_http, sse, stdio or builtin.")]
+Command = Annotated[
+    str | None, typer.Option(help="The program to start; arguments by --arg.", metavar="PROGRAM")
+]
+Arguments = Annotated[
+    list[str] | None, typer.Option("--arg", help="One argument of the program; repeatable.")
+]
+Variables = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--env",
+        metavar="NAME=VALUE",
+        help="A variable of the program; NAME=@SECRET for a stored secret; repeatable.",
+    ),
+]
+Folder = Annotated[str | None, typer.Option("--cwd", help="Working folder of the program.")]
 CredentialInput = Annotated[
     bool, typer.Option("--credential-stdin", help="Read its credential from standard input.")
 ]
@@ -218,6 +233,10 @@ def add_gateway(  # noqa: PLR0913 - one parameter per option
     name: Annotated[str, typer.Argument(metavar="NAME", help="What its tools are prefixed with.")],
     url: Url = None,
     transport: Transport = None,
+    command: Command = None,
+    arg: Arguments = None,
+    env: Variables = None,
+    cwd: Folder = None,
     credential_stdin: CredentialInput = False,
     credential_env: CredentialVariable = None,
     auth_stdin: AuthInput = False,
@@ -231,13 +250,18 @@ def add_gateway(  # noqa: PLR0913 - one parameter per option
     config: Config = None,
     home: Home = HOME,
 ) -> None:
-    """Make a gateway to an MCP server, such as one at `--url http://127.0.0.1:9000/mcp`."""
+    """Make a gateway to an MCP server.
+
+    One at an address: `--url http://127.0.0.1:9000/mcp`. One that is a program:
+    `--transport stdio --command uvx --arg mcp-server-git`, when the configuration allows that
+    command (mcp.stdio.allow).
+    """
     from spindle.cli import catalog
     from spindle_spi.records import Kind as RecordKind
 
     wish = catalog.Wish(
         data=said(
-            {"name": name, "url": url, "transport": transport},
+            {"name": name, "url": url, **_program(transport, command, arg, env, cwd)},
             _governed(visibility, team, owner, description, tag),
         ),
         settings=setting or (),
@@ -254,6 +278,10 @@ def update_gateway(  # noqa: PLR0913 - one parameter per option
     name: Name,
     url: Url = None,
     transport: Transport = None,
+    command: Command = None,
+    arg: Arguments = None,
+    env: Variables = None,
+    cwd: Folder = None,
     credential_stdin: CredentialInput = False,
     credential_env: CredentialVariable = None,
     auth_stdin: AuthInput = False,
@@ -273,7 +301,7 @@ def update_gateway(  # noqa: PLR0913 - one parameter per option
 
     wish = catalog.Wish(
         data=said(
-            {"url": url, "transport": transport},
+            {"url": url, **_program(transport, command, arg, env, cwd)},
             _governed(visibility, team, owner, description, tag),
         ),
         settings=setting or (),
@@ -415,6 +443,34 @@ def _shown(
     model: list[str] | None,
 ) -> JsonObject:
     return {**identity, "gateways": _list(gateway), "tools": _list(tool), "models": _list(model)}
+
+
+def _program(
+    transport: str | None,
+    command: str | None,
+    arg: list[str] | None,
+    env: list[str] | None,
+    cwd: str | None,
+) -> JsonObject:
+    variables: JsonObject = {}
+
+    for each in env or ():
+        name, separator, value = each.partition("=")
+
+        if not separator or not name:
+            from spindle.cli.failures import fail
+
+            fail(f"{name!r} is no variable: write NAME=VALUE, or NAME=@SECRET.")
+
+        variables[name] = {"secret": value[1:]} if value.startswith("@") else value
+
+    return {
+        "transport": transport,
+        "command": command,
+        "args": _list(arg),
+        "env": variables or None,
+        "cwd": cwd,
+    }
 
 
 def _governed(

@@ -1,4 +1,7 @@
-"""`spindle tool | resource …`: over a gateway that runs, which knows what upstreams publish."""
+"""`spindle tool | resource | template | prompt …`: over a gateway that runs.
+
+It alone knows what upstreams publish.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`spindle tool` and `spindle resource`: who sees what upstreams publish."""
+"""`spindle tool | resource | template | prompt`: who sees what upstreams publish."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from spindle.cli.options import HOME, AsJson, Config, Home, sources_of
 
 tool_app = typer.Typer(no_args_is_help=True, help="Govern tools, over a gateway that runs.")
 resource_app = typer.Typer(no_args_is_help=True, help="Govern resources, over a gateway that runs.")
+template_app = typer.Typer(
+    no_args_is_help=True, help="Govern templates of resources, over a gateway that runs."
+)
+prompt_app = typer.Typer(no_args_is_help=True, help="Govern prompts, over a gateway that runs.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Its name, as `list` shows it.")]
 
@@ -72,3 +76,5 @@ def _add_commands(app: typer.Typer, kind: str) -> None:
 
 _add_commands(tool_app, "tool")
 _add_commands(resource_app, "resource")
+_add_commands(template_app, "template")
+_add_commands(prompt_app, "prompt")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue
 
 from spindle.config.gateway_auth import AuthEntry
+from spindle.config.programs import GatewayKeys, StdioSettings
 from spindle.config.sections import Count, Seconds, Section, Text, Url
 from spindle_spi.records import Visibility
 
@@ -99,12 +100,9 @@ class ToolEntry(Owned):
     enabled: bool | None = None
 
 
-class GatewayEntry(Declared):
+class GatewayEntry(Declared, GatewayKeys):
     """`mcp.gateways.<name>`: an upstream MCP server."""
 
-    transport: Literal["streamable_http", "sse", "builtin"] = "streamable_http"
-    url: Url | None = None
-    era: Literal["auto", "modern", "legacy"] = "auto"
     credential_env_var: Text | None = None
     credential_file: Text | None = None
     auth: AuthEntry | None = None
@@ -150,3 +148,4 @@ class McpSection(Section):
     """The core's part of `mcp`; the other keys are the module's."""
 
     gateways: dict[str, GatewayEntry] | None = None
+    stdio: StdioSettings = StdioSettings()

@@ -12,6 +12,7 @@ from spindle.config.faults import Fault, Path, render_path, suggest
 from spindle.config.federation import auth_faults, policy_faults, policy_warnings
 from spindle.config.gateway_auth import gateway_auth_faults
 from spindle.config.names import NAME, SLUG, TOOL, NameRule
+from spindle.config.programs import transport_faults
 from spindle.config.records import (
     BUILTIN_GATEWAY,
     BUILTIN_SERVICE,
@@ -191,8 +192,15 @@ def _gateway_faults(document: Document) -> Iterator[Fault]:
         yield from _name_faults(path, name, NAME)
         yield from owner_faults(path, gateway)
         yield from _variable_faults((*path, "credential_env_var"), gateway.credential_env_var)
-        yield from transport_faults(path, gateway.transport, gateway.url)
+        yield from transport_faults(path, gateway)
         yield from _auth_faults(path, name, gateway, document)
+
+        if gateway.transport == "stdio" and (
+            gateway.credential_env_var is not None or gateway.credential_file is not None
+        ):
+            key = "credential_env_var" if gateway.credential_env_var else "credential_file"
+            problem = "nothing is sent along with the messages to a program"
+            yield Fault(path=(*path, key), problem=problem, expected="a secret in env")
 
         for tool, entry in gateway.tools.items():
             team = entry.team or gateway.team
@@ -229,17 +237,6 @@ def _auth_faults(
             path=("server", "public_url"),
             problem=f"is missing, and people come back to it from {render_path(inner)}",
             expected="https://HOST[:PORT]",
-        )
-
-
-def transport_faults(path: Path, transport: str, url: str | None) -> Iterator[Fault]:
-    """Return what is wrong between a gateway's transport and its address."""
-    if transport == "builtin":
-        if url is not None:
-            yield Fault(path=(*path, "url"), problem="a built-in gateway has no address")
-    elif url is None:
-        yield Fault(
-            path=(*path, "url"), problem="is missing", expected=f"the URL of a {transport} server"
         )
 
 

@@ -58,5 +58,5 @@ class Document(Section):
     toolsets: dict[str, ToolsetEntry] = {}
 
 
-CATALOG_KEYS = {"llm": "services", "mcp": "gateways"}
-"""Of a module's section, the key that belongs to the core's catalog."""
+CATALOG_KEYS = {"llm": ("services",), "mcp": ("gateways", "stdio")}
+"""Of a module's section, the keys that belong to the core's catalog."""

@@ -85,6 +85,7 @@ def load_settings(
             sources.bases.get(("secrets", "key_file"), base), document.secrets.key_file
         ),
         declared=declared_records(document),
+        programs=document.mcp.stdio.allow,
         tool_overrides=tool_overrides(document),
         secret_sources=secret_sources(document, lambda key: sources.bases.get(key, base)),
         warnings=warnings,

@@ -63,9 +63,9 @@ def module_sections(data: JsonObject) -> dict[str, JsonObject]:
         if name in Document.model_fields and name not in CATALOG_KEYS:
             continue
 
-        taken = CATALOG_KEYS.get(name)
+        taken = CATALOG_KEYS.get(name, ())
         keys = value if isinstance(value, dict) else {}
-        sections[name] = {key: inner for key, inner in keys.items() if key != taken}
+        sections[name] = {key: inner for key, inner in keys.items() if key not in taken}
 
     return sections
 
@@ -88,7 +88,7 @@ def _known_part(data: JsonObject) -> JsonObject:
         taken = CATALOG_KEYS.get(name)
 
         if taken is not None and isinstance(value, dict):
-            known[name] = {taken: value[taken]} if taken in value else {}
+            known[name] = {key: value[key] for key in taken if key in value}
         elif name in Document.model_fields:
             known[name] = value
 

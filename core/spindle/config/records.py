@@ -20,6 +20,7 @@ from spindle.config.document import Document
 from spindle.config.faults import Path
 from spindle.config.federation import federation_secrets
 from spindle.config.gateway_auth import auth_of
+from spindle.config.programs import program_spec
 from spindle.secrets import SecretSource
 from spindle_spi.gateway_auth import GatewayAuth
 from spindle_spi.records import (
@@ -165,6 +166,13 @@ def secret_sources(
 
         sources.update(_auth_sources(name, gateway, base_of))
 
+        for variable, given in gateway.env.items():
+            if given.env_var is not None or given.file is not None:
+                path = ("mcp", "gateways", name, "env", variable, "file")
+                sources[f"{_variable_secret(name)}{variable}"] = SecretSource(
+                    env_var=given.env_var, file=_file(base_of, path, given.file)
+                )
+
     if document.telemetry.otlp_headers_env_var is not None:
         sources[TELEMETRY_HEADERS.name] = SecretSource(
             env_var=document.telemetry.otlp_headers_env_var
@@ -276,7 +284,7 @@ def _model_spec(provider: str, model: ModelEntry) -> ModelSpec:
 
 
 def _gateway_spec(name: str, gateway: GatewayEntry) -> GatewaySpec:
-    return GatewaySpec(
+    spec = GatewaySpec(
         transport=gateway.transport,
         url=gateway.url,
         era=gateway.era,
@@ -285,6 +293,7 @@ def _gateway_spec(name: str, gateway: GatewayEntry) -> GatewaySpec:
         timeout=gateway.timeout,
         options=dict(gateway.options),
     )
+    return program_spec(spec, gateway, _variable_secret(name))
 
 
 def _model_tool_spec(document: Document, tool: ModelToolEntry) -> ToolSpec:
@@ -371,6 +380,10 @@ def _auth_sources(
 
         source = SecretSource(env_var=variable, file=_file(base_of, where, file))
         yield _auth_ref(name, path).name, source
+
+
+def _variable_secret(name: str) -> str:
+    return f"mcp.gateways.{name}.env."
 
 
 def _builtin_visibility(document: Document) -> Visibility:

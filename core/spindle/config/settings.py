@@ -16,6 +16,7 @@ from spindle.config.events import EventSettings
 from spindle.config.limits import LimitSettings
 from spindle.config.plugins import PluginSettings
 from spindle.config.policy import PolicySettings
+from spindle.config.programs import AllowedProgram
 from spindle.config.records import ToolOverride
 from spindle.config.retention import RetentionSettings
 from spindle.config.sections import (
@@ -67,6 +68,8 @@ class Settings:
     """The file they are in otherwise."""
     declared: tuple[CatalogRecord, ...]
     """Records with the origin `config`."""
+    programs: tuple[AllowedProgram, ...]
+    """Programs that may be made gateways outside of the configuration."""
     tool_overrides: Mapping[tuple[str, str], ToolOverride]
     """By gateway and upstream tool."""
     secret_sources: Mapping[str, SecretSource]

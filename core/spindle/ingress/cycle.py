@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _LINES: Final = re.compile(
     rb"(?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++: [^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+\r\n"
 )
+_DECISIVE: Final = frozenset({b"content-length", b"transfer-encoding", b"connection"})
 _BODILESS: Final = (204, 304)
 
 
@@ -85,6 +86,9 @@ class Cycle(RequestResponseCycle):
         for name, value in (*self.default_headers, *headers):
             lines.append(b"%b: %b\r\n" % (name, value))
             name = name.lower()
+
+            if name not in _DECISIVE:
+                continue
 
             if name == b"content-length":
                 self._left = int(value)

@@ -56,6 +56,9 @@ class Protocol(HttpToolsProtocol):
     """Stands for the transport once a request did not come whole in one packet."""
     _refusal: GatewayError | None = None
     _timer: asyncio.TimerHandle | None = None
+    _idle_timer: asyncio.TimerHandle | None = None
+    _idle_since: float | None = None
+    """On the loop's clock; None while there is something to do."""
     _in_head = True
     _fed = 0
     """Bytes of the packets a head came in, what is behind it included."""
@@ -89,12 +92,16 @@ class Protocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the client."""
         self._disarm()
+
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+
         self.door.leave(self.client[0] if self.client is not None else "")
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sent."""
-        self._unset_keepalive_if_required()
+        self._idle_since = None
         way = self._way
 
         if way is not None and way.is_over:
@@ -201,12 +208,41 @@ class Protocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Go on with the connection, or take what still comes before it is closed."""
-        if self._way is None or not self._way.is_over:
-            super().on_response_complete()
+        self.server_state.total_requests += 1
+
+        if self._way is not None and self._way.is_over:
+            self.flow.resume_reading()
             return
 
-        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+
         self.flow.resume_reading()
+
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+
+        # One timer for all the pauses of a connection: making and cancelling one for each is dear.
+        self._idle_since = self.loop.time()
+
+        if self._idle_timer is None:
+            self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._on_idle)
+
+    def _on_idle(self) -> None:
+        """Close a connection that nobody uses."""
+        self._idle_timer = None
+
+        # What is answered now arms it again.
+        if self._idle_since is None:
+            return
+
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+
+        if left > 0:
+            self._idle_timer = self.loop.call_later(left, self._on_idle)
+        else:
+            self.timeout_keep_alive_handler()
 
     def _expect_head(self) -> None:
         """Bound what is there of a head, and the time for the rest."""

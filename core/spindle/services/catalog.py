@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from spindle.admission import Admission
     from spindle.identity import Identity
     from spindle.invocations import Invoker
+    from spindle.programs import Programs
     from spindle.secrets import SecretStore
     from spindle.snapshots import Snapshots
     from spindle_spi.admission import Estimate, Lease, Outcome, Permit
@@ -49,7 +50,7 @@ _MAX_EPHEMERAL = 1000
 class Catalog(CatalogService):
     """The catalog as one module sees it."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of the core it shows
         self,
         *,
         module_id: str,
@@ -58,6 +59,7 @@ class Catalog(CatalogService):
         admission: Admission,
         invoker: Invoker,
         secrets_held: SecretStore,
+        programs: Programs,
     ) -> None:
         self._module_id = module_id
         self._snapshots = snapshots
@@ -65,6 +67,7 @@ class Catalog(CatalogService):
         self._admission = admission
         self._invoker = invoker
         self._secrets = secrets_held
+        self._programs = programs
 
     async def list(
         self,
@@ -110,7 +113,9 @@ class Catalog(CatalogService):
             raise InvalidArgument(f"This is the module {self._module_id}, not {module}.")
 
         records = self._snapshots.current.by_kind[kind]
-        return tuple(r for r in records if r.module == module and r.enabled)
+        return tuple(
+            r for r in records if r.module == module and r.enabled and self._programs.permits(r)
+        )
 
     async def admit(
         self,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -12,18 +14,20 @@ from spindle.store.kept import kept_name
 from spindle_spi.config_secrets import ConfigSecretsService, KeptName, KeptSecret
 from spindle_spi.errors import Conflict, InvalidArgument, NotFound
 from spindle_spi.records import CatalogRecord, GatewaySpec, Kind, Target, secrets_of
+from spindle_spi.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from spindle.config import Settings
+    from spindle.master_key import MasterKeys
     from spindle.secrets import SecretStore
     from spindle.snapshots import Snapshots
     from spindle.store import Store
     from spindle.store.secrets import SealedRow
     from spindle.vault import Vault
     from spindle_spi.config_secrets import Deployment
-    from spindle_spi.secret import Secret, SecretRef
+    from spindle_spi.secret import SecretRef
     from spindle_spi.types import JsonObject
 
 _NAME = re.compile(r"[A-Za-z0-9._:-]{1,120}")
@@ -33,7 +37,7 @@ _CONFIG = "config"
 class ConfigSecrets(ConfigSecretsService):
     """Scoped to one module."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each thing it is asked for
         self,
         *,
         module_id: str,
@@ -42,6 +46,7 @@ class ConfigSecrets(ConfigSecretsService):
         snapshots: Snapshots,
         secrets: SecretStore,
         kept: KeptOnes,
+        master_keys: MasterKeys,
     ) -> None:
         self._module_id = module_id
         self._section = section
@@ -49,6 +54,7 @@ class ConfigSecrets(ConfigSecretsService):
         self._snapshots = snapshots
         self._secrets = secrets
         self._kept = kept
+        self._master_keys = master_keys
 
     async def section(self) -> JsonObject:
         return self._section
@@ -109,6 +115,10 @@ class ConfigSecrets(ConfigSecretsService):
             raise InvalidArgument("Secrets are kept for a person, by their e-mail address.")
 
         return kept_name(self._module_id, name, owner.lower())
+
+    async def derived_keys(self, purpose: str) -> tuple[Secret, ...]:
+        keys = self._master_keys.read_or_make()
+        return tuple(_derived(key, f"{self._module_id}:{purpose}") for key in keys)
 
     def _own_records(self) -> list[CatalogRecord]:
         by_kind = self._snapshots.current.by_kind
@@ -173,3 +183,10 @@ def _hosts_of(record: CatalogRecord) -> set[str]:
         urls += spec.auth.urls()
 
     return {host for url in urls if (host := urlsplit(url).hostname) is not None}
+
+
+def _derived(key: Secret, purpose: str) -> Secret:
+    """Return another key, which tells nothing of the first one nor of those of other purposes."""
+    message = f"spindle derived key v1:{purpose}".encode()
+    digest = hmac.digest(key.reveal().encode(), message, "sha256")
+    return Secret(base64.urlsafe_b64encode(digest).decode())

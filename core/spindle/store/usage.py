@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
+from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 from sqlalchemy import func, insert, select
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sqlalchemy import Dialect
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from spindle.store.database import Database
     from spindle.store.rows import Companion
@@ -31,8 +33,11 @@ _INT_MAX = 2**63 - 1
 _JSON = msgspec.json.Encoder()
 _plain = attrgetter(*_NAMES[:-2])
 _LOOKED_UP = 500
+_BLOCKS: Final = (200, 20)
+"""Rows of one statement, of which the driver keeps the compiled form."""
 
 _Value: TypeAlias = str | int | float | bool | None
+_Row: TypeAlias = tuple[_Value, ...]
 
 
 class Usage:
@@ -40,7 +45,10 @@ class Usage:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._insert = insert_statement(database.engine.dialect)
+        dialect = database.engine.dialect
+        self._insert = insert_statement(dialect)
+        sizes = () if database.is_postgresql else _BLOCKS
+        self._blocks = [(size, insert_statement(dialect, size)) for size in sizes]
 
     async def add_many(
         self, rows: Sequence[UsageRow], companions: Sequence[Companion] = (), *, again: bool = False
@@ -70,7 +78,7 @@ class Usage:
             return int(found.scalar_one())
 
     async def _write(
-        self, rows: list[tuple[_Value, ...]], companions: Sequence[Companion], *, again: bool
+        self, rows: list[_Row], companions: Sequence[Companion], *, again: bool
     ) -> None:
         async with self._database.writing() as connection:
             known: set[str] = set()
@@ -83,24 +91,45 @@ class Usage:
                     found = await connection.execute(select(USAGE.c.id).where(USAGE.c.id.in_(part)))
                     known.update(found.scalars())
 
-            await connection.exec_driver_sql(self._insert, rows)
+            await self._put(connection, rows)
             fresh = [companion for companion in companions if companion.id not in known]
             spendings = [one.spends for one in fresh if one.spends is not None]
             await add_spendings(connection, spendings)
             await add_events(connection, [one.event for one in fresh if one.event is not None])
 
+    async def _put(self, connection: AsyncConnection, rows: list[_Row]) -> None:
+        """Insert rows, on SQLite many by one statement.
 
-def insert_statement(dialect: Dialect) -> str:
-    """Return the statement in the words of a driver; a row that is there already is left alone."""
+        Its driver gives the interpreter away and takes it back for each statement: for each row,
+        that costs the event loop more than the row.
+        """
+        done = 0
+
+        for size, statement in self._blocks:
+            while len(rows) - done >= size:
+                block = tuple(chain.from_iterable(rows[done : done + size]))
+                await connection.exec_driver_sql(statement, block)
+                done += size
+
+        if done < len(rows):
+            await connection.exec_driver_sql(self._insert, rows[done:])
+
+
+def insert_statement(dialect: Dialect, rows: int = 1) -> str:
+    """Return the statement in the words of a driver; a row that is there already is left alone.
+
+    Several rows at once are for drivers whose parameters have no numbers.
+    """
     # Both engines spell the end alike; their own constructs would cost an import each.
-    return f"{insert(USAGE).compile(dialect=dialect)} ON CONFLICT DO NOTHING"
+    start, values, row = str(insert(USAGE).compile(dialect=dialect)).rpartition(" VALUES ")
+    return f"{start}{values}{', '.join([row] * rows)} ON CONFLICT DO NOTHING"
 
 
 def _attempts(row: UsageRow) -> str:
     return _JSON.encode(row.attempts).decode() if row.attempts else "[]"
 
 
-def _made_to_fit(row: UsageRow) -> tuple[_Value, ...]:
+def _made_to_fit(row: UsageRow) -> _Row:
     # This codec escapes what is not ASCII, so it takes any text.
     attempts = encode(row.attempts, tuple[Attempt, ...]).decode()
     return (*map(_fit, _plain(row)), attempts, _fit(row.caller_team))

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from spindle_llm.embeddings.cache import EmbeddingsCache
 from spindle_llm.relay.answers import mend_answer
+from spindle_llm.relay.client import UNWATCHED
 from spindle_llm.relay.invariants import StreamRules
 from spindle_llm.relay.journal import Journal
+from spindle_llm.relay.patience import Patience
 from spindle_llm.relay.reading import (
     CLOSING_PATIENCE,
     decoded,
@@ -61,6 +64,8 @@ class Runtime:
     """Why calls were answered by whom."""
     embeddings: EmbeddingsCache = field(default_factory=EmbeddingsCache)
     """Vectors that were made before, or are being made."""
+    patience: Patience = field(default_factory=partial(Patience, UNWATCHED))
+    """Looks after the clients of calls that take a while."""
 
 
 class State:

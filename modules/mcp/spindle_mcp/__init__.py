@@ -1,4 +1,4 @@
-"""The MCP protocol module of Spindle: serves the catalog's tools over MCP, in both its eras.
+"""The MCP protocol module of Spindle: serves the catalog over MCP, in both its eras.
 
 Reaches upstream MCP servers and publishes what they offer. Policy is the core's.
 """

@@ -1,4 +1,4 @@
-"""The built-in `demo` gateway: four small tools that need no network and no configuration."""
+"""The built-in `demo` gateway: four small tools and a little to read, without any network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from spindle_mcp.upstream.base import ToolCall, Upstream
+from spindle_mcp.demo_content import LISTS, METHODS
+from spindle_mcp.upstream.base import Request, Upstream
 from spindle_mcp.upstream.faults import too_slow
 from spindle_spi.errors import InvalidArgument
 from spindle_spi.invocation import Progress
@@ -28,33 +29,42 @@ class DemoUpstream(Upstream):
 
     era = "builtin"
 
-    async def list_tools(self) -> list[JsonObject]:
-        """See `Upstream`."""
-        return [dict(tool) for tool in _TOOLS]
+    def __init__(self) -> None:
+        self.capabilities = {"tools": {}, "resources": {}, "prompts": {}, "completions": {}}
 
-    async def call_tool(self, call: ToolCall) -> JsonObject:
+    async def list_all(self, method: str, key: str) -> list[JsonObject]:
         """See `Upstream`."""
-        tool = _FUNCTIONS.get(call.name)
+        del method
+        return [dict(item) for item in (_TOOLS if key == "tools" else LISTS.get(key, ()))]
+
+    async def request(self, request: Request) -> JsonObject:
+        """See `Upstream`."""
+        content = METHODS.get(request.method)
+
+        if content is not None:
+            return content(request.params)
+
+        tool = _FUNCTIONS.get(request.name or "") if request.method == "tools/call" else None
 
         if tool is None:
-            raise InvalidArgument(f"The demo gateway has no tool {call.name!r}.")
+            raise InvalidArgument(f"The demo gateway has no tool {request.name!r}.")
 
-        if call.deadline is None:
-            return await tool(call)
+        if request.deadline is None:
+            return await tool(request)
 
-        with anyio.move_on_after(call.deadline - time.monotonic()):
-            return await tool(call)
+        with anyio.move_on_after(request.deadline - time.monotonic()):
+            return await tool(request)
 
         raise too_slow("demo")
 
 
-async def _echo(call: ToolCall) -> JsonObject:
-    text = call.arguments.get("text")
+async def _echo(request: Request) -> JsonObject:
+    text = _arguments(request).get("text")
     return _answer(str(text), {"text": str(text)})
 
 
-async def _add(call: ToolCall) -> JsonObject:
-    total = _number(call, "a") + _number(call, "b")
+async def _add(request: Request) -> JsonObject:
+    total = _number(request, "a") + _number(request, "b")
 
     if not math.isfinite(total):
         text: JsonObject = {"type": "text", "text": "The sum is too large for a number."}
@@ -63,29 +73,34 @@ async def _add(call: ToolCall) -> JsonObject:
     return _answer(str(total), {"sum": total})
 
 
-async def _time(call: ToolCall) -> JsonObject:
-    del call
+async def _time(request: Request) -> JsonObject:
+    del request
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return _answer(now, {"utc": now})
 
 
-async def _slow(call: ToolCall) -> JsonObject:
-    steps = int(_number(call, "steps", 3))
-    delay = float(_number(call, "delay", 0.1))
+async def _slow(request: Request) -> JsonObject:
+    steps = int(_number(request, "steps", 3))
+    delay = float(_number(request, "delay", 0.1))
 
     for step in range(1, steps + 1):
         await anyio.sleep(delay)
 
-        if call.progress is not None:
-            await call.progress(
+        if request.peer is not None and request.wants_progress:
+            await request.peer.progress(
                 Progress(progress=float(step), total=float(steps), message=f"step {step}")
             )
 
     return _answer(f"{steps} steps done", {"steps": steps})
 
 
-def _number(call: ToolCall, name: str, default: float | None = None) -> int | float:
-    value = call.arguments.get(name, default)
+def _arguments(request: Request) -> JsonObject:
+    arguments = request.params.get("arguments")
+    return arguments if isinstance(arguments, dict) else {}
+
+
+def _number(request: Request, name: str, default: float | None = None) -> int | float:
+    value = _arguments(request).get(name, default)
 
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidArgument(f"{name} must be a number.", param=name)
@@ -145,7 +160,7 @@ _TOOLS: tuple[JsonObject, ...] = (
         _schema({"steps": {"type": "integer"}}, ["steps"]),
     ),
 )
-_FUNCTIONS: dict[str, Callable[[ToolCall], Awaitable[JsonObject]]] = {
+_FUNCTIONS: dict[str, Callable[[Request], Awaitable[JsonObject]]] = {
     "echo": _echo,
     "add": _add,
     "time": _time,

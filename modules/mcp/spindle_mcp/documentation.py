@@ -113,6 +113,35 @@ _SAID: Final[dict[str, OperationDoc]] = {
 }
 
 
-def operation_at(method: str) -> OperationDoc | None:
+_OLDER: Final[dict[str, OperationDoc]] = {
+    "GET": OperationDoc(
+        summary="Open a session of MCP 2024-11-05",
+        description="Where `mcp.legacy_sse` is on. The first event says where messages are sent.",
+        tag=_TAG,
+        responses={
+            "200": ResponseDoc(description="Messages as they come.", content={_EVENTS: {}}),
+            **_REFUSALS,
+        },
+        stream=True,
+    ),
+    "POST": OperationDoc(
+        summary="Send a message of MCP 2024-11-05",
+        description="What answers it goes out on the stream of its session.",
+        tag=_TAG,
+        parameters=(
+            ParameterDoc(
+                name="session_id",
+                place="query",
+                schema=_TEXT,
+                description="As the first event of the stream says it.",
+            ),
+        ),
+        request={JSON_CONTENT: _POSTED},
+        responses={"202": ResponseDoc(description="Taken."), **_REFUSALS},
+    ),
+}
+
+
+def operation_at(method: str, path: str) -> OperationDoc | None:
     """Return what is said of a method of an endpoint."""
-    return _SAID.get(method)
+    return (_SAID if path == "/mcp" else _OLDER).get(method)

@@ -12,36 +12,40 @@ from mcp_types.methods import serialize_server_result
 from mcp_types.version import LATEST_HANDSHAKE_VERSION, LATEST_MODERN_VERSION
 from pydantic import ValidationError
 
+from spindle_mcp.offers import TOOLS
 from spindle_spi.errors import Internal, UpstreamError
+from spindle_spi.invocation import InputRequired
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spindle_mcp.offers import Offer
     from spindle_spi.types import Json, JsonObject
 
 MODERN: Final = LATEST_MODERN_VERSION
 LEGACY: Final = LATEST_HANDSHAKE_VERSION
 
-_CONTENT_TYPES = frozenset({"text", "image", "audio", "resource", "resource_link"})
+_CONTENT_TYPES: Final = frozenset({"text", "image", "audio", "resource", "resource_link"})
 
 
-def fits(version: str, definition: Mapping[str, Json]) -> JsonObject | None:
-    """Return a tool as that version of the protocol writes it, or None when it cannot be said.
+def fits(version: str, definition: Mapping[str, Json], offer: Offer = TOOLS) -> JsonObject | None:
+    """Return a tool, or whatever is offered, as that version of the protocol writes it.
 
-    One tool the wire cannot carry would make the whole list unreadable, so each is tried alone.
+    None when it cannot be said there: one thing the wire cannot carry would make the whole list
+    unreadable, so each is tried alone.
     """
-    listed: JsonObject = {"tools": [dict(definition)]}
+    listed: JsonObject = {offer.key: [dict(definition)]}
 
     if version == MODERN:
         listed |= {"resultType": "complete", "ttlMs": 0, "cacheScope": "private"}
 
     try:
-        written = serialize_server_result("tools/list", version, listed)
+        written = serialize_server_result(offer.method, version, listed)
     except (ValidationError, RecursionError):
         return None
 
-    tools: Json = written.get("tools")
-    first = tools[0] if isinstance(tools, list) and tools else None
+    items: Json = written.get(offer.key)
+    first = items[0] if isinstance(items, list) and items else None
     return first if isinstance(first, dict) else None
 
 
@@ -78,8 +82,15 @@ def tool_result(payload: JsonObject, gateway: str) -> JsonObject:
     return result
 
 
-def for_wire(version: str, result: JsonObject) -> JsonObject:
-    """Return a neutral tool result as one version of the protocol can carry it."""
+def for_wire(version: str, result: JsonObject | InputRequired) -> JsonObject:
+    """Return a neutral tool result as one version of the protocol can carry it.
+
+    Raises:
+        UpstreamError: It asks for input, and this version has no such result.
+    """
+    if isinstance(result, InputRequired):
+        return _asking(version, result)
+
     if version == MODERN:
         return {**result, "resultType": "complete"}
 
@@ -92,14 +103,33 @@ def for_wire(version: str, result: JsonObject) -> JsonObject:
     return {name: value for name, value in result.items() if name != "structuredContent"}
 
 
-def written(version: str, result: JsonObject) -> JsonObject:
-    """Return a tool result as the SDK would write it, for the path that goes round the SDK.
+def _asking(version: str, asked: InputRequired) -> JsonObject:
+    if version != MODERN:
+        raise UpstreamError(
+            "The upstream asks for input that this client cannot give.",
+            code="mcp.input_required",
+            retryable=False,
+        )
+
+    written: JsonObject = {"resultType": "input_required"}
+
+    if asked.requests:
+        written["inputRequests"] = asked.requests
+
+    if asked.state is not None:
+        written["requestState"] = asked.state
+
+    return written
+
+
+def written(version: str, result: JsonObject, method: str = "tools/call") -> JsonObject:
+    """Return a method's result as the SDK would write it, for the path that goes round the SDK.
 
     Raises:
         Internal: The result cannot be said in this version.
     """
     try:
-        return serialize_server_result("tools/call", version, result)
+        return serialize_server_result(method, version, result)
     except ValidationError as exc:
         raise Internal("The result cannot be written in this version of the protocol.") from exc
 

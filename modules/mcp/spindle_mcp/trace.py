@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from spindle_spi.ingress import Call
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spindle_spi.types import JsonObject
+
 TRACEPARENT: Final = "traceparent"
 TRACE_KEYS: Final = frozenset({TRACEPARENT, "tracestate", "baggage"})
 """What a client may add to any request about its trace."""
 
+_HOP: Final = frozenset({"progressToken", "progress_token", *TRACE_KEYS})
+_PROTOCOL: Final = "io.modelcontextprotocol/"
+"""What the protocol itself says in `_meta`, it says to one hop."""
 _FORM = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -22,6 +27,21 @@ def traceparent_in(meta: Mapping[str, object] | None) -> str | None:
     """Return the trace a message names, in a valid form only."""
     said = None if meta is None else meta.get(TRACEPARENT)
     return said if isinstance(said, str) and _FORM.fullmatch(said) else None
+
+
+def relayed_meta(meta: Mapping[str, object] | None) -> JsonObject:
+    """Return what of a message's `_meta` goes on: nothing that belongs to one hop."""
+    if not meta:
+        return {}
+
+    return cast(
+        "JsonObject",
+        {
+            name: value
+            for name, value in meta.items()
+            if name not in _HOP and not name.startswith(_PROTOCOL)
+        },
+    )
 
 
 def traced(call: Call, traceparent: str | None) -> Call:

@@ -96,7 +96,7 @@ async def test_a_change_merges_objects_and_replaces_the_rest(tmp_path: Path) -> 
         ("providers", {"name": "x", "options": {"address": "10.0.0.1"}}, "'address' is the"),
         ("providers", {"name": "x", "urls": ["http://169.254.1.1/"]}, "address is not allowed"),
         ("gateways", {"name": "x", "url": "http://10.0.0.1/mcp"}, "address is not allowed"),
-        ("gateways", {"name": "x", "transport": "stdio"}, "transport: 'stdio' is not allowed"),
+        ("gateways", {"name": "x", "transport": "stdio"}, "command: is missing"),
         ("gateways", {"name": "x"}, "url: is missing"),
         ("gateways", {"name": "x", "transport": "builtin", "url": LOCAL}, "no address"),
         ("models", {"provider": "nobody", "upstream_name": "x"}, "There is no provider 'nobody'"),

@@ -229,3 +229,21 @@ def test_a_toolset_is_made_shown_switched_and_removed(home: Path) -> None:
     assert shown(home, "toolset", "reading")["enabled"] is False
     good(home, "toolset", "remove", "reading")
     assert json.loads(good(home, "toolset", "list", "--json")) == []
+
+
+def test_a_gateway_that_is_a_program_is_made_when_the_configuration_allows_it(home: Path) -> None:
+    """Its arguments and variables are options; a stored secret is named with an @."""
+    words = ("--transport", "stdio", "--command", "/opt/tool", "--arg", "-v", "--arg", "a b")
+    refused = at(home, "gateway", "add", "tool", *words)
+    assert refused.code == 1
+    assert "mcp.stdio.allow" in refused.stderr
+    (home / "spindle.yaml").write_text(
+        "mcp: {stdio: {allow: [{command: /opt/tool, env: [LEVEL, KEY], cwd: [/srv]}]}}"
+    )
+    more = ("--env", "LEVEL=info=1", "--env", "KEY=@mcp.env.key", "--cwd", "/srv")
+    config = ("--config", str(home / "spindle.yaml"))
+    good(home, "gateway", "add", "tool", *words, *more, *config)
+    made = shown(home, "gateway", "tool")
+    assert (made["command"], made["args"], made["cwd"]) == ("/opt/tool", ["-v", "a b"], "/srv")
+    assert made["env"] == {"LEVEL": "info=1", "KEY": {"secret": "mcp.env.key"}}
+    assert at(home, "gateway", "update", "tool", "--env", "LEVEL", *config).code == 1

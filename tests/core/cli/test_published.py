@@ -85,6 +85,8 @@ def test_every_page_is_listed(gateway: Gateway) -> None:
     """As a table and as JSON, with the token of the environment."""
     listed = gateway.run("tool", "list")
     as_json = gateway.run("resource", "list", "--json")
+    gateway.run("template", "list")
+    gateway.run("prompt", "list")
 
     assert listed.code == 0, listed.stderr
     assert [line.split()[0] for line in listed.stdout.splitlines()] == [
@@ -97,6 +99,8 @@ def test_every_page_is_listed(gateway: Gateway) -> None:
     assert gateway.asked[0].target == "/admin/api/v1/tools?limit=500"
     assert gateway.asked[1].target == "/admin/api/v1/tools?limit=500&cursor=abc"
     assert gateway.asked[2].target.startswith("/admin/api/v1/resources?")
+    assert gateway.asked[4].target.startswith("/admin/api/v1/templates?")
+    assert gateway.asked[6].target.startswith("/admin/api/v1/prompts?")
     assert gateway.asked[0].headers["authorization"] == "Bearer spn_test"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -33,15 +33,20 @@ def inside(kind: object, path: str) -> Iterator[str]:
         yield from inside(arguments[0], path)
     elif get_origin(kind) is dict and is_model(arguments[1]):
         yield path
-        yield from keys(arguments[1], f"{path}.*.")
+        yield from inside(plain(arguments[1]), f"{path}.*")
     elif get_origin(kind) is tuple and is_model(arguments[0]):
         yield path
-        yield from keys(arguments[0], f"{path}[].")
+        yield from inside(plain(arguments[0]), f"{path}[]")
     else:
         yield path
 
 
+def plain(kind: object) -> object:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
+
+
 def is_model(kind: object) -> bool:
+    kind = plain(kind)
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
@@ -60,7 +65,7 @@ def test_the_examples_of_the_page_are_one_valid_configuration() -> None:
     settings = load("".join(examples))
 
     assert len(examples) == 3
-    assert len(settings.declared) == 5
+    assert len(settings.declared) == 6
 
 
 def test_the_defaults_the_page_gives_are_those_of_the_models() -> None:

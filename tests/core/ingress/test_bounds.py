@@ -123,6 +123,19 @@ async def test_a_connection_that_says_nothing_is_closed_without_a_word() -> None
             assert await read_all(stream) == b""
 
 
+async def test_a_slow_answer_is_no_pause() -> None:
+    """A connection is in use while it is answered, however long ago its last answer ended."""
+    async with wired(keep_alive=1) as wire, await wire.connect() as stream:
+        await stream.send(get())
+        await read_answer(stream)
+        await stream.send(get(b"hold"))
+        # The setting is in whole seconds.
+        await anyio.sleep(1.2)
+        wire.release.set()
+
+        assert b"got " in await read_answer(stream)
+
+
 async def test_a_body_has_to_make_progress() -> None:
     """A byte in every window is none; the handler is told that its client is gone."""
     async with wired(Bounds(body_seconds=0.15)) as wire, await wire.connect() as stream:

@@ -131,3 +131,16 @@ async def test_what_a_module_measures_and_audits_is_kept(heart: Heart) -> None:
     shown = heart.core.metrics.render()
     assert b'llm_x_total{a="b"} 2' in shown
     assert b"llm_y_seconds_count 1" in shown
+
+
+async def test_keys_of_modules_are_derived_from_the_masters(heart: Heart, tmp_path: Path) -> None:
+    """The same every time and in every process, another for each module and purpose."""
+    services = heart.core.services_for("mcp")
+    (key,) = await services.config_secrets.derived_keys("one")
+    (other,) = await services.config_secrets.derived_keys("two")
+    (foreign,) = await heart.core.services_for("llm").config_secrets.derived_keys("one")
+    assert (key,) == await services.config_secrets.derived_keys("one")
+    assert len({key, other, foreign}) == 3
+    assert len(key.reveal()) == 44
+    (master,) = heart.core.master_keys.read()
+    assert master not in (key, other, foreign)

@@ -77,6 +77,34 @@ async def test_a_row_written_again_counts_once(tmp_path: Path) -> None:
         assert await store.usage.count() == 3
 
 
+@pytest.mark.parametrize("number", [1, 19, 20, 21, 199, 200, 245, 460])
+async def test_rows_are_the_same_in_statements_of_any_size(tmp_path: Path, number: int) -> None:
+    """Many rows of one statement are as many rows as by one statement each, in their columns."""
+    batch = [replace(usage(each), input_tokens=each, total_ms=each / 2) for each in range(number)]
+
+    async with opened(tmp_path) as store:
+        await store.usage.add_many(batch)
+        await store.usage.add_many([*batch, usage(number)])
+
+    stored = rows(tmp_path)
+    assert [row["id"] for row in stored] == [usage(each).id for each in range(number + 1)]
+    assert [row["input_tokens"] for row in stored[:-1]] == list(range(number))
+    assert [row["total_ms"] for row in stored[:-1]] == [each / 2 for each in range(number)]
+
+
+async def test_an_odd_row_among_many_is_made_to_fit(tmp_path: Path) -> None:
+    """Its statement fails as a whole, and none of the others is lost or written twice."""
+    batch = [usage(each) for each in range(260)]
+    batch[130] = replace(batch[130], record="lone \ud800 surrogate")
+
+    async with opened(tmp_path) as store:
+        await store.usage.add_many(batch)
+
+    stored = rows(tmp_path)
+    assert [row["id"] for row in stored] == [each.id for each in batch]
+    assert stored[130]["record"] == "lone ? surrogate"
+
+
 @pytest.mark.parametrize(
     "odd",
     [

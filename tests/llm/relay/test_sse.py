@@ -58,6 +58,29 @@ def test_events_are_the_same_at_any_cut_and_framing(
     ]
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"event: ping\ndata: {}\n\n",
+        b"event: a\ndata: 1\n\nevent: b\ndata: 2\n\n",
+        b"event: a\ndata: 1\ndata: 2\n\n",
+        b"event: a\ndata: 1\n\ndata: 2\n\n",
+        b"event: a\ndata: \n\n",
+        b"event: a\ndata: 1\n: comment\n\n",
+        b"event: a\ndata:1\n\n",
+        b"event: a\n\nevent: b\ndata: 2\n\n",
+        b"event: a\ndata: 1\n\n\n\nevent: b\ndata: 2\n\n",
+        b"event: \xff\ndata: 1\n\n",
+        b"event: a\nevent: b\ndata: 1\n\n",
+        b"event: a\ndata: 1\nevent: b\n\n",
+        b"data: 1\n\nevent: b\ndata: 2\n\n",
+    ],
+)
+def test_named_events_are_the_same_in_one_read_and_byte_by_byte(body: bytes) -> None:
+    """The usual form is read at once, and means the same."""
+    assert _parsed(body) == _parsed(body, *range(len(body)))
+
+
 def test_one_byte_at_a_time_is_like_all_at_once() -> None:
     """The usual form has a quick way; it gives what the slow one gives."""
     body = b"data: one\n\ndata: two\n\n: hi\n\ndata: three\n\n"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
+import mcp_types as types
 from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
@@ -27,6 +28,7 @@ async def connected(
     era: str = "auto",
     hear: MessageHandlerFnT | None = None,
     headers: dict[str, str] | None = None,
+    **options: Any,
 ) -> AsyncGenerator[Client]:
     """Connect as the SDK does; pinning the modern era sends nothing first."""
     mode = "auto" if era == "2026-07-28" else era
@@ -37,10 +39,24 @@ async def connected(
             timeout=httpx2.Timeout(20.0),
         ) as http,
         Client(
-            streamable_http_client(url, http_client=http), mode=mode, message_handler=hear
+            streamable_http_client(url, http_client=http),
+            mode=mode,
+            message_handler=hear,
+            **options,
         ) as client,
     ):
         yield client
+
+
+async def subscribe(client: Client, uri: str) -> None:
+    """Follow a resource as it was done before 2026; the client's own method warns of it."""
+    params = types.SubscribeRequestParams(uri=uri)
+    await client.session.send_request(types.SubscribeRequest(params=params), types.EmptyResult)
+
+
+async def unsubscribe(client: Client, uri: str) -> None:
+    params = types.UnsubscribeRequestParams(uri=uri)
+    await client.session.send_request(types.UnsubscribeRequest(params=params), types.EmptyResult)
 
 
 async def names(client: Client) -> list[str]:

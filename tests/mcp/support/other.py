@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from spindle_spi.invocation import Complete, InputRequired, Invocation, Progress, ProgressSink
 from spindle_spi.module import Module
+from spindle_spi.records import Kind
 
 if TYPE_CHECKING:
     from spindle_spi.context import AuthenticatedContext
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Other(Module):
-    """Serves tools for other modules' sake; a tool's name says how."""
+    """Serves tools, resources and prompts for other modules' sake; a tool's name says how."""
 
     @property
     def descriptor(self) -> ModuleDescriptor:
@@ -32,10 +33,17 @@ class Other(Module):
         progress: ProgressSink | None = None,
     ) -> Result:
         if invocation.target.name == "asks":
-            return InputRequired(requests={})
+            return InputRequired(requests={"folders": {"method": "roots/list"}})
 
         if invocation.target.name == "breaks":
             raise RuntimeError("a secret of ours")
+
+        if invocation.target.kind is Kind.RESOURCE:
+            return Complete(payload={"contents": [{"uri": "a://b", "text": "said"}]})
+
+        if invocation.target.kind is Kind.PROMPT:
+            content: Json = {"type": "text", "text": "said"}
+            return Complete(payload={"messages": [{"role": "user", "content": content}]})
 
         if progress is not None:
             await progress(Progress(progress=1))

@@ -56,6 +56,8 @@ class Scripted:
     is_broken: bool = False
     """Answers everything with a web page."""
     refuses_lists: bool = False
+    page: int = 2
+    """Tools a page."""
     lists_nothing: bool = False
     announces: bool = False
     news: anyio.Event = field(default_factory=anyio.Event)
@@ -126,13 +128,13 @@ class Scripted:
         start = int(cursor) if isinstance(cursor, str) else 0
         page: JsonObject = {
             "resultType": "complete",
-            "tools": [*self.tools[start : start + 2]],
+            "tools": [*self.tools[start : start + self.page]],
             "ttlMs": 0,
             "cacheScope": "private",
         }
 
-        if start + 2 < len(self.tools):
-            page["nextCursor"] = str(start + 2)
+        if start + self.page < len(self.tools):
+            page["nextCursor"] = str(start + self.page)
 
         await self._result(send, identity, page)
 

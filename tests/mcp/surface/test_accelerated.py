@@ -180,6 +180,7 @@ def written(message: dict[str, Any]) -> bytes:
 
 def messages_in(answer: httpx2.Response) -> list[Any]:
     text = re.sub(r'"traceId":"[^"]*"', '"traceId":""', answer.text)
+    text = re.sub(r'"requestState":"v1[^"]*"', '"requestState":""', text)
 
     if answer.headers.get("content-type", "").startswith("text/event-stream"):
         return [json.loads(data) for data in re.findall(r"^data: (.+)$", text, re.MULTILINE)]

@@ -12,7 +12,7 @@ import pytest
 
 from spindle_conformance.fakes import FakeHost, caller
 from spindle_mcp.eras import for_wire, written
-from spindle_mcp.surface import calls, listeners, views
+from spindle_mcp.surface import lease, listeners, views
 from spindle_spi.admission import Status
 from spindle_spi.errors import GatewayError, Internal, PermissionDenied
 from spindle_spi.records import CatalogRecord, Kind, ToolSpec, Visibility
@@ -68,7 +68,7 @@ async def test_a_defect_is_logged_and_its_client_told_nothing_of_it(
 
     assert error.code == -32603
     assert "secret" not in f"{error.message}{error.data}"
-    assert asked.data["code"] == "mcp.input_required"
+    assert asked.data["requiredCapabilities"] == {"roots": {}}
     (failure,) = logged(host, "mcp.request.failed")
     assert failure["detail"] == "a secret of ours"
 
@@ -93,7 +93,7 @@ async def test_progress_of_another_modules_tool_is_relayed(era: str) -> None:
 
 async def test_progress_renews_the_lease_of_a_long_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its time is over more than once, and the call is not taken for lost."""
-    monkeypatch.setattr(calls, "_LEASE_SECONDS", 1e-6)
+    monkeypatch.setattr(lease, "LEASE_SECONDS", 1e-6)
     host, heard, passed = FakeHost(), list[float](), list[float]()
     host.clock = lambda: sum(passed)
 
@@ -173,7 +173,7 @@ async def test_subscriptions_and_views_are_bounded(monkeypatch: pytest.MonkeyPat
     """One more is refused, or takes the place of the oldest."""
     monkeypatch.setattr(listeners, "_MAX_STREAMS", 0)
     monkeypatch.setattr(views, "_MAX_VIEWS", 1)
-    monkeypatch.setattr(views, "_MAX_TOOLS", 1)
+    monkeypatch.setattr(views, "_MAX_SHOWN", 1)
     host = demo_host()
     host.records.add(server("one", tools=("demo__add",)), server("two", tools=("demo__echo",)))
 

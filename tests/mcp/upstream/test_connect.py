@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from spindle_mcp.upstream.base import Endpoint, ToolCall
+from spindle_mcp.upstream.base import Endpoint, Request
 from spindle_mcp.upstream.connect import open_upstream
 from spindle_mcp.upstream.faults import Unreachable
 from spindle_mcp.upstream.legacy import open_legacy
@@ -16,6 +16,7 @@ from spindle_spi.errors import (
     UpstreamTimeout,
 )
 from spindle_spi.records import GatewaySpec
+from tests.mcp.support.requests import tool_call
 from tests.mcp.support.serving import listening
 from tests.mcp.support.upstream import Handshaking, Scripted, scripted
 
@@ -31,7 +32,7 @@ def target(url: str, **fields: Any) -> Endpoint:
 
 async def era_of(url: str, era: str = "auto") -> str:
     async with open_upstream(GatewaySpec(url=url, era=era), target(url)) as upstream:
-        await upstream.list_tools()
+        await upstream.list_all("tools/list", "tools")
         return upstream.era
 
 
@@ -66,7 +67,7 @@ async def test_the_era_is_found_out_by_asking() -> None:
 async def test_a_built_in_gateway_needs_no_address_and_the_unknown_is_refused() -> None:
     """By the words of the configuration."""
     async with open_upstream(GatewaySpec(transport="builtin"), target("")) as upstream:
-        assert len(await upstream.list_tools()) == 4
+        assert len(await upstream.list_all("tools/list", "tools")) == 4
 
     with pytest.raises(FailedPrecondition):
         async with open_upstream(GatewaySpec(transport="stdio"), target("")):
@@ -145,7 +146,7 @@ async def test_a_judged_address_is_used_by_the_older_client_too() -> None:
         named = url.replace("127.0.0.1", "upstream.invalid")
 
         async with open_legacy(target(named, address="127.0.0.1")) as connection:
-            assert len(await connection.list_tools()) == 4
+            assert len(await connection.list_all("tools/list", "tools")) == 4
 
     assert {headers["host"].partition(":")[0] for headers in upstream.headers} == {
         "upstream.invalid"
@@ -159,37 +160,33 @@ async def test_an_answer_of_an_older_upstream_is_bounded() -> None:
         open_legacy(target(url, max_result_bytes=20_000)) as connection,
     ):
         with pytest.raises(GatewayError):
-            await connection.call_tool(
-                ToolCall(name="echo", arguments={"text": "x" * 50_000}, silence=5)
-            )
+            await connection.request(tool_call("echo", {"text": "x" * 50_000}, silence=5))
 
-        assert await connection.call_tool(ToolCall(name="echo", arguments={}, silence=5))
+        assert await connection.request(tool_call("echo", silence=5))
 
 
 async def test_the_demo_gateway_refuses_what_it_does_not_know() -> None:
     """Also when it is called past the check of its schemas."""
     async with open_upstream(GatewaySpec(transport="builtin"), target("")) as demo:
         with pytest.raises(InvalidArgument):
-            await demo.call_tool(ToolCall(name="none", arguments={}, silence=1))
+            await demo.request(tool_call("none", silence=1))
 
         with pytest.raises(InvalidArgument):
-            await demo.call_tool(ToolCall(name="add", arguments={"a": True, "b": 1}, silence=1))
+            await demo.request(tool_call("add", {"a": True, "b": 1}, silence=1))
 
-        now = await demo.call_tool(ToolCall(name="time", arguments={}, silence=1))
+        now = await demo.request(tool_call("time", silence=1))
         assert "utc" in str(now["structuredContent"])
 
         with pytest.raises(UpstreamTimeout):
-            await demo.call_tool(
-                ToolCall(name="slow", arguments={"delay": 30}, silence=1, deadline=0.0)
-            )
+            await demo.request(tool_call("slow", {"delay": 30}, silence=1, deadline=0.0))
 
 
 async def test_a_deadline_of_the_call_ends_it_before_the_gateways_own_patience() -> None:
     """Whoever speaks the protocol."""
     import time
 
-    def call(name: str) -> ToolCall:
-        return ToolCall(name=name, arguments={}, silence=30, deadline=time.monotonic() + 0.2)
+    def call(name: str) -> Request:
+        return tool_call(name, silence=30, deadline=time.monotonic() + 0.2)
 
     tools: list[JsonObject] = [{"name": "hang", "inputSchema": {"type": "object"}}]
 
@@ -198,8 +195,8 @@ async def test_a_deadline_of_the_call_ends_it_before_the_gateways_own_patience()
 
         async with open_upstream(spec, target(url)) as upstream:
             with pytest.raises(UpstreamTimeout):
-                await upstream.call_tool(call("hang"))
+                await upstream.request(call("hang"))
 
     async with Handshaking().running() as url, open_legacy(target(url)) as older:
         with pytest.raises(UpstreamTimeout):
-            await older.call_tool(call("hang"))
+            await older.request(call("hang"))

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from spindle_conformance.fakes import FakeHost, caller
-from spindle_mcp.upstream.base import Endpoint, ToolCall
+from spindle_mcp.upstream.base import Endpoint
 from spindle_mcp.upstream.faults import Unreachable
 from spindle_mcp.upstream.legacy import open_legacy
 from spindle_spi import config_secrets
@@ -15,6 +15,7 @@ from spindle_spi.errors import UpstreamTimeout
 from spindle_spi.secret import SecretRef
 from tests.mcp.support.clients import ERAS, connected, error_of, names, text_of
 from tests.mcp.support.records import gateway, has_tool, logged
+from tests.mcp.support.requests import tool_call
 from tests.mcp.support.serving import listening, serving
 from tests.mcp.support.upstream import Handshaking, Scripted
 
@@ -153,23 +154,23 @@ async def test_a_broken_connection_fails_one_call_not_the_session() -> None:
         endpoint = Endpoint(gateway="up", url=url, version="1", connect_seconds=5)
 
         async with open_legacy(endpoint) as connection:
-            assert len(await connection.list_tools()) == 4
-            cut = ToolCall(name="echo", arguments={"text": "cut-me"}, silence=5)
-            good = ToolCall(name="echo", arguments={"text": "hi"}, silence=5)
-            hang = ToolCall(name="hang", arguments={}, silence=0.5)
+            assert len(await connection.list_all("tools/list", "tools")) == 4
+            cut = tool_call("echo", {"text": "cut-me"}, silence=5)
+            good = tool_call("echo", {"text": "hi"}, silence=5)
+            hang = tool_call("hang", silence=0.5)
 
             async with anyio.create_task_group() as group:
 
                 async def ask() -> None:
                     with pytest.raises(UpstreamTimeout):
-                        await connection.call_tool(hang)
+                        await connection.request(hang)
 
                 group.start_soon(ask)
 
                 with pytest.raises(Unreachable):
-                    await connection.call_tool(cut)
+                    await connection.request(cut)
 
-                assert await connection.call_tool(good)
+                assert await connection.request(good)
 
 
 async def test_nothing_listening_is_unreachable_and_a_web_page_is_no_upstream() -> None:

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from spindle_conformance.fakes import FakeHost, caller
-from spindle_mcp.upstream.base import Endpoint, ToolCall
+from spindle_mcp.upstream.base import Endpoint
 from spindle_mcp.upstream.modern import open_modern
 from spindle_spi import config_secrets
 from spindle_spi.admission import Limits, Status
@@ -14,6 +14,7 @@ from spindle_spi.errors import InvalidArgument
 from spindle_spi.secret import SecretRef
 from tests.mcp.support.clients import ERAS, connected, error_of, names, text_of
 from tests.mcp.support.records import gateway, logged
+from tests.mcp.support.requests import tool_call
 from tests.mcp.support.serving import serving
 from tests.mcp.support.upstream import ECHO, OBJECT, Scripted, scripted
 
@@ -161,7 +162,6 @@ async def test_an_upstream_gets_its_own_credential_never_the_callers() -> None:
         ("refuse", -32013, "mcp.upstream.protocol_error"),
         ("dislike", -32602, "mcp.upstream.invalid_params"),
         ("odd", -32013, "mcp.upstream.invalid_result"),
-        ("ask", -32010, "mcp.input_required"),
         ("big", -32013, "mcp.upstream.invalid_answer"),
         ("flood", -32013, "mcp.upstream.invalid_answer"),
         ("other", -32013, "mcp.upstream.invalid_answer"),
@@ -286,7 +286,7 @@ async def test_a_judged_address_is_used_and_the_name_not_resolved_again() -> Non
         endpoint = Endpoint(gateway="up", url=named, version="1", address="127.0.0.1")
 
         async with open_modern(endpoint) as upstream:
-            assert len(await upstream.list_tools()) == 1
+            assert len(await upstream.list_all("tools/list", "tools")) == 1
 
     assert script.requests[0][0]["host"].startswith("upstream.invalid:")
 
@@ -300,9 +300,7 @@ async def test_numbers_that_are_not_json_are_refused_before_they_are_sent() -> N
 
         async with open_modern(endpoint) as upstream:
             with pytest.raises(InvalidArgument):
-                await upstream.call_tool(
-                    ToolCall(name="echo", arguments={"n": float("nan")}, silence=5)
-                )
+                await upstream.request(tool_call("echo", {"n": float("nan")}, silence=5))
 
     assert not script.requests
 

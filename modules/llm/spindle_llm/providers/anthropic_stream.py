@@ -125,10 +125,17 @@ class AnthropicDecoder(EventDecoder):
         if block is None:
             raise _garbage()
 
+        # Nearly all there is of a stream.
+        if delta.get("type") == "text_delta":
+            text = delta.get("text")
+
+            if not isinstance(text, str) or not text:
+                return ()
+
+            self._length += len(text)
+            return (self._chunk({"content": text}),)
+
         match delta:
-            case {"type": "text_delta", "text": str(text)} if text:
-                self._length += len(text)
-                return (self._chunk({"content": text}),)
             case {"type": "input_json_delta", "partial_json": str(piece)} if (
                 piece and block.kind == "tool_use"
             ):

@@ -12,24 +12,24 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
 
 import aiohttp
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
+from spindle_llm.relay.kept_connections import Held, KeptConnections
+from spindle_llm.relay.patience import Patience
 from spindle_llm.relay.transport import Transport, UpstreamRequest, UpstreamResponse
 from spindle_spi.errors import GatewayError, UpstreamError, UpstreamTimeout
-
-if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
-    from aiohttp.connector import Connection
 
 _POOL_WAIT = 30.0
 """Seconds a request waits for one of the provider's connections to come free."""
 
 _STALE_WITHIN = 0.5
 """A pooled connection that the upstream has closed fails at once; one at work fails later."""
+
+_UNTIMED = 0.05
+"""Seconds before a timer is made for an answer; most have come by then."""
 
 _MOST_ROUTES = 1024
 _COPIED = 1024 * 1024
@@ -53,17 +53,43 @@ class TransportLimits:
 class _Route:
     """Where requests to one URL go."""
 
-    __slots__ = ("address", "host", "target")
+    __slots__ = ("_begin", "_headers", "_method", "address", "host", "place", "target")
 
     def __init__(self, url: str, loop: asyncio.AbstractEventLoop) -> None:
         parsed = URL(url)
         self.address = aiohttp.ClientRequest("POST", parsed, loop=loop)
-        """What the pool tells connections apart by; it is never sent."""
+        """How the pool makes connections; it is never sent."""
+        self.place = self.address.connection_key
+        """What connections are told apart by."""
         self.target = parsed.raw_path_qs
         named = self.address.headers
         self.host = "".join(
             f"{name}: {named[name]}\r\n" for name in ("Host", "Authorization") if name in named
         )
+        self._method = ""
+        self._headers: Mapping[str, str] = {}
+        self._begin = ""
+
+    def head(self, request: UpstreamRequest) -> bytes:
+        """Return the head of a request.
+
+        Raises:
+            ValueError: A header would be more than one.
+        """
+        method, headers = request.method, request.headers
+
+        # A provider's headers are the same object until its record or its key changes, and it is
+        # held here, so that no other one comes to be in its place.
+        if headers is not self._headers or method != self._method:
+            self._begin = f"{method} {self.target} HTTP/1.1\r\n{self.host}{_lines(headers)}"
+            self._method, self._headers = method, headers
+
+        size = len(request.body)
+
+        if size or method == "POST":
+            return f"{self._begin}Content-Length: {size}\r\n\r\n".encode()
+
+        return f"{self._begin}\r\n".encode()
 
 
 class AiohttpTransport(Transport):
@@ -74,9 +100,11 @@ class AiohttpTransport(Transport):
         self._loop = asyncio.get_running_loop()
         self._routes: dict[str, _Route] = {}
         self._timeout = self._bound(_POOL_WAIT)
+        self._patience = Patience(_UNTIMED)
         self._connector = aiohttp.TCPConnector(
             limit=limits.connections, keepalive_timeout=30.0, ssl=bool(limits.verify_cert)
         )
+        self._connections = KeptConnections(self._connector, self._loop, limits.connections)
 
     async def open(self, request: UpstreamRequest) -> UpstreamResponse:
         """Send a request; a connection that turns out to be closed already is replaced once."""
@@ -97,6 +125,7 @@ class AiohttpTransport(Transport):
 
     async def close(self) -> None:
         """Close every connection."""
+        self._connections.close_kept()
         await self._connector.close()
 
     async def _send(self, request: UpstreamRequest) -> UpstreamResponse:
@@ -109,15 +138,15 @@ class AiohttpTransport(Transport):
         if request.deadline is not None:
             timeout = self._bound(request.deadline - time.monotonic())
 
-        head = _head(request, route)
-        connection = await self._connector.connect(route.address, [], timeout)
-        protocol, transport = connection.protocol, connection.transport
+        head = route.head(request)
+        connections, place = self._connections, route.place
+        held = connections.take(place) or await connections.connect(place, route.address, timeout)
 
-        if protocol is None or transport is None:
-            connection.close()
+        if held is None:
             raise aiohttp.ServerDisconnectedError
 
-        protocol.set_response_params(read_until_eof=True, skip_payload=request.method == "HEAD")
+        held.prepare(is_bodiless=request.method == "HEAD")
+        transport = held.transport
 
         if len(request.body) <= _COPIED:
             transport.write(head + request.body)
@@ -126,7 +155,8 @@ class AiohttpTransport(Transport):
             transport.write(request.body)
 
         silence = min(request.silence or self._limits.silence, self._limits.silence)
-        response = AiohttpResponse(connection, protocol, self._loop, silence, request.deadline)
+        response = AiohttpResponse(held, connections, self._loop, silence, request.deadline)
+        response.watch(self._patience)
 
         try:
             await response.begin()
@@ -162,28 +192,31 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
     """
 
     __slots__ = (
-        "_connection",
+        "_connections",
         "_content",
         "_deadline",
         "_headers",
+        "_held",
         "_loop",
         "_protocol",
         "_silence",
         "_status",
         "_timer",
         "_waits_since",
+        "is_over",
     )
 
     def __init__(
         self,
-        connection: Connection,
-        protocol: ResponseHandler,
+        held: Held,
+        connections: KeptConnections,
         loop: asyncio.AbstractEventLoop,
         silence: float,
         deadline: float | None,
     ) -> None:
-        self._connection = connection
-        self._protocol = protocol
+        self._held: Held | None = held
+        self._connections = connections
+        self._protocol = held.protocol
         self._loop = loop
         self._silence = silence
         self._deadline = inf if deadline is None else deadline
@@ -191,8 +224,9 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
         self._headers: Mapping[str, str] = {}
         self._content = aiohttp.EMPTY_PAYLOAD
         self._waits_since = time.monotonic()
-        due = silence if deadline is None else min(silence, deadline - self._waits_since)
-        self._timer = loop.call_later(due, self._look)
+        self._timer: asyncio.TimerHandle | None = None
+        self.is_over = False
+        """Nobody reads on."""
 
     @property
     def status(self) -> int:
@@ -203,6 +237,16 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
     def headers(self) -> Mapping[str, str]:
         """The headers."""
         return self._headers
+
+    def watch(self, patience: Patience) -> None:
+        """See to it that no wait is too long; what takes no time at all needs no timer."""
+        now = self._waits_since
+        due = min(now + self._silence, self._deadline)
+
+        if due - now > 2 * _UNTIMED:
+            patience.add(self)
+        else:
+            self._timer = self._loop.call_later(due - now, self.late)
 
     async def begin(self) -> None:
         """Wait for status and headers."""
@@ -225,6 +269,10 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
 
     async def __anext__(self) -> bytes:
         """Return what the next read gives."""
+        # The usual whole answer came in one piece: there is nothing to wait for.
+        if self._content.at_eof():
+            raise StopAsyncIteration
+
         self._waits_since = time.monotonic()
 
         try:
@@ -247,26 +295,35 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
                     while await self._content.readany():
                         pass
 
-        self._timer.cancel()
-
-        if self._content.at_eof():
-            self._connection.release()
-        else:
-            self._connection.close()
+        self._end(is_whole=self._content.at_eof())
 
     def abandon(self) -> None:
         """Close the connection."""
-        self._timer.cancel()
-        self._connection.close()
+        self._end(is_whole=False)
 
-    def _look(self) -> None:
-        """End a wait that has been too long."""
+    def _end(self, *, is_whole: bool) -> None:
+        held, self._held = self._held, None
+        self.is_over = True
+
+        if self._timer is not None:
+            self._timer.cancel()
+
+        if held is None:
+            return
+
+        if is_whole:
+            self._connections.release(held)
+        else:
+            self._connections.close(held)
+
+    def late(self) -> None:
+        """End a wait that has been too long; look again when it may be."""
         now = time.monotonic()
         since = min(self._waits_since, now)
         due = min(since + self._silence, self._deadline)
 
         if due > now:
-            self._timer = self._loop.call_later(due - now, self._look)
+            self._timer = self._loop.call_later(due - now, self.late)
             return
 
         late = aiohttp.SocketTimeoutError()
@@ -277,21 +334,13 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
             self._protocol.set_exception(late)
 
 
-def _head(request: UpstreamRequest, route: _Route) -> bytes:
-    """Return the head of a request.
-
-    Raises:
-        ValueError: A header would be more than one.
-    """
-    headers = request.headers
+def _lines(headers: Mapping[str, str]) -> str:
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
     if lines.count("\n") != len(headers) or lines.count("\r") != len(headers) or "\0" in lines:
         raise ValueError("A header of a request is not valid.")
 
-    size = len(request.body)
-    length = f"Content-Length: {size}\r\n" if size or request.method == "POST" else ""
-    return f"{request.method} {route.target} HTTP/1.1\r\n{route.host}{lines}{length}\r\n".encode()
+    return lines
 
 
 def _translated(exc: Exception) -> GatewayError:

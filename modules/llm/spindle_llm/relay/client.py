@@ -13,9 +13,10 @@ from spindle_spi.errors import GatewayError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from spindle_llm.relay.patience import Patience
     from spindle_spi.types import Receive, Send
 
-_UNWATCHED = 0.02
+UNWATCHED = 0.02
 """Seconds before the watch begins; a departure before that is noticed then."""
 
 KEEP_ALIVE = b": keep-alive\n\n"
@@ -28,20 +29,21 @@ class ClientWatch:
     the handler looks at `receive`.
     """
 
-    __slots__ = ("_has_left", "_is_stopped", "_listener", "_receive", "_task", "_timer")
+    __slots__ = ("_has_left", "_listener", "_receive", "_task", "is_over")
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, patience: Patience) -> None:
+        """Begin to watch; `patience` is what all watches of a loop share: see `UNWATCHED`."""
         self._receive = receive
         self._has_left = False
-        self._is_stopped = False
+        self.is_over = False
+        """Nobody watches any more."""
         self._listener: asyncio.Task[None] | None = None
         self._task = asyncio.current_task()
-        self._timer = asyncio.get_running_loop().call_later(_UNWATCHED, self._listen)
+        patience.add(self)
 
     def stop(self) -> None:
         """Stop watching: from here on the call ends as it ends."""
-        self._is_stopped = True
-        self._timer.cancel()
+        self.is_over = True
 
         if self._listener is not None:
             self._listener.cancel()
@@ -57,11 +59,12 @@ class ClientWatch:
 
     def give_up(self) -> None:
         """End the call as one whose client left, unless it is ending by itself."""
-        if self._task is not None and not self._has_left and not self._is_stopped:
+        if self._task is not None and not self._has_left and not self.is_over:
             self._has_left = True
             self._task.cancel()
 
-    def _listen(self) -> None:
+    def late(self) -> None:
+        """Begin to listen to the client: its answer takes a while."""
         self._listener = asyncio.get_running_loop().create_task(self._until_left())
 
     async def _until_left(self) -> None:
@@ -93,7 +96,6 @@ class EventSink:
         self._send = send
         self._refused = refused
         self._interval = keep_alive
-        self._loop = asyncio.get_running_loop()
         self._last = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._comment: asyncio.Task[None] | None = None
@@ -102,6 +104,7 @@ class EventSink:
     async def open(self, headers: Sequence[tuple[bytes, bytes]]) -> None:
         """Answer 200 and begin."""
         self.is_open = True
+        self._loop = asyncio.get_running_loop()
         await self._send({"type": "http.response.start", "status": 200, "headers": headers})
         self._last = self._loop.time()
         self._timer = self._loop.call_later(self._interval, self._tick)

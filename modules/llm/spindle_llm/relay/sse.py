@@ -14,6 +14,7 @@ from spindle_spi.errors import UpstreamError
 _BOM = b"\xef\xbb\xbf"
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _CANONICAL_START = b"data: "
+_NAMED_START = b"event: "
 _CANONICAL_END = b"\n\n"
 
 
@@ -132,12 +133,34 @@ class SseParser:
 
 
 def _canonical(data: bytes) -> list[SseEvent] | None:
-    """Return the events of a read that holds whole events in the usual form; else None."""
-    if not data.startswith(_CANONICAL_START) or not data.endswith(_CANONICAL_END) or b"\r" in data:
+    """Return the events of a read that holds whole events in a usual form; else None."""
+    if not data.endswith(_CANONICAL_END) or b"\r" in data:
         return None
+
+    if not data.startswith(_CANONICAL_START):
+        return _named(data) if data.startswith(_NAMED_START) else None
 
     if data.count(b"\n") == 2:
         return [SseEvent("", data[6:-2])]
 
     parts = data[6:-2].split(b"\n\ndata: ")
     return None if any(b"\n" in part for part in parts) else [SseEvent("", part) for part in parts]
+
+
+def _named(data: bytes) -> list[SseEvent] | None:
+    """Return the events of a read in which each is a name and one line of data; else None."""
+    events: list[SseEvent] = []
+
+    for part in data[:-2].split(b"\n\n"):
+        name, _, value = part.partition(b"\n")
+
+        if (
+            not name.startswith(_NAMED_START)
+            or not value.startswith(_CANONICAL_START)
+            or b"\n" in value
+        ):
+            return None
+
+        events.append(SseEvent(name[7:].decode(errors="replace"), value[6:]))
+
+    return events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -15,16 +16,21 @@ _RATE_LIMITS: Final = "x-ratelimit-"
 
 def shown_headers(headers: Mapping[str, str], adapter: Adapter) -> list[tuple[bytes, bytes]]:
     """Return the upstream's headers that a client may see, with those its adapter adds."""
-    shown: list[tuple[bytes, bytes]] = []
-
-    for name, value in headers.items():
-        lower = name.lower()
-
-        if lower in _FORWARDED or lower.startswith(_RATE_LIMITS):
-            shown.append((lower.encode("latin-1"), value.encode("latin-1", "replace")))
-
-    shown += [
-        (name.encode("latin-1"), value.encode("latin-1", "replace"))
-        for name, value in adapter.shown_headers(headers).items()
+    shown = [
+        (name, value.encode("latin-1", "replace"))
+        for said, value in headers.items()
+        if (name := _shown_name(said)) is not None
     ]
+
+    for said, value in adapter.shown_headers(headers).items():
+        shown.append((said.encode("latin-1"), value.encode("latin-1", "replace")))
+
     return shown
+
+
+@lru_cache(maxsize=1024)
+def _shown_name(name: str) -> bytes | None:
+    """Return a header's name as a client sees it; None for one that is not shown."""
+    lower = name.lower()
+    is_shown = lower in _FORWARDED or lower.startswith(_RATE_LIMITS)
+    return lower.encode("latin-1") if is_shown else None

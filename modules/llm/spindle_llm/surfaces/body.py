@@ -34,6 +34,9 @@ _GUARDED = frozenset(
 )
 """The keys that are judged here, and that no variant may stand in for."""
 
+_READ = _GUARDED - {"messages"}
+"""Those of them whose values are looked at."""
+
 _EMPTY_LIST = re.compile(rb"\[[ \t\r\n]*\]")
 _IMAGE = b'"image_url"'
 """An image part says it twice: as its type and as a key."""
@@ -86,11 +89,7 @@ def parse_chat(body: bytes) -> ChatRequest:
     """
     members = judged_members(body, _GUARDED)
     judge_messages(body, members)
-    values = {
-        key: judged_value(body, members, key)
-        for key in _GUARDED
-        if key in members and key != "messages"
-    }
+    values = {key: judged_value(body, members, key) for key in members if key in _READ}
     stream = flag_of(values.get("stream"), "stream")
     options = object_of(values.get("stream_options"), "stream_options")
     return ChatRequest(
@@ -135,11 +134,8 @@ def images_in(body: bytes) -> int:
 
 
 def _estimate(body: bytes, values: Mapping[str, Json]) -> Estimate:
-    limits = [
-        limit
-        for key in ("max_tokens", "max_completion_tokens")
-        if (limit := count_of(values.get(key), key)) is not None
-    ]
+    wanted = count_of(values.get("max_tokens"), "max_tokens")
+    longest = count_of(values.get("max_completion_tokens"), "max_completion_tokens")
     choices = count_of(values.get("n"), "n")
 
     if choices is not None and choices > MAX_CHOICES:
@@ -147,7 +143,7 @@ def _estimate(body: bytes, values: Mapping[str, Json]) -> Estimate:
 
     return Estimate(
         input_bytes=len(body),
-        max_output_tokens=max(limits, default=None),
+        max_output_tokens=max(wanted or 0, longest or 0) or None,
         choices=choices or 1,
         images=images_in(body),
     )

@@ -69,7 +69,7 @@ class Exchange:
         self.form = form
         self.journal = journal
         runtime.routes.follow(permit, journal)
-        self.watch = ClientWatch(receive)
+        self.watch = ClientWatch(receive, runtime.patience)
         self.sink = EventSink(
             send, keep_alive=runtime.settings.keep_alive_seconds, refused=self.watch.give_up
         )
@@ -177,16 +177,14 @@ class Exchange:
     def _headers(self) -> list[Header]:
         headers = [*self.journal.headers, self._route_header()]
 
-        lost = (*self.form.dropped, *self.journal.dropped)
-
-        if lost:
+        if self.form.dropped or self.journal.dropped:
+            lost = (*self.form.dropped, *self.journal.dropped)
             dropped = ", ".join(dict.fromkeys(lost))
-            headers = [
-                *headers,
-                (b"x-spindle-dropped-params", dropped.encode("latin-1", "replace")),
-            ]
+            headers.append((b"x-spindle-dropped-params", dropped.encode("latin-1", "replace")))
 
-        if any(name == b"openai-processing-ms" for name, _ in headers):
-            return headers
+        for name, _ in self.journal.headers:
+            if name == b"openai-processing-ms":
+                return headers
 
-        return [*headers, (b"openai-processing-ms", b"%d" % self.journal.elapsed_ms())]
+        headers.append((b"openai-processing-ms", b"%d" % self.journal.elapsed_ms()))
+        return headers

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 PING_SECONDS: Final = 15.0
 """How long an answer may be silent before something in between might close it."""
 
-_PING: Final[Message] = {
+PING: Final[Message] = {
     "type": "http.response.body",
     "body": b": ping\r\n\r\n",
     "more_body": True,
 }
-_STREAM_HEADERS: Final = (
+STREAM_HEADERS: Final = (
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache, no-transform"),
     (b"connection", b"keep-alive"),
@@ -50,7 +50,10 @@ class Answer:
         if update.message is not None:
             params["message"] = update.message
 
-        message: Json = {"jsonrpc": "2.0", "method": "notifications/progress", "params": params}
+        await self.say({"jsonrpc": "2.0", "method": "notifications/progress", "params": params})
+
+    async def say(self, message: JsonObject) -> None:
+        """Say something before the answer."""
         await self._begin_stream()
         await self._send(_event(encode(message), is_last=False))
 
@@ -80,7 +83,7 @@ class Answer:
     async def _begin_stream(self) -> None:
         if not self._is_stream:
             self._is_stream = True
-            headers = [*_STREAM_HEADERS, *self._extra]
+            headers = [*STREAM_HEADERS, *self._extra]
             await self._send({"type": "http.response.start", "status": 200, "headers": headers})
 
     def _start_pinging(self) -> None:
@@ -90,8 +93,19 @@ class Answer:
         await self._begin_stream()
 
         while True:
-            await self._send(_PING)
+            await self._send(PING)
             await asyncio.sleep(PING_SECONDS)
+
+
+async def accept(send: Send, session_id: bytes | None) -> None:
+    """Answer a message that has no answer."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"0")]
+
+    if session_id is not None:
+        headers.append((b"mcp-session-id", session_id))
+
+    await send({"type": "http.response.start", "status": 202, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 def _event(data: bytes, *, is_last: bool) -> Message:

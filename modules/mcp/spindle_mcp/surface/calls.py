@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import anyio
-
 from spindle_mcp.eras import tool_result
+from spindle_mcp.links import scoped_result
+from spindle_mcp.surface.delegation import delegated
 from spindle_mcp.surface.errors import unknown_tool
+from spindle_mcp.surface.judge import Judge, prepared
+from spindle_mcp.surface.lease import CallLease, RenewingPeer
+from spindle_mcp.surface.rounds import Rounds
+from spindle_mcp.surface.state import Binding
+from spindle_mcp.surface.walk import Aim, InFlight, admitted, round_of
 from spindle_mcp.trace import traced
-from spindle_mcp.upstream.base import ToolCall
-from spindle_spi.admission import Attempt, Outcome, Permit, Status
-from spindle_spi.errors import FailedPrecondition, GatewayError, Internal, NotFound, PluginDenied
-from spindle_spi.invocation import Complete, Invocation, Progress, ProgressSink
-from spindle_spi.payloads import lift_arguments, lift_document, lift_tool_result, write_back
-from spindle_spi.plugin import HookPhase
+from spindle_mcp.upstream.base import Peer
+from spindle_spi.context import AuthenticatedContext
+from spindle_spi.errors import Internal
+from spindle_spi.invocation import InputRequired
 from spindle_spi.policy import Action
 from spindle_spi.records import Kind, Target, ToolSpec
-from spindle_spi.types import JsonObject
+from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
-    from spindle_mcp.surface.views import ShownTool, View
+    from spindle_mcp.surface.shown import ShownTool
+    from spindle_mcp.surface.turns import Turns
+    from spindle_mcp.surface.views import View
     from spindle_mcp.upstream.fleet import Fleet
-    from spindle_spi.context import AuthenticatedContext
+    from spindle_spi.admission import Permit
     from spindle_spi.ingress import Call
     from spindle_spi.services import Services
 
-_DEFAULT_SILENCE: Final = 60.0
-_LEASE_SECONDS: Final = 3600.0
-_LONGEST_SILENCE: Final = _LEASE_SECONDS / 2
-_CLEAN_UP_SECONDS: Final = 5.0
-_MS: Final = 1000.0
+_METHOD: Final = "tools/call"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +42,18 @@ class ToolRequest:
 
     name: str
     arguments: JsonObject
-    progress: ProgressSink | None = None
+    meta: JsonObject = field(default_factory=dict[str, Json])
+    """What of the message's `_meta` goes on to upstreams."""
+    peer: Peer | None = None
+    wants_progress: bool = False
+    responses: JsonObject = field(default_factory=dict[str, Json])
+    """What the client answers to an earlier round."""
+    state: Json = None
+    """What it was given to hold in that round."""
     traceparent: str | None = None
     """The trace that the message itself names."""
+    caller: AuthenticatedContext | None = None
+    """For whom, where an upstream is shown that."""
     outlives: bool = False
     """The call goes on when its HTTP exchange ends: so it is before 2026."""
 
@@ -51,195 +61,128 @@ class ToolRequest:
 class ToolCalls:
     """Carries out `tools/call` for the surface."""
 
-    def __init__(self, services: Services, fleet: Fleet) -> None:
+    def __init__(self, services: Services, fleet: Fleet, turns: Turns, in_flight: InFlight) -> None:
         self._services = services
         self._catalog = services.catalog
         self._fleet = fleet
-        self._idle = anyio.Event()
-        self.in_flight = 0
-        """How many calls are being carried out."""
+        self._rounds = Rounds(fleet)
+        self._turns = turns
+        self._in_flight = in_flight
 
-    async def idle(self) -> None:
-        """Return when no call is in flight."""
-        while self.in_flight:
-            self._idle = anyio.Event()
-            await self._idle.wait()
+    def forget(self, key: str) -> None:
+        """Close what is open at upstreams for a peer that is no more."""
+        self._fleet.release(key)
 
-    async def call(self, view: View, call: Call, request: ToolRequest) -> JsonObject:
+    async def call(
+        self, view: View, call: Call, request: ToolRequest
+    ) -> JsonObject | InputRequired:
         """Call a tool by the name this view shows; returns the neutral result.
+
+        The state of an `InputRequired` is sealed for this client.
 
         Raises:
             GatewayError: No such tool for this caller, not permitted, refused, or failed.
+            MCPError: The client's state is not good for this request.
         """
         tool = view.tools.get(request.name)
 
         if tool is None and view.is_readable:
             raise unknown_tool(request.name)
 
-        self.in_flight += 1
         call = traced(call, request.traceparent)
 
-        try:
+        async def work(
+            peer: Peer | None, state: Json, outlives: bool
+        ) -> JsonObject | InputRequired:
+            return await self._run(
+                tool,
+                call,
+                replace(request, peer=peer, state=state, outlives=outlives or request.outlives),
+            )
+
+        result = await self._turns.take(
+            call,
+            Binding(method=_METHOD, target=request.name, arguments=request.arguments),
+            work,
+            gateway=None if tool is None else tool.gateway,
+            peer=request.peer,
+            state=request.state,
+            responses=request.responses,
+        )
+
+        if isinstance(result, InputRequired) or tool is None or tool.gateway is None:
+            return result
+
+        if tool.is_bare:
+            return result
+
+        return scoped_result(tool.gateway, result, lambda uri: view.place_of(uri) is not None)
+
+    async def _run(
+        self, tool: ShownTool | None, call: Call, request: ToolRequest
+    ) -> JsonObject | InputRequired:
+        with self._in_flight:
             if not request.outlives:
                 return await self._carry_out(tool, call, request, None)
 
             # The permit must not go with the HTTP exchange, which may end before the tool does.
-            async with _Lease(self._services, call) as lease:
+            async with CallLease(self._services, call) as lease:
                 return await self._carry_out(tool, call, request, lease)
-        finally:
-            self.in_flight -= 1
-
-            if not self.in_flight:
-                self._idle.set()
 
     async def _carry_out(
-        self, tool: ShownTool | None, call: Call, request: ToolRequest, lease: _Lease | None
-    ) -> JsonObject:
+        self, tool: ShownTool | None, call: Call, request: ToolRequest, lease: CallLease | None
+    ) -> JsonObject | InputRequired:
+        if lease is not None and request.peer is not None:
+            request = replace(request, peer=RenewingPeer(request.peer, lease))
+
+        request = replace(request, caller=call.context)
+        lease_id = None if lease is None else lease.id
+        name = request.name if tool is None else tool.record.name
+        aim = Aim(Target(kind=Kind.TOOL, name=name), Action.EXECUTE, unknown_tool(request.name))
+
         if tool is None or not tool.is_ours:
-            return await self._delegate(tool, call, request, lease)
-
-        try:
-            permit = await self._catalog.admit(
-                call.context,
-                Target(kind=Kind.TOOL, name=tool.record.name),
-                Action.EXECUTE,
-                lease_id=None if lease is None else lease.id,
-            )
-        except NotFound as exc:
-            raise unknown_tool(request.name) from exc
-
-        started = time.perf_counter()
-
-        try:
-            result = await self._answer(tool, call, request, permit, lease)
-        except BaseException as exc:
-            await self._settle_failed(permit, exc, started)
-            raise
-
-        failed = result.get("isError") is True
-        await self._catalog.settle(
-            permit.id,
-            Outcome(
-                status=Status.ERROR if failed else Status.OK,
-                total_ms=_elapsed(started),
-                attempts=(_attempt(permit, "error" if failed else "ok", started),),
-                error_code="mcp.tool.error" if failed else None,
-            ),
-        )
-        return result
-
-    async def _answer(  # the order of these steps is the policy of a tool call
-        self,
-        tool: ShownTool,
-        call: Call,
-        request: ToolRequest,
-        permit: Permit,
-        lease: _Lease | None,
-    ) -> JsonObject:
-        arguments = request.arguments
-        fault = tool.arguments.fault_in(arguments)
-
-        if fault is not None:
-            return {"content": [{"type": "text", "text": fault}], "isError": True}
-
-        if permit.hooks.request:
-            arguments = await self._hooked(call, permit, HookPhase.PRE_INVOKE, arguments)
-
-        progress = request.progress
-
-        if progress is not None and permit.hooks.answer:
-            # A message is content, and nobody judges it on its way: only the numbers pass.
-            progress = _without_message(progress)
-
-        if progress is not None and lease is not None:
-            progress = lease.renewing(progress)
-
-        result = await call_upstream(
-            self._fleet,
-            permit,
-            arguments,
-            deadline=call.deadline,
-            progress=progress,
-            context=call.context,
-        )
-
-        if permit.hooks.answer:
-            result = await self._hooked(call, permit, HookPhase.POST_INVOKE, result)
-
-        return result
-
-    async def _delegate(
-        self, tool: ShownTool | None, call: Call, request: ToolRequest, lease: _Lease | None
-    ) -> JsonObject:
-        """Call a tool another module serves, or one whose list the caller may not read."""
-        if tool is not None:
-            fault = tool.arguments.fault_in(request.arguments)
+            # Another module serves it, or the caller may not read the list it is in.
+            fault = None if tool is None else tool.arguments.fault_in(request.arguments)
 
             if fault is not None:
-                return {"content": [{"type": "text", "text": fault}], "isError": True}
+                return _faulty(fault)
 
-        name = request.name if tool is None else tool.record.name
-        progress = request.progress
+            return await delegated(self._catalog, call, aim, request, lease_id)
 
-        if progress is not None and lease is not None:
-            progress = lease.renewing(progress)
+        answer = partial(self._answer, tool, call, request)
+        return await admitted(self._catalog, call, aim, lease_id, answer)
 
-        try:
-            result = await self._catalog.invoke(
-                call.context,
-                Invocation(
-                    target=Target(kind=Kind.TOOL, name=name),
-                    arguments=request.arguments,
-                    deadline=call.deadline,
-                    depth=call.depth + 1,
-                    lease_id=None if lease is None else lease.id,
-                ),
-                progress,
-            )
-        except NotFound as exc:
-            raise unknown_tool(request.name) from exc
+    async def _answer(
+        self, tool: ShownTool, call: Call, request: ToolRequest, permit: Permit
+    ) -> JsonObject | InputRequired:
+        fault = tool.arguments.fault_in(request.arguments)
 
-        if not isinstance(result, Complete):
-            raise FailedPrecondition(
-                "The tool asks for more input, which is not relayed.", code="mcp.input_required"
-            )
+        if fault is not None:
+            return _faulty(fault)
 
-        return result.payload
+        request = replace(request, traceparent=call.context.trace.traceparent)
 
-    async def _hooked(
-        self, call: Call, permit: Permit, phase: HookPhase, payload: JsonObject
-    ) -> JsonObject:
-        lift = lift_arguments if phase is HookPhase.PRE_INVOKE else lift_tool_result
-        role = "arguments" if phase is HookPhase.PRE_INVOKE else "result"
-        before = (*lift(payload), *lift_document(permit.hooks, payload, role))
-        after = await self._services.plugin.execute_hook(call.context, permit.id, phase, before)
-        return write_back(payload, before, after)
+        if not permit.hooks:
+            return await call_upstream(self._rounds, permit, request, deadline=call.deadline)
 
-    async def _settle_failed(self, permit: Permit, exc: BaseException, started: float) -> None:
-        outcome = failed_outcome(exc)
-        outcome = replace(
-            outcome,
-            total_ms=_elapsed(started),
-            attempts=(_attempt(permit, outcome.status.value, started),),
+        judge = Judge(self._services, call, permit)
+        request = replace(
+            await prepared(judge, request), arguments=await judge.arguments(request.arguments)
         )
-
-        with anyio.move_on_after(_CLEAN_UP_SECONDS, shield=True):
-            try:
-                await self._catalog.settle(permit.id, outcome)
-            except NotFound:
-                # The lease ended first, and the core has settled it as lost.
-                return
+        result = await call_upstream(
+            self._rounds, permit, request, deadline=call.deadline, judge=judge
+        )
+        return result if isinstance(result, InputRequired) else await judge.result(result)
 
 
 async def call_upstream(
-    fleet: Fleet,
+    rounds: Rounds,
     permit: Permit,
-    arguments: JsonObject,
+    request: ToolRequest,
     *,
     deadline: float | None,
-    progress: ProgressSink | None,
-    context: AuthenticatedContext,
-) -> JsonObject:
+    judge: Judge | None = None,
+) -> JsonObject | InputRequired:
     """Call the tool of a permit at its gateway; what follows admission and hooks.
 
     Raises:
@@ -250,95 +193,12 @@ async def call_upstream(
     if not isinstance(spec, ToolSpec) or spec.gateway is None:
         raise Internal(f"The tool {permit.record.name!r} has no gateway.", code="mcp.tool.orphan")
 
-    answer = await fleet.call_tool(
-        spec.gateway,
-        ToolCall(
-            name=spec.upstream_name,
-            arguments=arguments,
-            silence=_silence(permit),
-            deadline=deadline,
-            progress=progress,
-            traceparent=context.trace.traceparent,
-            caller=context,
-        ),
-    )
+    params: JsonObject = {"name": spec.upstream_name, "arguments": request.arguments}
 
-    if answer.get("resultType", "complete") != "complete":
-        raise FailedPrecondition(
-            "The tool asks for more input, which is not relayed.", code="mcp.input_required"
-        )
-
-    return tool_result(answer, spec.gateway)
+    asked = round_of(permit, request, deadline, _METHOD, params)
+    answer = await rounds.request(spec.gateway, asked, judge)
+    return answer if isinstance(answer, InputRequired) else tool_result(answer, spec.gateway)
 
 
-def failed_outcome(exc: BaseException) -> Outcome:
-    """Return how a call ended that raised."""
-    if isinstance(exc, PluginDenied):
-        return Outcome(status=Status.DENIED, error_code=exc.code)
-
-    if isinstance(exc, GatewayError):
-        return Outcome(status=Status.ERROR, error_code=exc.code)
-
-    if isinstance(exc, Exception):
-        return Outcome(status=Status.ERROR, error_code=Internal.default_code)
-
-    return Outcome(status=Status.CANCELLED)
-
-
-class _Lease:
-    """A lease of one call that outlives its HTTP exchange; progress renews it."""
-
-    def __init__(self, services: Services, call: Call) -> None:
-        self._catalog = services.catalog
-        self._context = call.context
-        self._renew_at = 0.0
-        self.id = ""
-
-    async def __aenter__(self) -> _Lease:
-        self.id = (await self._catalog.open_lease(self._context, _LEASE_SECONDS)).id
-        self._renew_at = time.monotonic() + _LEASE_SECONDS / 3
-        return self
-
-    async def __aexit__(self, *exc: object) -> None:
-        with anyio.move_on_after(_CLEAN_UP_SECONDS, shield=True):
-            await self._catalog.close_lease(self.id)
-
-    def renewing(self, progress: ProgressSink) -> ProgressSink:
-        """Return the sink, which then also keeps the lease alive."""
-
-        async def relay(update: Progress) -> None:
-            now = time.monotonic()
-
-            if now >= self._renew_at:
-                self._renew_at = now + _LEASE_SECONDS / 3
-                await self._catalog.renew_lease(self.id, _LEASE_SECONDS)
-
-            await progress(update)
-
-        return relay
-
-
-def _without_message(progress: ProgressSink) -> ProgressSink:
-    async def relay(update: Progress) -> None:
-        await progress(Progress(progress=update.progress, total=update.total))
-
-    return relay
-
-
-def _silence(permit: Permit) -> float:
-    seconds = permit.limits.timeout or _DEFAULT_SILENCE
-    return min(seconds, _LONGEST_SILENCE)
-
-
-def _attempt(permit: Permit, outcome: str, started: float) -> Attempt:
-    backend = permit.backend.name if permit.backend is not None else ""
-    return Attempt(
-        backend=backend,
-        target=permit.record.name,
-        outcome=outcome,
-        milliseconds=_elapsed(started),
-    )
-
-
-def _elapsed(started: float) -> float:
-    return (time.perf_counter() - started) * _MS
+def _faulty(fault: str) -> JsonObject:
+    return {"content": [{"type": "text", "text": fault}], "isError": True}

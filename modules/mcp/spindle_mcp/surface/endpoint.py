@@ -5,21 +5,23 @@ Binds sessions to caller and endpoint, and leaves the call where handlers find i
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import anyio
 from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
-from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
-from mcp.server.auth.provider import AccessToken
 
-from spindle_mcp.surface.exchange import CURRENT, Asked, put
+from spindle_mcp.surface.batch import REVISION, Batch, looks_like_batch, read_batch, refuse
+from spindle_mcp.surface.exchange import CURRENT, Asked, put, take
+from spindle_mcp.surface.posts import read_body, replaying
+from spindle_mcp.surface.principal import principal_of
+from spindle_mcp.surface.resuming import ResumableSessions
 from spindle_mcp.surface.sessions import owner_of
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
     from spindle_mcp.surface.accelerated import FastPath
+    from spindle_mcp.surface.sessions import Sessions
     from spindle_mcp.surface.views import Views
     from spindle_spi.ingress import Call
     from spindle_spi.types import Receive, Scope, Send
@@ -31,10 +33,16 @@ class Endpoint:
     """Serves `/mcp` and every `/servers/{slug}/mcp`; the call says which it is."""
 
     def __init__(
-        self, manager: StreamableHTTPSessionManager, views: Views, fast: FastPath | None
+        self,
+        manager: StreamableHTTPSessionManager,
+        views: Views,
+        sessions: Sessions,
+        fast: FastPath | None,
     ) -> None:
         self._app = AuthContextMiddleware(manager.handle_request)
+        self._manager = manager
         self._views = views
+        self._sessions = sessions
         self._fast = fast
         self._streams: set[anyio.CancelScope] = set()
 
@@ -52,6 +60,41 @@ class Endpoint:
         """Answer one request."""
         asked = Asked(call, self._views.known(call) or await self._views.view(call))
         tidy_headers(scope)
+
+        if scope["method"] == "POST":
+            session_id = header_of(scope, b"mcp-session-id")
+
+            if session_id is not None and self._may_batch(session_id, asked):
+                await self._serve_older(scope, receive, send, asked)
+                return
+
+        await self._serve_one(scope, receive, send, asked)
+
+    def _may_batch(self, session_id: bytes, asked: Asked) -> bool:
+        """Tell whether a session speaks the one revision that has batches."""
+        session = self._sessions.owned(session_id.decode("latin-1"), owner_of(asked))
+        return session is not None and session.version == REVISION
+
+    async def _serve_older(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
+        body = await read_body(receive)
+
+        if body is None or not looks_like_batch(body):
+            await self._serve_one(scope, replaying(body, receive), send, asked)
+            return
+
+        messages = read_batch(body)
+
+        if isinstance(messages, str):
+            await refuse(send, messages)
+            return
+
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            await self._serve_one(scope, receive, send, asked)
+
+        session_id = header_of(scope, b"mcp-session-id") or b""
+        await Batch(messages, serve, send).run(scope, session_id)
+
+    async def _serve_one(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
         left: Receive | None = receive
 
         if self._fast is not None and scope["method"] == "POST":
@@ -62,7 +105,7 @@ class Endpoint:
 
     async def _serve_by_sdk(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
         put(scope, asked)
-        scope["user"] = _principal(*owner_of(asked))
+        scope["user"] = principal_of(asked)
         token = CURRENT.set(asked)
 
         try:
@@ -78,9 +121,28 @@ class Endpoint:
             self._streams.add(stream)
 
             try:
-                await self._app(scope, receive, send)
+                if not await self._resume(scope, receive, send):
+                    await self._app(scope, receive, send)
             finally:
                 self._streams.discard(stream)
+
+    async def _resume(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """Go on with a stream that a client lost, where what it was told is kept."""
+        last, session_id = header_of(scope, b"last-event-id"), header_of(scope, b"mcp-session-id")
+
+        if not isinstance(self._manager, ResumableSessions) or last is None or session_id is None:
+            return False
+
+        if self._sessions.owned(session_id.decode("latin-1"), owner_of(take(scope))) is None:
+            return False
+
+        return await self._manager.resume(last.decode("latin-1"), receive, send)
+
+
+def header_of(scope: Scope, name: bytes) -> bytes | None:
+    """Return the value of a header that is there once or more often."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    return next((value for key, value in headers if key == name), None)
 
 
 def tidy_headers(scope: Scope) -> None:
@@ -97,12 +159,3 @@ def tidy_headers(scope: Scope) -> None:
         (name, value.strip(b" \t") if name.startswith(b"mcp-") else value)
         for name, value in headers
     ]
-
-
-@lru_cache(maxsize=1024)
-def _principal(token_id: str | None, slug: str | None) -> AuthenticatedUser:
-    """Return who a session belongs to: this credential, on this endpoint, and no other."""
-    client_id = token_id if token_id is not None else f"anonymous:{slug or ''}"
-    return AuthenticatedUser(
-        AccessToken(token="", client_id=client_id, scopes=[], subject=slug or "")
-    )

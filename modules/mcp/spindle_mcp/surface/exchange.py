@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from mcp.shared.exceptions import MCPError
+from mcp_types.jsonrpc import INTERNAL_ERROR
+from starlette.requests import Request
 
 from spindle_mcp.surface.views import View
 from spindle_spi.errors import Internal
 from spindle_spi.ingress import CALL_SCOPE_KEY, Call
 
 if TYPE_CHECKING:
+    from mcp.server import ServerRequestContext
+
     from spindle_spi.types import Scope
+
+MESSAGES: Final = "/messages"
+"""Where clients of 2024-11-05 post to; the session is in the query there."""
 
 _VIEW_KEY: Final = "spindle.mcp.view"
 
@@ -46,3 +55,31 @@ def take(scope: Scope) -> Asked:
         raise Internal("The request did not come through ingress.")
 
     return Asked(call, view)
+
+
+def asked_in(ctx: ServerRequestContext[dict[str, Any]]) -> Asked:
+    """Return who asks what the SDK hands to a handler.
+
+    Raises:
+        MCPError: The message did not come over HTTP.
+        Internal: The message did not come through the endpoint.
+    """
+    request = ctx.request
+
+    if not isinstance(request, Request):
+        raise MCPError(INTERNAL_ERROR, "The request did not come over HTTP.")
+
+    return take(request.scope)
+
+
+def session_id_in(ctx: ServerRequestContext[dict[str, Any]]) -> str | None:
+    """Return the session a message belongs to, if it names one."""
+    request = ctx.request
+
+    if not isinstance(request, Request):
+        return None
+
+    if request.url.path.endswith(MESSAGES):
+        return request.query_params.get("session_id")
+
+    return request.headers.get("mcp-session-id")

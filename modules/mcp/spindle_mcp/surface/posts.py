@@ -1,13 +1,13 @@
-"""Plain tool requests recognised without the SDK's machinery, but by its own rules.
+"""Plain requests recognised without the SDK's machinery, but by its own rules.
 
 Whatever is not beyond doubt is left to the SDK, which then decides and words the refusal.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pydantic_core
 from mcp.server.streamable_http import check_accept_headers
@@ -18,51 +18,71 @@ from mcp.shared.inbound import (
     InboundModernRoute,
     classify_inbound_request,
 )
+from mcp_types import CLIENT_CAPABILITIES_META_KEY, LOG_LEVEL_META_KEY, ClientCapabilities
 from mcp_types.methods import validate_client_request
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 from pydantic import ValidationError
 from starlette.requests import Request
 
 from spindle_mcp.eras import MODERN
+from spindle_mcp.offers import BY_METHOD, Offer
+from spindle_mcp.results import GET, READ
 from spindle_mcp.text import decode, encode
-from spindle_mcp.trace import TRACE_KEYS, traceparent_in
-from spindle_spi.types import JsonObject
+from spindle_mcp.trace import TRACE_KEYS, relayed_meta, traceparent_in
+from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
-    from spindle_spi.types import Json, Receive, Scope
+    from spindle_spi.types import Message, Receive, Scope
 
 _VERSION: Final = MCP_PROTOCOL_VERSION_HEADER.encode()
 _METHOD: Final = MCP_METHOD_HEADER.encode()
 _NAME: Final = MCP_NAME_HEADER.encode()
 _SESSION: Final = b"mcp-session-id"
 _LOOKED_AT: Final = frozenset({_VERSION, _METHOD, _NAME, _SESSION, b"accept", b"content-type"})
-_CALL: Final = "tools/call"
-_LIST: Final = "tools/list"
-_METHODS: Final = frozenset({_CALL.encode(), _LIST.encode()})
+CALL: Final = "tools/call"
+_METHODS: Final = frozenset(method.encode() for method in (CALL, READ, GET, *BY_METHOD))
 _MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
 _NEEDED: Final = _MEMBERS - {"params"}
-_PARAMS: Final = frozenset({"name", "arguments", "_meta"})
+_NAMED: Final = frozenset({"name", "arguments", "_meta"})
+_ADDRESSED: Final = frozenset({"uri", "_meta"})
 _SESSION_META: Final = frozenset({"progressToken", *TRACE_KEYS})
 _OLDER: Final = frozenset(version.encode() for version in HANDSHAKE_PROTOCOL_VERSIONS)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope:
+    """What a request of the current protocol says of its client."""
+
+    capabilities: JsonObject = field(default_factory=dict[str, Json])
+    log_level: str | None = None
+    meta: JsonObject = field(default_factory=dict[str, Json])
+    """What of `_meta` goes on to upstreams."""
+
+
+_NO_ENVELOPE: Final = Envelope()
+
+
 @dataclass(frozen=True, slots=True)
 class PlainCall:
-    """A `tools/call` that is beyond doubt."""
+    """A `tools/call`, `prompts/get` or `resources/read` that is beyond doubt."""
 
     id: str | int
+    method: str
     name: str
+    """A resource's is its URI."""
     arguments: JsonObject
     token: str | int | None
     """The client's token for progress."""
+    envelope: Envelope = _NO_ENVELOPE
     traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PlainList:
-    """A `tools/list` that is beyond doubt."""
+    """The first page of a list, asked for beyond doubt."""
 
     id: str | int
+    offer: Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +139,21 @@ async def read_body(receive: Receive) -> bytes | None:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+def replaying(body: bytes | None, receive: Receive) -> Receive:
+    """Return the `receive` of a request whose body was read; None: its client left before that."""
+    first: Message | None = {"type": "http.disconnect"}
+
+    if body is not None:
+        first = {"type": "http.request", "body": body, "more_body": False}
+
+    waiting: list[Any] = [first]
+
+    async def replay() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return replay
+
+
 def read_request(head: Head, body: bytes) -> PlainCall | PlainList | None:
     """Return the request a body holds, if it is a plain one."""
     try:
@@ -137,6 +172,19 @@ def read_request(head: Head, body: bytes) -> PlainCall | PlainList | None:
     return _plain(head, message)
 
 
+def read_reply(body: bytes) -> JsonObject | None:
+    """Return the JSON-RPC response a body holds, if it holds one."""
+    try:
+        message: Json = pydantic_core.from_json(body, allow_inf_nan=False)
+    except ValueError:
+        return None
+
+    if not isinstance(message, dict) or "method" in message or message.get("jsonrpc") != "2.0":
+        return None
+
+    return message if ("result" in message) != ("error" in message) else None
+
+
 def _plain(head: Head, message: JsonObject) -> PlainCall | PlainList | None:
     identity, params = message["id"], message.get("params", {})
 
@@ -147,49 +195,66 @@ def _plain(head: Head, message: JsonObject) -> PlainCall | PlainList | None:
         return None
 
     meta = params.get("_meta", {})
+    envelope = _envelope_of(head, message, meta) if isinstance(meta, dict) else None
 
-    if not isinstance(meta, dict) or not _is_meta_fit(head, message, meta):
+    if not isinstance(meta, dict) or envelope is None:
         return None
 
-    match message["method"]:
-        case "tools/call":
-            return _plain_call(identity, params, meta)
-        case "tools/list" if params.keys() <= {"_meta"}:
-            return PlainList(identity)
-        case _:
-            return None
+    method = message["method"]
+    offer = BY_METHOD.get(method) if isinstance(method, str) else None
+
+    if offer is not None:
+        return PlainList(identity, offer) if params.keys() <= {"_meta"} else None
+
+    return _plain_call(identity, method, params, envelope)
 
 
-def _plain_call(identity: str | int, params: JsonObject, meta: JsonObject) -> PlainCall | None:
-    name, arguments = params.get("name"), params.get("arguments", {})
-    token = meta.get("progressToken")
+def _plain_call(
+    identity: str | int, method: Json, params: JsonObject, envelope: Envelope
+) -> PlainCall | None:
+    known, name = _NAMED, params.get("name")
+    said = params.get("_meta")
+    meta = said if isinstance(said, dict) else {}
 
-    if not params.keys() <= _PARAMS or not isinstance(name, str):
+    if method == READ:
+        known, name = _ADDRESSED, params.get("uri")
+    elif method not in (CALL, GET):
+        return None
+
+    arguments, token = params.get("arguments", {}), meta.get("progressToken")
+
+    if not params.keys() <= known or not isinstance(name, str):
         return None
 
     if not isinstance(arguments, dict) or not isinstance(token, str | int | None):
         return None
 
+    if method == GET and not all(isinstance(value, str) for value in arguments.values()):
+        return None
+
     return PlainCall(
         id=identity,
+        method=str(method),
         name=name,
         arguments=arguments,
         token=token,
+        envelope=envelope,
         traceparent=traceparent_in(meta),
     )
 
 
-def _is_meta_fit(head: Head, message: JsonObject, meta: JsonObject) -> bool:
+def _envelope_of(head: Head, message: JsonObject, meta: JsonObject) -> Envelope | None:
+    """Return what `_meta` says, if the SDK takes it."""
     token = meta.get("progressToken", 0)
 
     if not isinstance(token, str | int) or isinstance(token, bool):
-        return False
+        return None
 
     if any(not isinstance(meta.get(key, ""), str) for key in TRACE_KEYS):
-        return False
+        return None
 
     if head.session_id is not None:
-        return meta.keys() <= _SESSION_META
+        return _NO_ENVELOPE if meta.keys() <= _SESSION_META else None
 
     name = head.values.get(_NAME)
     headers = {
@@ -199,24 +264,31 @@ def _is_meta_fit(head: Head, message: JsonObject, meta: JsonObject) -> bool:
     }
 
     if not isinstance(classify_inbound_request(message, headers=headers), InboundModernRoute):
-        return False
+        return None
 
     # What differs from call to call is left out, or the check below would never be a look-up.
     rest: JsonObject = {key: value for key, value in meta.items() if key not in _SESSION_META}
-    return _is_envelope(encode(rest))
+    return _envelope(encode(rest))
 
 
 @lru_cache(maxsize=256)
-def _is_envelope(meta: bytes) -> bool:
-    """Tell whether the SDK takes an envelope; clients send the same one every time."""
-    params: JsonObject = {"_meta": decode(meta)}
+def _envelope(encoded: bytes) -> Envelope | None:
+    """Return an envelope if the SDK takes it; clients send the same one every time."""
+    meta = decode(encoded)
 
     try:
-        validate_client_request(_LIST, MODERN, params)
+        validate_client_request("tools/list", MODERN, {"_meta": meta})
+        said = meta if isinstance(meta, dict) else {}
+        declared = ClientCapabilities.model_validate(said.get(CLIENT_CAPABILITIES_META_KEY))
     except ValidationError:
-        return False
+        return None
 
-    return True
+    level = said.get(LOG_LEVEL_META_KEY)
+    return Envelope(
+        capabilities=declared.model_dump(by_alias=True, exclude_none=True),
+        log_level=level if isinstance(level, str) else None,
+        meta=relayed_meta(said),
+    )
 
 
 @lru_cache(maxsize=256)

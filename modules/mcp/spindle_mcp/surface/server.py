@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import mcp_types as types
 from mcp.server import Server
 from mcp.server.lowlevel import NotificationOptions
 from mcp.shared.exceptions import MCPError
-from mcp_types.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import ValidationError
-from starlette.requests import Request
 
-from spindle_mcp.eras import MODERN, for_wire
-from spindle_mcp.surface.calls import ToolRequest
+from spindle_mcp.capabilities import UI
+from spindle_mcp.eras import for_wire
+from spindle_mcp.offers import OFFERS, TOOLS
 from spindle_mcp.surface.errors import rpc_error
-from spindle_mcp.surface.exchange import CURRENT, Asked, take
-from spindle_mcp.surface.sessions import owner_of
-from spindle_mcp.trace import traceparent_in
+from spindle_mcp.surface.exchange import CURRENT, asked_in, session_id_in
+from spindle_mcp.surface.listings import listing
+from spindle_mcp.surface.peers import declared
+from spindle_mcp.surface.requests import request_in
+from spindle_mcp.surface.sessions import Session, owner_of
 from spindle_spi.errors import GatewayError, Internal
 from spindle_spi.observability import Level
 
@@ -27,15 +29,15 @@ if TYPE_CHECKING:
     from mcp.server.context import CallNext
     from mcp.server.models import InitializationOptions
 
+    from spindle_mcp.config import McpSettings
+    from spindle_mcp.offers import Offer
     from spindle_mcp.surface.calls import ToolCalls
+    from spindle_mcp.surface.content import Content
     from spindle_mcp.surface.listeners import Listeners
     from spindle_mcp.surface.sessions import Sessions
     from spindle_mcp.surface.views import View
-    from spindle_spi.invocation import Progress, ProgressSink
     from spindle_spi.observability import ObservabilityService
-    from spindle_spi.types import Json, JsonObject
-
-    Context = ServerRequestContext[dict[str, Any], Request]
+    from spindle_spi.types import JsonObject
 
 
 class SpindleServer(Server[dict[str, Any]]):
@@ -49,7 +51,10 @@ class SpindleServer(Server[dict[str, Any]]):
     ) -> InitializationOptions:
         """Return what the handshake says."""
         options = super().create_initialization_options(
-            notification_options or NotificationOptions(tools_changed=True),
+            notification_options
+            or NotificationOptions(
+                tools_changed=True, prompts_changed=True, resources_changed=True
+            ),
             experimental_capabilities,
             extensions,
         )
@@ -67,17 +72,19 @@ class Surface:
     def __init__(
         self,
         calls: ToolCalls,
+        content: Content,
         listeners: Listeners,
         sessions: Sessions,
         observability: ObservabilityService,
-        *,
-        list_ttl_seconds: float,
+        settings: McpSettings,
     ) -> None:
         self._calls = calls
+        self._content = content
         self._listeners = listeners
         self._sessions = sessions
         self._observability = observability
-        self._list_ttl_ms = int(list_ttl_seconds * 1000)
+        self._input_seconds = settings.input_seconds
+        self._list_ttl_ms = int(settings.list_ttl_seconds * 1000)
 
     def build(self, version: str) -> SpindleServer:
         """Return the server."""
@@ -86,17 +93,25 @@ class Surface:
             version=version,
             title="Spindle",
             get_tool_input_schema=_input_schema,
-            on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
             on_subscriptions_listen=self._listeners.listen,
         )
         server.add_request_handler("server/discover", types.RequestParams, self._discover)
+
+        for offer in OFFERS:
+            server.add_request_handler(
+                offer.method, types.PaginatedRequestParams, partial(self._list, offer)
+            )
+
+        self._content.install(server)
+        server.extensions[UI] = {}
         server.add_notification_handler(
             "notifications/initialized", types.NotificationParams, self._initialized
         )
         server.add_notification_handler(
             "notifications/cancelled", types.CancelledNotificationParams, self._cancelled
         )
+        server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self._set_level)
         # The SDK's own middleware makes spans; the host traces by itself.
         server.middleware[:] = [self._translate]
         self._server = server
@@ -111,15 +126,15 @@ class Surface:
         except Exception as exc:
             asked = CURRENT.get()
             request_id = "" if asked is None else asked.call.request_id
-            raise self.report(exc, ctx.method, request_id) from exc
+            raise self.report(exc, ctx.method, request_id, ctx.protocol_version) from exc
 
-    def report(self, exc: Exception, method: str, request_id: str) -> MCPError:
+    def report(self, exc: Exception, method: str, request_id: str, version: str) -> MCPError:
         """Return what a client is told of a failure; what nobody expected is logged."""
         if isinstance(exc, MCPError):
             return exc
 
         if isinstance(exc, GatewayError):
-            return rpc_error(exc, request_id)
+            return rpc_error(exc, request_id, version)
 
         self._observability.log(
             Level.ERROR,
@@ -132,7 +147,7 @@ class Surface:
         self, ctx: ServerRequestContext[dict[str, Any]], params: types.RequestParams | None
     ) -> types.DiscoverResult:
         del params
-        asked = _asked(ctx)
+        asked = asked_in(ctx)
         return types.DiscoverResult(
             supported_versions=list(MODERN_PROTOCOL_VERSIONS),
             capabilities=self._server.get_capabilities(protocol_version=ctx.protocol_version),
@@ -145,76 +160,68 @@ class Surface:
         self, ctx: ServerRequestContext[dict[str, Any]], params: types.NotificationParams
     ) -> None:
         del params
-        asked, session_id = _asked(ctx), _session_id(ctx)
+        asked, session_id = asked_in(ctx), session_id_in(ctx)
         # The SDK offers no other way to learn that a session ended.
         connection = ctx.session._connection  # pyright: ignore[reportPrivateUsage]
 
         if session_id is None or not await self._listeners.add(session_id, asked, ctx.session):
             return
 
-        self._sessions.add(session_id, owner_of(asked), ctx.protocol_version)
+        self._sessions.add(
+            Session(
+                id=session_id,
+                owner=owner_of(asked),
+                version=ctx.protocol_version,
+                capabilities=declared(ctx),
+                patience=self._input_seconds,
+            )
+        )
         connection.exit_stack.callback(self._listeners.remove, session_id)
         connection.exit_stack.callback(self._sessions.remove, session_id)
+        connection.exit_stack.callback(self._calls.forget, f"session:{session_id}")
+
+    async def _set_level(
+        self, ctx: ServerRequestContext[dict[str, Any]], params: types.SetLevelRequestParams
+    ) -> types.EmptyResult:
+        session = self._sessions.find(session_id_in(ctx))
+
+        if session is not None:
+            session.level = params.level
+
+        return types.EmptyResult()
 
     async def _cancelled(
         self,
         ctx: ServerRequestContext[dict[str, Any]],
         params: types.CancelledNotificationParams,
     ) -> None:
-        session_id = _session_id(ctx)
+        session_id = session_id_in(ctx)
 
         if session_id is not None and params.request_id is not None:
             # What the SDK carries out it has cancelled by itself.
             self._sessions.cancel(session_id, params.request_id)
 
-    async def _list_tools(
+    async def _list(
         self,
+        offer: Offer,
         ctx: ServerRequestContext[dict[str, Any]],
-        params: types.PaginatedRequestParams | None,
+        params: types.PaginatedRequestParams,
     ) -> Any:
-        if params is not None and params.cursor is not None:
-            raise MCPError(INVALID_PARAMS, "Invalid cursor")
+        return self.listing(asked_in(ctx).view, ctx.protocol_version, offer, params.cursor)
 
-        return self.listing(_asked(ctx).view, ctx.protocol_version)
-
-    def listing(self, view: View, version: str) -> JsonObject:
-        """Return the list of tools of a view, as a version of the protocol has it."""
-        tools: list[Json] = [*view.listed(version)]
-
-        if version != MODERN:
-            return {"tools": tools}
-
-        return {
-            "tools": tools,
-            "resultType": "complete",
-            "ttlMs": self._list_ttl_ms,
-            "cacheScope": "private",
-        }
+    def listing(
+        self, view: View, version: str, offer: Offer = TOOLS, cursor: str | None = None
+    ) -> JsonObject:
+        """Return a page of a view's list, as a version of the protocol has it."""
+        return listing(view, version, offer, self._list_ttl_ms, cursor)
 
     async def _call_tool(
         self, ctx: ServerRequestContext[dict[str, Any]], params: types.CallToolRequestParams
     ) -> Any:
-        asked = _asked(ctx)
-        wants_progress = ctx.meta is not None and "progress_token" in ctx.meta
-        result = await self._calls.call(
-            asked.view,
-            asked.call,
-            ToolRequest(
-                name=params.name,
-                arguments=params.arguments or {},
-                progress=_relay(ctx) if wants_progress else None,
-                traceparent=traceparent_in(ctx.meta),
-                outlives=ctx.protocol_version != MODERN,
-            ),
-        )
+        asked = asked_in(ctx)
+        request = request_in(ctx, self._sessions, params.name, params.arguments or {})
+        result = await self._calls.call(asked.view, asked.call, request)
         return for_wire(ctx.protocol_version, result)
-
-
-def _relay(ctx: ServerRequestContext[dict[str, Any]]) -> ProgressSink:
-    async def relay(update: Progress) -> None:
-        await ctx.session.report_progress(update.progress, update.total, update.message)
-
-    return relay
 
 
 def _input_schema(name: str) -> Any:
@@ -222,17 +229,3 @@ def _input_schema(name: str) -> Any:
     asked = CURRENT.get()
     tool = None if asked is None else asked.view.tools.get(name)
     return None if tool is None else tool.input_schema
-
-
-def _session_id(ctx: ServerRequestContext[dict[str, Any]]) -> str | None:
-    request = ctx.request
-    return request.headers.get("mcp-session-id") if isinstance(request, Request) else None
-
-
-def _asked(ctx: ServerRequestContext[dict[str, Any]]) -> Asked:
-    request = ctx.request
-
-    if not isinstance(request, Request):
-        raise MCPError(INTERNAL_ERROR, "The request did not come over HTTP.")
-
-    return take(request.scope)

@@ -1,4 +1,4 @@
-"""What one class of callers sees on one endpoint: its tools by the names it is shown.
+"""What one class of callers sees on one endpoint, by the names it is shown by.
 
 Kept by the core's view key, so that equal lists are built once; nothing here decides who sees what.
 """
@@ -6,97 +6,154 @@ Kept by the core's view key, so that equal lists are built once; nothing here de
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from mcp.shared.inbound import x_mcp_header_map
-
-from spindle_mcp.eras import fits
-from spindle_mcp.surface.arguments import ArgumentCheck
+from spindle_mcp.offers import OFFERS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
+from spindle_mcp.surface.shown import (
+    Shown,
+    ShownPrompt,
+    ShownResource,
+    ShownTemplate,
+    ShownTool,
+    shown,
+)
+from spindle_mcp.uris import unscoped
 from spindle_spi.errors import GatewayError
 from spindle_spi.policy import Action, permission_for, permitted
-from spindle_spi.records import Kind, ServerSpec, Target, ToolSpec
+from spindle_spi.records import Kind, ServerSpec, Target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from spindle_mcp.offers import Offer
     from spindle_spi.catalog import CatalogService
     from spindle_spi.ingress import Call
     from spindle_spi.records import CatalogRecord
-    from spindle_spi.types import Json, JsonObject
+    from spindle_spi.types import JsonObject
 
 _MAX_VIEWS: Final = 512
-_MAX_TOOLS: Final = 20_000
-_READ = permission_for(Kind.TOOL, Action.READ)
+_MAX_SHOWN: Final = 40_000
+_READ: Final = {offer.kind: permission_for(offer.kind, Action.READ) for offer in OFFERS}
+_ALL: Final = frozenset(_READ)
+
+_Key = tuple[str, str | None, frozenset[Kind]]
 
 
-class ShownTool:
-    """One tool under the name it is shown by. Shared by every view that shows it so."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a URI that a caller said leads: to a resource, or to one that a template stands for."""
 
-    __slots__ = (
-        "_definition",
-        "_written",
-        "arguments",
-        "is_mirrored",
-        "is_ours",
-        "name",
-        "record",
-    )
-
-    def __init__(self, name: str, record: CatalogRecord, spec: ToolSpec) -> None:
-        self.name = name
-        self.record = record
-        self.is_ours = spec.gateway is not None
-        self.is_mirrored = bool(x_mcp_header_map(spec.input_schema))
-        """Whether some of its arguments also stand in headers."""
-        self.arguments = ArgumentCheck(spec.input_schema)
-        self._definition: JsonObject = {**_definition(spec), "name": name}
-        self._written: dict[str, JsonObject | None] = {}
-
-    @property
-    def input_schema(self) -> Json:
-        """Its input schema."""
-        return self._definition["inputSchema"]
-
-    def written(self, version: str) -> JsonObject | None:
-        """Return it as a version of the protocol writes it; None when it cannot be said there."""
-        if version not in self._written:
-            self._written[version] = fits(version, self._definition)
-
-        return self._written[version]
+    shown: ShownResource | ShownTemplate
+    gateway: str
+    uri: str
+    """As the upstream says it."""
+    said: str
+    """As the caller said it."""
 
 
 class View:
-    """The tools of one view, in the order of their names."""
+    """What there is in one view, in the order of the names."""
 
-    __slots__ = ("_lists", "encoded", "instructions", "is_readable", "tools")
+    __slots__ = (
+        "_lists",
+        "_places",
+        "encoded",
+        "instructions",
+        "is_bare",
+        "prompts",
+        "readable",
+        "resources",
+        "templates",
+        "tools",
+    )
 
     def __init__(
-        self, tools: dict[str, ShownTool], *, instructions: str | None, is_readable: bool = True
+        self,
+        everything: Iterable[Shown] = (),
+        *,
+        instructions: str | None,
+        readable: frozenset[Kind] = _ALL,
+        is_bare: bool = False,
     ) -> None:
-        self.tools = tools
+        ordered = sorted(everything, key=_name)
+        self.tools = {one.name: one for one in ordered if isinstance(one, ShownTool)}
+        self.resources = {one.name: one for one in ordered if isinstance(one, ShownResource)}
+        self.templates = {one.name: one for one in ordered if isinstance(one, ShownTemplate)}
+        self.prompts = {one.name: one for one in ordered if isinstance(one, ShownPrompt)}
         self.instructions = instructions
-        self.is_readable = is_readable
-        """False: the caller may not list tools, but may hold names and call them."""
-        self.encoded: dict[str, bytes] = {}
-        """The whole answer to `tools/list` by version, where somebody made it."""
-        self._lists: dict[str, list[JsonObject]] = {}
+        self.readable = readable
+        """Kinds the caller may list; names of others they may hold all the same."""
+        self.is_bare = is_bare
+        self.encoded: dict[tuple[str, str], bytes] = {}
+        """Whole answers by method and version, where somebody made them."""
+        self._lists: dict[tuple[str, str], list[JsonObject]] = {}
+        self._places: dict[str, list[ShownTemplate]] = {}
 
-    def listed(self, version: str) -> list[JsonObject]:
-        """Return the list of a version of the protocol."""
-        found = self._lists.get(version)
+        for template in self.templates.values():
+            self._places.setdefault(template.gateway or "", []).append(template)
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether the caller may list tools; if not, they may hold names and call them."""
+        return Kind.TOOL in self.readable
+
+    def of(self, offer: Offer) -> Mapping[str, Shown]:
+        """Return what there is of a kind, by name."""
+        match offer.kind:
+            case Kind.TOOL:
+                return self.tools
+            case Kind.RESOURCE:
+                return self.resources
+            case Kind.RESOURCE_TEMPLATE:
+                return self.templates
+            case _:
+                return self.prompts
+
+    def listed(self, version: str, offer: Offer = TOOLS) -> list[JsonObject]:
+        """Return the whole list of a kind in a version of the protocol."""
+        found = self._lists.get((offer.key, version))
 
         if found is None:
-            written = (tool.written(version) for tool in self.tools.values())
-            found = self._lists[version] = [tool for tool in written if tool is not None]
+            written = (one.written(version) for one in self.of(offer).values())
+            found = [one for one in written if one is not None]
+            self._lists[offer.key, version] = found
 
         return found
 
+    def place_of(self, said: str) -> Place | None:
+        """Return where a URI leads that a caller said; None: nowhere that they see."""
+        resource = self.resources.get(said)
+
+        if resource is not None:
+            return Place(resource, resource.gateway or "", resource.uri, said)
+
+        if self.is_bare:
+            candidates = [(gateway, said) for gateway in self._places]
+        else:
+            named = unscoped(said)
+            candidates = [] if named is None else [named]
+
+        for gateway, uri in candidates:
+            for template in self._places.get(gateway, ()):
+                if template.takes(uri):
+                    return Place(template, gateway, uri, said)
+
+        return None
+
+    def standing(self) -> frozenset[str]:
+        """Return the names of the records whose resources can be read in this view."""
+        both = (*self.resources.values(), *self.templates.values())
+        return frozenset(one.record.name for one in both)
+
 
 class Views:
-    """A bounded store of views and of the tools in them."""
+    """A bounded store of views and of what is shown in them."""
 
     def __init__(self, catalog: CatalogService) -> None:
         self._catalog = catalog
-        self._views: OrderedDict[tuple[str, str | None, bool], View] = OrderedDict()
-        self._tools: OrderedDict[tuple[str, int, str], ShownTool] = OrderedDict()
+        self._views: OrderedDict[_Key, View] = OrderedDict()
+        self._shown: OrderedDict[tuple[str, int, bool], Shown | None] = OrderedDict()
 
     def known(self, call: Call) -> View | None:
         """Return the view of a call if it has been built."""
@@ -115,23 +172,27 @@ class Views:
     def forget(self) -> None:
         """Build every view again: the catalog changed."""
         self._views.clear()
-        self._tools.clear()
+        self._shown.clear()
 
     async def _build(self, call: Call) -> View:
-        context = call.context
+        key = _key(call)
         server = await self._server(call)
-        instructions = None if server is None else server.instructions
+        is_bare = server is not None and server.prefix_free
+        everything: list[Shown] = []
 
-        if not _may_list(call):
-            view = View({}, instructions=instructions, is_readable=False)
-        else:
-            page = await self._catalog.list(context, Kind.TOOL)
-            is_bare = server is not None and server.prefix_free
-            shown = (self._shown(record, is_bare=is_bare) for record in page.records)
-            named = {tool.name: tool for tool in shown if tool is not None}
-            view = View(dict(sorted(named.items())), instructions=instructions)
+        for offer in (TOOLS, RESOURCES, TEMPLATES, PROMPTS):
+            if offer.kind in key[2]:
+                page = await self._catalog.list(call.context, offer.kind)
+                made = (self._made(record, is_bare=is_bare) for record in page.records)
+                everything += [one for one in made if one is not None]
 
-        self._views[_key(call)] = view
+        view = View(
+            everything,
+            instructions=None if server is None else server.instructions,
+            readable=key[2],
+            is_bare=is_bare,
+        )
+        self._views[key] = view
 
         while len(self._views) > _MAX_VIEWS:
             self._views.popitem(last=False)
@@ -152,47 +213,28 @@ class Views:
 
         return record.spec if isinstance(record.spec, ServerSpec) else None
 
-    def _shown(self, record: CatalogRecord, *, is_bare: bool) -> ShownTool | None:
-        spec = record.spec
+    def _made(self, record: CatalogRecord, *, is_bare: bool) -> Shown | None:
+        key = (record.id, record.epoch, is_bare)
 
-        if not isinstance(spec, ToolSpec):
-            return None
+        if key not in self._shown:
+            self._shown[key] = shown(record, is_bare=is_bare)
 
-        name = spec.upstream_name if is_bare and spec.gateway is not None else record.name
-        key = (record.id, record.epoch, name)
-        tool = self._tools.get(key)
+            while len(self._shown) > _MAX_SHOWN:
+                self._shown.popitem(last=False)
 
-        if tool is None:
-            tool = self._tools[key] = ShownTool(name, record, spec)
-
-            while len(self._tools) > _MAX_TOOLS:
-                self._tools.popitem(last=False)
-
-        return tool
+        return self._shown.get(key)
 
 
-def _key(call: Call) -> tuple[str, str | None, bool]:
-    return call.view_key, call.server_slug, _may_list(call)
+def _key(call: Call) -> _Key:
+    return call.view_key, call.server_slug, _readable(call)
 
 
-def _may_list(call: Call) -> bool:
-    return permitted(call.context, _READ)
+def _readable(call: Call) -> frozenset[Kind]:
+    context = call.context
+    kinds = [kind for kind, permission in _READ.items() if permitted(context, permission)]
+    # Nearly everybody may list everything; one set for all of them is quick to compare.
+    return _ALL if len(kinds) == len(_READ) else frozenset(kinds)
 
 
-def _definition(spec: ToolSpec) -> JsonObject:
-    if spec.definition:
-        return {**spec.definition, "inputSchema": spec.input_schema}
-
-    definition: JsonObject = {
-        "name": "",
-        "description": spec.description,
-        "inputSchema": spec.input_schema or {"type": "object"},
-    }
-
-    if spec.title is not None:
-        definition["title"] = spec.title
-
-    if spec.output_schema is not None:
-        definition["outputSchema"] = spec.output_schema
-
-    return definition
+def _name(one: Shown) -> str:
+    return one.name

@@ -1,4 +1,4 @@
-"""One upstream's keeper: connects, reads its tools, publishes them, keeps both fresh, reconnects.
+"""One upstream's keeper: connects, reads what it offers, publishes it, keeps it fresh, reconnects.
 
 It never raises. A failed refresh leaves what was published; only the gateway's own calls suffer.
 """
@@ -6,46 +6,64 @@ It never raises. A failed refresh leaves what was published; only the gateway's 
 from __future__ import annotations
 
 import random
-import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
+from mcp_types.jsonrpc import METHOD_NOT_FOUND
 
 from spindle_mcp.config import McpSettings, option
-from spindle_mcp.upstream.base import Endpoint, ToolCall, Upstream
-from spindle_mcp.upstream.connect import open_upstream
+from spindle_mcp.offers import OFFERS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
+from spindle_mcp.upstream.base import EVERYTHING, Endpoint, Request, Upstream
+from spindle_mcp.upstream.connect import open_own, open_upstream
 from spindle_mcp.upstream.credentials.build import headers_of
-from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable
-from spindle_mcp.upstream.groups import innermost
+from spindle_mcp.upstream.credentials.faults import nobody
+from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable, innermost
+from spindle_mcp.upstream.guard import DOWN, Guard
 from spindle_mcp.upstream.ingest import harvest
-from spindle_mcp.upstream.legacy import open_legacy
+from spindle_mcp.upstream.keys import lease_keys
+from spindle_mcp.upstream.offered import Offered
 from spindle_mcp.upstream.personal import PersonalSessions
+from spindle_mcp.upstream.pool import NotOpened, needs_own, own_sessions
+from spindle_mcp.upstream.program import program_of
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
 from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, GatewaySpec, PublishedRecord
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
+    from spindle_mcp.offers import Offer
+    from spindle_mcp.upstream.base import Peer
+    from spindle_mcp.upstream.ingest import Harvest
+    from spindle_mcp.upstream.keys import Keys
+    from spindle_mcp.upstream.pool import OwnSessions
     from spindle_spi.context import AuthenticatedContext
-    from spindle_spi.secret import SecretLease
+    from spindle_spi.records import Kind, Target
     from spindle_spi.services import Services
-    from spindle_spi.types import Json, JsonObject
+    from spindle_spi.types import JsonObject
 
 _FIRST_PAUSE = 0.25
 _PATIENCE = 5.0
 """Longest wait of a call for a connection that is being made."""
 _MAX_FAILED_REFRESHES = 3
+_MOST_TOLD = 20
+"""Items left out of one list that are told of by name."""
 
 
 class GatewayActor:
-    """Keeps one gateway connected. `run` is its task; `call_tool` is for everybody else."""
+    """Keeps one gateway connected. `run` is its task; `request` is for everybody else."""
 
     def __init__(
-        self, record: CatalogRecord, services: Services, settings: McpSettings, version: str
+        self,
+        record: CatalogRecord,
+        services: Services,
+        settings: McpSettings,
+        version: str,
+        on_updated: Callable[[str, str], None],
     ) -> None:
+        """`on_updated` is told of every resource that the upstream says was updated."""
         spec = record.spec
 
         if not isinstance(spec, GatewaySpec):
@@ -62,11 +80,21 @@ class GatewayActor:
         self.sessions = PersonalSessions(record.name, self._open_for) if is_personal else None
         """Where each person has a session of their own."""
         self._upstream: Upstream | None = None
+        self._own: OwnSessions | None = None
+        self._speaks_both = False
         self._is_open = anyio.Event()
         self._is_closed = anyio.Event()
         self._is_wanted = anyio.Event()
+        self._on_updated = on_updated
+        self._found: dict[Kind, Harvest] = {}
+        """The last good list of each kind."""
         self._published: tuple[PublishedRecord, ...] | None = None
+        self._offered = Offered()
+        self._watched = frozenset[str]()
         self._failure = "not connected yet"
+        self._guard = Guard(record.name, settings)
+        self._connected_at = 0.0
+        self._attempts = 0
 
     @property
     def name(self) -> str:
@@ -79,14 +107,45 @@ class GatewayActor:
         return {
             "connected": upstream is not None,
             "era": None if upstream is None else upstream.era,
-            "tools": len(self._published or ()),
+            "tools": self._count(TOOLS),
+            "resources": self._count(RESOURCES),
+            "resource_templates": self._count(TEMPLATES),
+            "prompts": self._count(PROMPTS),
             "failure": self._failure or None,
+            "failed_attempts": self._attempts,
+            **self._guard.describe(),
         }
 
     @property
     def is_connected(self) -> bool:
         """Whether a connection is open."""
         return self._upstream is not None
+
+    def can(self, capability: str) -> bool:
+        """Tell whether the upstream declares a capability."""
+        upstream = self._upstream
+        return upstream is not None and isinstance(upstream.capabilities.get(capability), dict)
+
+    def standing_for(self, uri: str) -> tuple[Target, ...]:
+        """Return every record published here that lets somebody read a URI."""
+        return self._offered.standing_for(uri)
+
+    async def watch(self, uris: frozenset[str]) -> None:
+        """Follow these resources from now on; returns when the upstream knows, or soon."""
+        self._watched = uris
+
+        with anyio.move_on_after(_PATIENCE):
+            await self._follow(self._upstream)
+
+    @property
+    def era(self) -> str | None:
+        """The era of the protocol that the upstream speaks; None while it is not connected."""
+        return None if self._upstream is None else self._upstream.era
+
+    def release(self, key: str) -> None:
+        """Close what is open for a peer that is no more."""
+        if self._own is not None:
+            self._own.release(key)
 
     async def run(self) -> None:
         """Live until cancelled."""
@@ -103,16 +162,14 @@ class GatewayActor:
         self._is_wanted.set()
 
     async def _live(self) -> None:
-        failures = 0
-
         while True:
             self._is_wanted = anyio.Event()
 
             try:
                 await self._serve()
-                failures = 0
+                self._attempts = 0
             except Exception as exc:  # noqa: BLE001 - the edge of one upstream's task
-                failures = failures + 1 if self._upstream is None else 0
+                self._attempts = 0 if self._was_healthy(exc) else self._attempts + 1
                 self._report(exc)
             finally:
                 self._upstream = None
@@ -120,69 +177,130 @@ class GatewayActor:
                 self._is_closed.set()
                 self._is_closed = anyio.Event()
 
-            await self._pause(failures)
+            await self._pause(self._attempts)
 
-    async def call_tool(self, call: ToolCall) -> JsonObject:
-        """Call one of the upstream's tools.
+    async def request(self, request: Request) -> JsonObject:
+        """Carry out a request at the upstream.
 
         Raises:
-            GatewayError: Not connected, not reachable, refused, or too slow.
+            GatewayError: Not connected, not reachable, refused, busy, or too slow.
         """
         if self.headers is not None and self.sessions is not None:
-            # Who has to say yes first is told so, whatever the gateway itself is up to.
-            await self.headers.headers(call.caller)
+            # Nobody is shown as somebody else: without a caller there is nobody to show.
+            if request.caller is None:
+                raise nobody(self.name)
 
+            # Who has to say yes first is told so, whatever the gateway itself is up to.
+            await self.headers.headers(request.caller)
+
+        async with self._guard.admitted(request):
+            return await self._carry_out(request)
+
+    async def _carry_out(self, request: Request) -> JsonObject:
         upstream = await self._connected()
 
-        if self.sessions is not None and upstream.era == "legacy" and call.caller is not None:
-            return await self._call_as(self.sessions, call.caller, call)
+        if self.sessions is not None and upstream.era == "legacy" and request.caller is not None:
+            return await self._request_as(self.sessions, request.caller, request)
+
+        peer = request.peer
+
+        if self._own is not None and peer is not None and self._has_own(upstream, peer):
+            try:
+                return await self._own.request(peer, request)
+            except NotOpened as exc:
+                if upstream.era == "legacy":
+                    raise exc.cause from exc
+
+                # Nothing was sent. One that refused the handshake is not tried again.
+                self._speaks_both = isinstance(exc.cause, Unreachable)
 
         try:
-            return await upstream.call_tool(call)
+            return await upstream.request(request)
         except SessionLost:
             # The upstream forgot the session and has done nothing: once more, over a new one.
             if self._upstream is upstream:
                 with anyio.move_on_after(_PATIENCE):
                     await self._is_closed.wait()
 
-            return await (await self._connected()).call_tool(call)
+            return await (await self._connected()).request(request)
 
-    async def _call_as(
-        self, sessions: PersonalSessions, caller: AuthenticatedContext, call: ToolCall
+    def _has_own(self, upstream: Upstream, peer: Peer) -> bool:
+        """Tell whether a request goes over a session that only its client uses.
+
+        Many upstreams speak both eras, and ask in the middle of a call in the older one only. So
+        a client of that era which can be asked meets them as if there were nothing between.
+        """
+        if not needs_own(peer):
+            return False
+
+        return upstream.era == "legacy" or (peer.can_be_asked and self._speaks_both)
+
+    async def _request_as(
+        self, sessions: PersonalSessions, caller: AuthenticatedContext, request: Request
     ) -> JsonObject:
-        """Call over a person's own session; once more over a new one if the upstream forgot it."""
+        """Ask over a person's own session; once more over a new one if the upstream forgot it."""
         try:
             async with sessions.using(caller) as upstream:
-                return await upstream.call_tool(call)
+                return await upstream.request(request)
         except SessionLost:
             async with sessions.using(caller) as upstream:
-                return await upstream.call_tool(call)
+                return await upstream.request(request)
 
     @asynccontextmanager
     async def _open_for(self, caller: AuthenticatedContext) -> AsyncGenerator[Upstream]:
         # A plain credential, if there is one, reads lists: here a person's own token is shown.
-        endpoint = replace(self._endpoint(None), caller=caller)
+        endpoint = replace(self._endpoint(await self._keys()), caller=caller, credential=None)
 
-        async with open_legacy(endpoint) as upstream:
+        async with open_own(self.spec, endpoint, {}) as upstream:
             yield upstream
 
     async def _serve(self) -> None:
-        lease = await self._lease()
+        keys = await self._keys()
+        endpoint = self._endpoint(keys)
 
-        async with open_upstream(self.spec, self._endpoint(lease)) as upstream:
-            await self._publish(await upstream.list_tools())
+        async with open_upstream(self.spec, endpoint) as upstream, self._owning(upstream, endpoint):
+            is_complete = await self._read(upstream, EVERYTHING.lists)
             self._upstream = upstream
+            self._connected_at = anyio.current_time()
             self._failure = ""
+            self._guard.reset()
             self._is_open.set()
             self._log(Level.INFO, "mcp.gateway.connected", {"era": upstream.era})
-            await self._keep_fresh(upstream, lease)
+            await self._follow(upstream)
+            await self._keep_fresh(upstream, keys, is_complete=is_complete)
 
-    async def _keep_fresh(self, upstream: Upstream, lease: SecretLease | None) -> None:
-        """Read the tools again when told, and from time to time; return to reconnect.
+    @asynccontextmanager
+    async def _owning(self, upstream: Upstream, endpoint: Endpoint) -> AsyncGenerator[None]:
+        """Keep sessions of single clients, where the upstream has sessions."""
+        # A second program for a client is started only where there is no other way.
+        self._speaks_both = (
+            upstream.era == "modern" and self.spec.era == "auto" and self.spec.transport != "stdio"
+        )
 
-        A lease of the credential that ends is such a time: another value is used from then on.
+        # A session of one client would show the gateway itself; persons have their own.
+        if self.sessions is not None or (upstream.era != "legacy" and not self._speaks_both):
+            self._speaks_both = False
+            yield
+            return
+
+        async with own_sessions(
+            lambda offered: open_own(self.spec, endpoint, offered),
+            most=self._settings.max_own_sessions,
+            idle_seconds=self._settings.own_session_idle_seconds,
+        ) as own:
+            self._own = own
+
+            try:
+                yield
+            finally:
+                self._own = None
+
+    async def _keep_fresh(self, upstream: Upstream, keys: Keys, *, is_complete: bool) -> None:
+        """Read the lists again when told, and from time to time; return to reconnect.
+
+        A lease of a secret that ends is such a time: another value is used from then on.
         """
-        failures = 0
+        failures = 0 if is_complete else 1
 
         while True:
             wait = self._settings.refresh_seconds
@@ -190,18 +308,24 @@ class GatewayActor:
             if failures:
                 wait = min(_FIRST_PAUSE * 2**failures, wait)
 
+            lists = EVERYTHING.lists
+
             try:
-                with anyio.move_on_after(_until(lease, wait * random.uniform(0.9, 1.1))):
-                    await upstream.changed()
+                with anyio.move_on_after(keys.until(wait * random.uniform(0.9, 1.1))):
+                    change = await upstream.changed()
+                    lists = change.lists if not failures else lists
 
-                if lease is not None and lease.expires_at <= time.time():
-                    before, lease = lease, await self._lease()
+                    for uri in change.resources:
+                        self._on_updated(self.name, uri)
 
-                    if not _goes_on(upstream, before, lease):
+                if keys.is_over:
+                    before, keys = keys, await self._keys()
+
+                    if not keys.allow(upstream, before):
                         return
 
-                await self._publish(await upstream.list_tools())
-                failures = 0
+                is_complete = await self._read(upstream, lists)
+                failures = 0 if is_complete else failures + 1
             except (SessionLost, RpcRefused, HttpRefused):
                 # It is not what it was: find out anew what it is.
                 raise
@@ -209,40 +333,119 @@ class GatewayActor:
                 failures += 1
                 self._log(Level.WARNING, "mcp.gateway.refresh_failed", {"error": exc.code})
 
-                if upstream.era == "legacy" and (
+                if self._holds_connection(upstream) and (
                     failures >= _MAX_FAILED_REFRESHES or isinstance(exc, Unreachable)
                 ):
                     raise
 
-    async def _publish(self, tools: list[JsonObject]) -> None:
-        found = harvest(self.name, tools, self._settings.max_tools)
+    async def _read(self, upstream: Upstream, lists: frozenset[str]) -> bool:
+        """Read some lists and publish what is in them; tells whether all could be read.
 
-        if found.records == self._published:
+        Of a list that cannot be read what was known stays, and the others are none the worse.
+
+        Raises:
+            UpstreamError: None could be read, or the connection is of no more use.
+        """
+        declared = [one for one in OFFERS if one.capability in upstream.capabilities]
+        wanted = [one for one in declared if one.capability in lists]
+        failures: list[UpstreamError] = []
+
+        for offer in wanted:
+            try:
+                self._found[offer.kind] = await self._harvest(upstream, offer)
+            except SessionLost:
+                raise
+            except UpstreamError as exc:
+                failures.append(exc)
+                fields: JsonObject = {"list": offer.method, "error": exc.code}
+                self._log(Level.WARNING, "mcp.list.failed", fields)
+
+        for kind in self._found.keys() - {one.kind for one in declared}:
+            del self._found[kind]
+
+        if failures and len(failures) == len(wanted):
+            raise failures[0]
+
+        await self._publish()
+        return not failures
+
+    async def _harvest(self, upstream: Upstream, offer: Offer) -> Harvest:
+        try:
+            items = await upstream.list_all(offer.method, offer.key)
+        except RpcRefused as exc:
+            if offer is not TEMPLATES or exc.rpc_code != METHOD_NOT_FOUND:
+                raise
+
+            # Who has resources need not have templates.
+            items = []
+
+        found = await harvest(self.name, items, _limit(self._settings, offer), offer)
+
+        if found != self._found.get(offer.kind):
+            event = f"mcp.{offer.kind.value}.left_out"
+
+            for label, reason in found.left_out[:_MOST_TOLD]:
+                self._log(Level.WARNING, event, {offer.kind.value: label, "reason": reason})
+
+            if len(found.left_out) > _MOST_TOLD:
+                more = len(found.left_out) - _MOST_TOLD
+                self._log(Level.WARNING, "mcp.list.left_out", {"list": offer.method, "more": more})
+
+        return found
+
+    async def _publish(self) -> None:
+        kinds = [one.kind for one in OFFERS if one.kind in self._found]
+        records = tuple(record for kind in kinds for record in self._found[kind].records)
+
+        if records != self._published:
+            await self._services.catalog.publish("mcp", f"gateway:{self.name}", records)
+            self._published = records
+            self._offered = Offered(records)
+
+    async def _follow(self, upstream: Upstream | None) -> None:
+        """Have the upstream tell of what is watched."""
+        if upstream is None or not _tells_of_updates(upstream):
             return
 
-        for tool, reason in found.left_out:
-            self._log(Level.WARNING, "mcp.tool.left_out", {"tool": tool, "reason": reason})
+        try:
+            await upstream.watch(self._watched)
+        except UpstreamError as exc:
+            self._log(Level.WARNING, "mcp.gateway.watch_failed", {"error": exc.code})
 
-        await self._services.catalog.publish("mcp", f"gateway:{self.name}", found.records)
-        self._published = found.records
+    async def _keys(self) -> Keys:
+        return await lease_keys(self.spec, self._services.config_secrets)
 
-    async def _lease(self) -> SecretLease | None:
-        credential = self.spec.credential
-        return None if credential is None else await self._services.config_secrets.lease(credential)
+    def _holds_connection(self, upstream: Upstream) -> bool:
+        return upstream.era == "legacy" or self.spec.transport == "stdio"
 
-    def _endpoint(self, lease: SecretLease | None) -> Endpoint:
+    def _was_healthy(self, exc: Exception) -> bool:
+        """Tell whether what failed now had worked, so that trying again soon is worth while."""
+        if self._upstream is None:
+            return False
+
+        lasted = anyio.current_time() - self._connected_at
+        return lasted >= self._settings.healthy_seconds or isinstance(innermost(exc), SessionLost)
+
+    def _endpoint(self, keys: Keys) -> Endpoint:
         settings = self._settings
+        program = program_of(self.spec, keys.variables)
         return Endpoint(
             gateway=self.name,
             url=self.spec.url or "",
             version=self._version,
-            credential=None if lease is None else lease.secret,
+            credential=keys.secret,
             headers=self.headers,
             address=option(self.spec.options, "address"),
-            connect_seconds=settings.connect_seconds,
+            connect_seconds=settings.connect_seconds if program is None else settings.start_seconds,
             max_connections=settings.max_connections,
             max_result_bytes=settings.max_result_bytes,
+            program=program,
+            tell=self._log,
         )
+
+    def _count(self, offer: Offer) -> int:
+        found = self._found.get(offer.kind)
+        return 0 if found is None else len(found.records)
 
     async def _connected(self) -> Upstream:
         if self._upstream is None:
@@ -255,7 +458,7 @@ class GatewayActor:
         if self._upstream is None:
             raise Unavailable(
                 f"The gateway {self.name!r} is not connected.",
-                code="mcp.gateway.down",
+                code=DOWN,
                 origin=Origin.UPSTREAM,
             )
 
@@ -280,18 +483,20 @@ class GatewayActor:
 
         self._failure = failure
 
-    def _log(self, level: Level, event: str, fields: dict[str, Json]) -> None:
+    def _log(self, level: Level, event: str, fields: JsonObject) -> None:
         self._services.observability.log(level, event, {"gateway": self.name, **fields})
 
 
-def _until(lease: SecretLease | None, wait: float) -> float:
-    """Return the seconds to wait, no longer than a lease lasts."""
-    return wait if lease is None else max(_FIRST_PAUSE, min(wait, lease.expires_at - time.time()))
+def _limit(settings: McpSettings, offer: Offer) -> int:
+    match offer.capability:
+        case "tools":
+            return settings.max_tools
+        case "prompts":
+            return settings.max_prompts
+        case _:
+            return settings.max_resources
 
 
-def _goes_on(upstream: Upstream, before: SecretLease, lease: SecretLease | None) -> bool:
-    """Tell whether a connection can be used under another lease of its credential."""
-    if lease is None:
-        return False
-
-    return lease.secret == before.secret or upstream.take_credential(lease.secret)
+def _tells_of_updates(upstream: Upstream) -> bool:
+    resources = upstream.capabilities.get("resources")
+    return isinstance(resources, dict) and resources.get("subscribe") is True

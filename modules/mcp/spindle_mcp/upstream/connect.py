@@ -5,23 +5,21 @@ from __future__ import annotations
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from mcp_types.jsonrpc import UNSUPPORTED_PROTOCOL_VERSION
-
 from spindle_mcp.demo import DemoUpstream
-from spindle_mcp.eras import MODERN
-from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, garbled
+from spindle_mcp.upstream.http_sse import sse_streams
 from spindle_mcp.upstream.legacy import open_legacy
 from spindle_mcp.upstream.modern import open_modern
-from spindle_spi.errors import FailedPrecondition, UpstreamError, UpstreamTimeout
+from spindle_mcp.upstream.probe import speaks_modern
+from spindle_mcp.upstream.stdio import open_own_program, open_stdio
+from spindle_spi.errors import FailedPrecondition
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator
 
     from spindle_mcp.upstream.base import Endpoint, Upstream
+    from spindle_mcp.upstream.legacy import LegacyUpstream
     from spindle_spi.records import GatewaySpec
-    from spindle_spi.types import Json, JsonObject
-
-    Discover = Callable[[], Awaitable[JsonObject]]
+    from spindle_spi.types import JsonObject
 
 
 @asynccontextmanager
@@ -37,21 +35,29 @@ async def open_upstream(spec: GatewaySpec, endpoint: Endpoint) -> AsyncGenerator
     Raises:
         GatewayError: The upstream cannot be reached, or does not speak the protocol.
     """
-    if spec.transport == "builtin":
-        async with open_builtin() as upstream:
-            yield upstream
+    match spec.transport:
+        case "builtin":
+            opening = open_builtin()
+        case "streamable_http":
+            opening = _open_http(spec, endpoint)
+        case "sse":
+            opening = open_legacy(endpoint, sse_streams(endpoint))
+        case "stdio" if endpoint.program is not None:
+            opening = open_stdio(spec.era, endpoint, endpoint.program)
+        case _:
+            raise FailedPrecondition(
+                f"The transport {spec.transport!r} is not supported.", code="mcp.gateway.transport"
+            )
 
-        return
+    async with opening as upstream:
+        yield upstream
 
-    if spec.transport != "streamable_http" or spec.url is None:
-        raise FailedPrecondition(
-            f"The transport {spec.transport!r} is not supported yet.",
-            code="mcp.gateway.transport",
-        )
 
+@asynccontextmanager
+async def _open_http(spec: GatewaySpec, endpoint: Endpoint) -> AsyncGenerator[Upstream]:
     if spec.era != "legacy":
         async with open_modern(endpoint) as modern:
-            if await _speaks_modern(modern.discover, endpoint, is_given=spec.era == "modern"):
+            if await speaks_modern(modern.discover, endpoint, is_given=spec.era == "modern"):
                 yield modern
                 return
 
@@ -59,42 +65,22 @@ async def open_upstream(spec: GatewaySpec, endpoint: Endpoint) -> AsyncGenerator
         yield legacy
 
 
-async def _speaks_modern(discover: Discover, endpoint: Endpoint, *, is_given: bool) -> bool:
-    """Ask once. An outage says nothing of the era and is raised, as is a refused credential."""
-    try:
-        found = await discover()
-    except RpcRefused as exc:
-        if is_given or _offers_nothing_older(exc):
-            raise
+@asynccontextmanager
+async def open_own(
+    spec: GatewaySpec, endpoint: Endpoint, offered: JsonObject
+) -> AsyncGenerator[LegacyUpstream]:
+    """Open a session of a legacy upstream for one client, which can do what is offered.
 
-        return False
-    except UpstreamError as exc:
-        is_verdict = isinstance(exc, HttpRefused | UpstreamTimeout) or exc.code == _GARBLED
+    Raises:
+        GatewayError: The upstream cannot be reached, or does not shake hands.
+    """
+    match spec.transport:
+        case "stdio" if endpoint.program is not None:
+            opening = open_own_program(endpoint, endpoint.program, offered)
+        case "sse":
+            opening = open_legacy(endpoint, sse_streams(endpoint), offered=offered)
+        case _:
+            opening = open_legacy(endpoint, offered=offered)
 
-        if is_given or not is_verdict:
-            raise
-
-        return False
-
-    versions = found.get("supportedVersions")
-
-    if isinstance(versions, list) and MODERN in versions:
-        return True
-
-    if is_given:
-        raise garbled(endpoint.gateway, f"no word on speaking {MODERN}")
-
-    return False
-
-
-_GARBLED = garbled("", "").code
-
-
-def _offers_nothing_older(refused: RpcRefused) -> bool:
-    supported = refused.data.get("supported") if isinstance(refused.data, dict) else None
-    is_version_error = refused.rpc_code == UNSUPPORTED_PROTOCOL_VERSION
-    return is_version_error and isinstance(supported, list) and not any(map(_is_older, supported))
-
-
-def _is_older(version: Json) -> bool:
-    return isinstance(version, str) and version < MODERN
+    async with opening as own:
+        yield own

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from mcp_types.jsonrpc import INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY
 
+from spindle_mcp.upstream.launcher import CANNOT_START
 from spindle_spi.errors import (
     FailedPrecondition,
     GatewayError,
     InvalidArgument,
+    NotFound,
     Origin,
     RateLimited,
     UpstreamError,
@@ -20,12 +22,30 @@ if TYPE_CHECKING:
     from spindle_spi.types import Json, JsonObject
 
 _LONGEST_WAIT = 3600.0
+_RESOURCE_NOT_FOUND = -32002
+"""The protocol's own code for it, before 2026."""
 
 
 class Unreachable(UpstreamError):
     """No connection, or it broke; whether the upstream acted on the request is unknown."""
 
     default_code = "mcp.upstream.unreachable"
+
+
+class ProgramEnded(Unreachable):
+    """The program of a gateway has ended; whether it acted on the request is unknown."""
+
+    default_code = "mcp.upstream.ended"
+
+    def __init__(self, gateway: str, status: int | None) -> None:
+        super().__init__(f"The program of the gateway {gateway!r} {_end_of(status)}.")
+        self.status = status
+
+
+class TooLong(UpstreamError):
+    """An answer is longer than is taken."""
+
+    default_code = "mcp.upstream.invalid_answer"
 
 
 class SessionLost(UpstreamError):
@@ -72,8 +92,17 @@ class CapabilityRequired(FailedPrecondition):
         self.required = required
 
 
+class ResourceMissing(NotFound):
+    """The upstream has no resource of that URI."""
+
+    default_code = "mcp.upstream.resource_not_found"
+
+
 def explained(refused: RpcRefused) -> GatewayError:
-    """Return what an upstream's JSON-RPC error means to who called one of its tools."""
+    """Return what an upstream's JSON-RPC error means to who asked for something of it."""
+    if _is_resource_missing(refused):
+        return ResourceMissing("There is no such resource.", origin=Origin.UPSTREAM)
+
     if refused.rpc_code == INVALID_PARAMS:
         return InvalidArgument(
             f"The gateway {refused.gateway!r} did not accept the parameters of the call.",
@@ -117,9 +146,27 @@ def unreachable(gateway: str) -> Unreachable:
     return Unreachable(f"The gateway {gateway!r} cannot be reached, or broke the connection.")
 
 
+def ended(gateway: str, status: int | None) -> ProgramEnded:
+    """Return the error for a program that is no more; a negative status is a signal's."""
+    return ProgramEnded(gateway, status)
+
+
 def too_slow(gateway: str) -> UpstreamTimeout:
     """Return the error for an upstream that stayed silent."""
     return UpstreamTimeout(f"The gateway {gateway!r} did not answer in time.")
+
+
+def too_long(gateway: str) -> TooLong:
+    """Return the error for an answer beyond the bound."""
+    return TooLong(
+        f"The gateway {gateway!r} answered with more than is taken from an upstream.",
+        retryable=False,
+    )
+
+
+def no_messages(gateway: str) -> UpstreamError:
+    """Return the error for an upstream that writes no messages at all."""
+    return garbled(gateway, "nothing but what is no MCP message")
 
 
 def garbled(gateway: str, what: str) -> UpstreamError:
@@ -129,6 +176,34 @@ def garbled(gateway: str, what: str) -> UpstreamError:
         code="mcp.upstream.invalid_answer",
         retryable=False,
     )
+
+
+def _end_of(status: int | None) -> str:
+    if status is None:
+        return "has closed its output"
+
+    if status == CANNOT_START:
+        return "cannot be started; its error output in the log says why"
+
+    return f"was ended by signal {-status}" if status < 0 else f"has ended with status {status}"
+
+
+def innermost(exc: Exception) -> Exception:
+    """Return what a task group wrapped."""
+    while _is_group(exc):
+        exc = exc.exceptions[0]
+
+    return exc
+
+
+def _is_group(exc: Exception) -> TypeGuard[ExceptionGroup[Exception]]:
+    return isinstance(exc, ExceptionGroup)
+
+
+def _is_resource_missing(refused: RpcRefused) -> bool:
+    names_uri = isinstance(refused.data, dict) and "uri" in refused.data
+    is_modern = refused.rpc_code == INVALID_PARAMS and names_uri
+    return is_modern or refused.rpc_code == _RESOURCE_NOT_FOUND
 
 
 def _seconds(value: str | None) -> float | None:

@@ -1,19 +1,39 @@
-"""What an upstream says it offers, made into records. A bad tool is left out and told of."""
+"""What an upstream says it offers, made into records. A bad item is left out and told of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import anyio
 
 from spindle_mcp.eras import LEGACY, MODERN, fits
+from spindle_mcp.matching import TemplateMatch
 from spindle_mcp.naming import unified_name
-from spindle_mcp.upstream.modern import has_bad_headers
-from spindle_spi.records import Kind, PublishedRecord, ToolSpec
+from spindle_mcp.offers import TOOLS
+from spindle_mcp.upstream.headers import has_bad_headers
+from spindle_mcp.uris import scoped
+from spindle_spi.records import (
+    Kind,
+    PromptSpec,
+    PublishedRecord,
+    ResourceSpec,
+    ResourceTemplateSpec,
+    ToolSpec,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from spindle_mcp.offers import Offer
+    from spindle_spi.records import RecordSpec
     from spindle_spi.types import Json, JsonObject
+
+_AT_ONCE: Final = 20
+"""Items between two chances for everybody else."""
+_MAX_NAME: Final = 1024
+"""Characters of the longest name that a record may have."""
+_LABELS: Final = {Kind.RESOURCE: "uri", Kind.RESOURCE_TEMPLATE: "uriTemplate"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,42 +44,74 @@ class Harvest:
     left_out: tuple[tuple[str, str], ...]
 
 
-def harvest(gateway: str, tools: Iterable[JsonObject], limit: int) -> Harvest:
-    """Return the records for an upstream's tools, at most `limit` of them."""
+async def harvest(
+    gateway: str, items: Iterable[JsonObject], limit: int, offer: Offer = TOOLS
+) -> Harvest:
+    """Return the records for what an upstream offers of a kind, at most `limit` of them.
+
+    A long list takes a while; calls to other upstreams go on meanwhile.
+    """
     records: dict[str, PublishedRecord] = {}
     left_out: list[tuple[str, str]] = []
 
-    for tool in tools:
-        name = tool.get("name")
-        label = name if isinstance(name, str) else "?"
-        reason = _fault_of(tool)
-        unified = unified_name(gateway, label)
+    for number, item in enumerate(items, start=1):
+        if number % _AT_ONCE == 0:
+            await anyio.lowlevel.checkpoint()
 
-        if reason is None and unified in records:
+        said = item.get(_LABELS.get(offer.kind, "name"))
+        label = said if isinstance(said, str) else "?"
+
+        if len(records) >= limit:
+            # What is left out anyway is not looked at.
+            left_out.append((label, f"more than {limit} {offer.word}s"))
+            continue
+
+        reason = _fault_of(offer, item)
+        name = _name(gateway, offer.kind, label)
+
+        if reason is None and name in records:
             reason = "its name is given twice"
 
-        if reason is None and len(records) >= limit:
-            reason = f"more than {limit} tools"
-
         if reason is None:
-            records[unified] = _record(gateway, unified, label, tool)
+            records[name] = PublishedRecord(
+                kind=offer.kind,
+                name=name,
+                description=_text(item.get("description")) or "",
+                spec=_spec(gateway, offer.kind, label, item),
+            )
         else:
             left_out.append((label, reason))
 
     return Harvest(records=tuple(records.values()), left_out=tuple(left_out))
 
 
-def _fault_of(tool: JsonObject) -> str | None:
-    name = tool.get("name")
+def _name(gateway: str, kind: Kind, label: str) -> str:
+    return scoped(gateway, label) if kind in _LABELS else unified_name(gateway, label)
 
-    if not isinstance(name, str) or not name:
+
+def _fault_of(offer: Offer, item: JsonObject) -> str | None:
+    if not _text(item.get("name")):
         return "it has no name"
 
+    match offer.kind:
+        case Kind.TOOL:
+            fault = _fault_of_tool(item)
+        case Kind.RESOURCE:
+            fault = _fault_of_address(item.get("uri"))
+        case Kind.RESOURCE_TEMPLATE:
+            fault = _fault_of_template(item.get("uriTemplate"))
+        case _:
+            fault = None
+
+    if fault is None and fits(MODERN, item, offer) is None and fits(LEGACY, item, offer) is None:
+        return "its definition breaks the protocol"
+
+    return fault
+
+
+def _fault_of_tool(tool: JsonObject) -> str | None:
     if not isinstance(tool.get("inputSchema"), dict):
         return "it has no input schema"
-
-    if fits(MODERN, tool) is None and fits(LEGACY, tool) is None:
-        return "its definition breaks the protocol"
 
     if has_bad_headers(tool):
         return "it mirrors arguments into headers in a way that is not allowed"
@@ -67,21 +119,72 @@ def _fault_of(tool: JsonObject) -> str | None:
     return None
 
 
-def _record(gateway: str, unified: str, name: str, tool: JsonObject) -> PublishedRecord:
-    return PublishedRecord(
-        kind=Kind.TOOL,
-        name=unified,
-        description=_text(tool.get("description")) or "",
-        spec=ToolSpec(
-            gateway=gateway,
-            upstream_name=name,
-            title=_text(tool.get("title")),
-            description=_text(tool.get("description")) or "",
-            input_schema=_object(tool.get("inputSchema")) or {},
-            output_schema=_object(tool.get("outputSchema")),
-            definition=tool,
-        ),
-    )
+def _fault_of_address(uri: Json) -> str | None:
+    if not isinstance(uri, str) or not uri:
+        return "it has no URI"
+
+    if len(uri) > _MAX_NAME // 2:
+        return f"its URI is longer than {_MAX_NAME // 2} characters"
+
+    try:
+        uri.encode()
+    except UnicodeEncodeError:
+        return "its URI is no text"
+
+    return None
+
+
+def _fault_of_template(template: Json) -> str | None:
+    fault = _fault_of_address(template)
+
+    if fault is None:
+        try:
+            TemplateMatch(str(template))
+        except ValueError:
+            return "its URI template is of a form that is not understood"
+
+    return fault
+
+
+def _spec(gateway: str, kind: Kind, label: str, item: JsonObject) -> RecordSpec:
+    match kind:
+        case Kind.RESOURCE:
+            return ResourceSpec(
+                gateway=gateway,
+                uri=label,
+                mime_type=_text(item.get("mimeType")),
+                definition=item,
+            )
+        case Kind.RESOURCE_TEMPLATE:
+            return ResourceTemplateSpec(
+                gateway=gateway,
+                uri_template=label,
+                mime_type=_text(item.get("mimeType")),
+                definition=item,
+            )
+        case Kind.PROMPT:
+            return PromptSpec(
+                gateway=gateway,
+                upstream_name=label,
+                arguments=_arguments(item.get("arguments")),
+                definition=item,
+            )
+        case _:
+            return ToolSpec(
+                gateway=gateway,
+                upstream_name=label,
+                title=_text(item.get("title")),
+                description=_text(item.get("description")) or "",
+                input_schema=_object(item.get("inputSchema")) or {},
+                output_schema=_object(item.get("outputSchema")),
+                definition=item,
+            )
+
+
+def _arguments(value: Json) -> tuple[str, ...]:
+    listed = value if isinstance(value, list) else []
+    names = (_text(one.get("name")) for one in listed if isinstance(one, dict))
+    return tuple(name for name in names if name is not None)
 
 
 def _text(value: Json) -> str | None:

@@ -1,149 +1,278 @@
-"""Upstreams of the protocol before 2026: a session of the SDK's client, however messages travel."""
+"""Upstreams of the protocol before 2026: a session that `initialize` opened, over any transport.
+
+On the SDK's dispatcher, which knows nothing of MCP: results pass as the upstream wrote them, and
+its requests to clients go to those whose requests run.
+"""
 
 from __future__ import annotations
 
-import time
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
-import mcp_types as types
-from mcp.client.session import ClientSession
 from mcp.shared.exceptions import MCPError
+from mcp.shared.inbound import MCP_PROTOCOL_VERSION_HEADER
+from mcp.shared.jsonrpc_dispatcher import JSONRPCDispatcher
 from mcp_types.jsonrpc import CONNECTION_CLOSED, INVALID_REQUEST
-from pydantic import ValidationError
+from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
+from spindle_mcp.capabilities import OURS
+from spindle_mcp.eras import LEGACY
 from spindle_mcp.trace import TRACEPARENT
-from spindle_mcp.upstream.base import CLIENT_NAME, Endpoint, ToolCall, Upstream
+from spindle_mcp.upstream.base import (
+    CLIENT_NAME,
+    EVERYTHING,
+    Change,
+    Endpoint,
+    Request,
+    Upstream,
+    change_in,
+)
 from spindle_mcp.upstream.credentials.proven import failure_in
 from spindle_mcp.upstream.faults import (
     RpcRefused,
     SessionLost,
+    ended,
     explained,
     garbled,
+    no_messages,
+    too_long,
     too_slow,
     unreachable,
 )
+from spindle_mcp.upstream.running import Running, RunningRequests
 from spindle_mcp.upstream.streamable import streamable_streams
-from spindle_mcp.upstream.streams import TOO_LONG, TRANSPORT_FAILED
-from spindle_mcp.upstream.wire import AnyResult
-from spindle_spi.invocation import Progress
+from spindle_mcp.upstream.streams import NO_MESSAGES, PROGRAM_ENDED, TOO_LONG, TRANSPORT_FAILED
+from spindle_spi.errors import GatewayError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Mapping
 
-    from mcp.client.session import IncomingMessage
+    from mcp.shared.dispatcher import CallOptions, DispatchContext
+    from mcp.shared.transport_context import TransportContext
 
-    from spindle_mcp.upstream.streams import MessageStreams
+    from spindle_mcp.upstream.streams import MessageStreams, TransportStreams
     from spindle_spi.types import JsonObject
+
+    Context = DispatchContext[TransportContext]
 
 _MAX_PAGES: Final = 100
 
 
 class LegacyUpstream(Upstream):
-    """A session that `initialize` opened. Once lost it is of no more use: open another."""
+    """One session. Once lost it is of no more use: open another."""
 
     era = "legacy"
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(
+        self, endpoint: Endpoint, streams: TransportStreams, offered: JsonObject | None
+    ) -> None:
+        """`offered`: what the one client can do to whom the session belongs; None: to nobody."""
         self._endpoint = endpoint
         self._gateway = endpoint.gateway
-        self._session: ClientSession | None = None
-        # A buffer of one: how often the tools changed meanwhile does not matter.
-        self._announce, self._announced = anyio.create_memory_object_stream[None](1)
+        self._offered = offered
+        self._dispatcher: JSONRPCDispatcher[TransportContext] = JSONRPCDispatcher(*streams)
+        self._running = RunningRequests(is_own=offered is not None)
+        self._options: CallOptions = {}
+        self._watched: frozenset[str] = frozenset()
+        self._level: str | None = None
+        self._news = Change()
+        self._has_news = anyio.Event()
+        self._is_closed = False
+        self.capabilities = {}
 
-    async def start(self, session: ClientSession) -> None:
+    async def run(self, *, task_status: Any) -> None:
+        """Carry messages until cancelled, or until the connection ends."""
+        try:
+            await self._dispatcher.run(
+                self._answer, self._ignore, self._hear, task_status=task_status
+            )
+        finally:
+            self._is_closed = True
+            self._wake(EVERYTHING)
+
+    async def start(self) -> None:
         """Shake hands.
 
         Raises:
             GatewayError: The upstream refused, or is none.
         """
-        self._session = session
+        result = await self._send(
+            "initialize",
+            {
+                "protocolVersion": LEGACY,
+                "capabilities": OURS if self._offered is None else self._offered,
+                "clientInfo": {"name": CLIENT_NAME, "version": self._endpoint.version},
+            },
+            {"cancel_on_abandon": False},
+        )
+        version, capabilities = result.get("protocolVersion"), result.get("capabilities")
+        instructions = result.get("instructions")
 
-        try:
-            await session.initialize()
-        except MCPError as exc:
-            raise self._translated(exc) from exc
-        except (ValidationError, RuntimeError) as exc:
-            raise garbled(self._gateway, "no MCP handshake") from exc
+        if version not in HANDSHAKE_PROTOCOL_VERSIONS or not isinstance(capabilities, dict):
+            raise garbled(self._gateway, "no MCP handshake")
 
-    async def hear(self, message: IncomingMessage) -> None:
-        """Take what the upstream says by itself."""
-        if isinstance(message, types.ToolListChangedNotification):
-            self._wake()
+        self._options = {"headers": {MCP_PROTOCOL_VERSION_HEADER: str(version)}}
+        self.capabilities = capabilities
+        self.instructions = instructions if isinstance(instructions, str) else None
+        await self._dispatcher.notify("notifications/initialized", None, self._options)
 
-    def close(self) -> None:
-        """Let go of whoever waits for news."""
-        self._announce.close()
-        self._announced.close()
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection has ended."""
+        return self._is_closed
 
-    async def changed(self) -> None:
+    async def set_level(self, level: str | None) -> None:
+        """Ask for log messages from this level on, where the upstream makes any.
+
+        Raises:
+            GatewayError: It could not be asked.
+        """
+        if level is None or level == self._level or "logging" not in self.capabilities:
+            return
+
+        self._level = level
+
+        with anyio.move_on_after(self._endpoint.connect_seconds) as scope:
+            try:
+                await self._send("logging/setLevel", {"level": level}, self._options)
+            except RpcRefused:
+                # What it logs then is its own choice.
+                return
+
+        if scope.cancelled_caught:
+            raise too_slow(self._gateway)
+
+    async def changed(self) -> Change:
         """See `Upstream`; also returns when the session may be lost."""
-        try:
-            await self._announced.receive()
-        except (anyio.EndOfStream, anyio.ClosedResourceError) as exc:
-            raise unreachable(self._gateway) from exc
+        await self._has_news.wait()
 
-    async def list_tools(self) -> list[JsonObject]:
+        if self._is_closed:
+            raise unreachable(self._gateway)
+
+        news, self._news = self._news, Change()
+        self._has_news = anyio.Event()
+        return news
+
+    async def list_all(self, method: str, key: str) -> list[JsonObject]:
         """See `Upstream`."""
-        tools: list[JsonObject] = []
-        params: types.PaginatedRequestParams | None = None
+        entries: list[JsonObject] = []
+        params: JsonObject = {}
 
         with anyio.move_on_after(self._endpoint.connect_seconds) as scope:
             for _ in range(_MAX_PAGES):
-                page = await self._send(types.ListToolsRequest(params=params), None)
-                listed = page.get("tools")
+                page = await self._send(method, params, self._options)
+                listed = page.get(key)
 
                 if isinstance(listed, list):
-                    tools += [tool for tool in listed if isinstance(tool, dict)]
+                    entries += [entry for entry in listed if isinstance(entry, dict)]
 
                 cursor = page.get("nextCursor")
 
                 if not isinstance(cursor, str):
                     break
 
-                params = types.PaginatedRequestParams(cursor=cursor)
+                params = {"cursor": cursor}
 
         if scope.cancelled_caught:
             raise too_slow(self._gateway)
 
-        return tools
+        return entries
 
-    async def call_tool(self, call: ToolCall) -> JsonObject:
+    async def watch(self, uris: frozenset[str]) -> None:
         """See `Upstream`."""
-        request = types.CallToolRequest(
-            params=types.CallToolRequestParams(
-                name=call.name, arguments=call.arguments, _meta=_meta_of(call)
-            )
-        )
+        before, self._watched = self._watched, uris
 
-        with anyio.move_on_after(_seconds(call)) as scope:
+        with anyio.move_on_after(self._endpoint.connect_seconds) as scope:
+            for uri in sorted(before - uris):
+                await self._send("resources/unsubscribe", {"uri": uri}, self._options)
 
-            async def relay(progress: float, total: float | None, message: str | None) -> None:
-                scope.deadline = anyio.current_time() + _seconds(call)
+            for uri in sorted(uris - before):
+                await self._send("resources/subscribe", {"uri": uri}, self._options)
 
-                if call.progress is not None:
-                    await call.progress(Progress(progress=progress, total=total, message=message))
+        if scope.cancelled_caught:
+            raise too_slow(self._gateway)
 
-            try:
-                return await self._send(request, None if call.progress is None else relay)
-            except RpcRefused as exc:
-                raise explained(exc) from exc
-
-        raise too_slow(self._gateway)
-
-    async def _send(self, request: types.Request[Any, Any], relay: Any) -> JsonObject:
-        if self._session is None:
-            raise unreachable(self._gateway)
+    async def request(self, request: Request) -> JsonObject:
+        """See `Upstream`."""
+        running = self._running.begin(request)
 
         try:
-            answer = await self._session.send_request(request, AnyResult, progress_callback=relay)
+            if running.is_told:
+                return await self._carry_out_telling(running)
+
+            return await self._carry_out(running)
+        except RpcRefused as exc:
+            raise explained(exc) from exc
+        finally:
+            self._running.end(running)
+
+    async def _carry_out_telling(self, running: Running) -> JsonObject:
+        outcome: JsonObject | GatewayError = {}
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(running.deliver)
+
+            try:
+                outcome = await self._carry_out(running)
+            except GatewayError as exc:
+                # Not through the group, which would wrap it.
+                outcome = exc
+            finally:
+                running.close()
+
+        if isinstance(outcome, GatewayError):
+            raise outcome
+
+        return outcome
+
+    async def _carry_out(self, running: Running) -> JsonObject:
+        request = running.request
+        meta: JsonObject = {**request.meta}
+
+        if request.traceparent is not None:
+            meta[TRACEPARENT] = request.traceparent
+
+        if request.peer is not None and request.wants_progress:
+            meta["progressToken"] = running.token
+
+        params: JsonObject = {**request.params, "_meta": meta} if meta else request.params
+
+        with running.scope as scope:
+            running.extend()
+            return await self._send(request.method, params, self._options)
+
+        del scope
+        raise too_slow(self._gateway)
+
+    async def _send(self, method: str, params: JsonObject, options: CallOptions) -> JsonObject:
+        try:
+            return await self._dispatcher.send_raw_request(method, params, options)
         except MCPError as exc:
             raise self._translated(exc) from exc
-        except ValidationError as exc:
-            raise garbled(self._gateway, "something that is no MCP message") from exc
+        except RuntimeError as exc:
+            raise unreachable(self._gateway) from exc
 
-        return answer.as_object()
+    async def _answer(
+        self, context: Context, method: str, params: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        del context
+        return await self._running.ask(method, dict(params or {}))
+
+    async def _ignore(
+        self, context: Context, method: str, params: Mapping[str, Any] | None
+    ) -> None:
+        """What `_hear` did not take is nothing to us."""
+
+    def _hear(self, method: str, params: Mapping[str, Any] | None) -> bool:
+        """Take what the upstream says by itself, in the order in which it says it."""
+        change = change_in(method, params)
+
+        if change is not None:
+            self._wake(change)
+            return True
+
+        return self._running.hear(method, params or {})
 
     def _translated(self, error: MCPError) -> Exception:
         if error.code == TRANSPORT_FAILED:
@@ -155,68 +284,55 @@ class LegacyUpstream(Upstream):
             return unproven
 
         if error.code == TOO_LONG:
-            return garbled(self._gateway, "more than is taken from an upstream")
+            return too_long(self._gateway)
+
+        if error.code == NO_MESSAGES:
+            return no_messages(self._gateway)
+
+        if error.code == PROGRAM_ENDED:
+            return ended(self._gateway, error.data if isinstance(error.data, int) else None)
 
         if error.code == CONNECTION_CLOSED:
-            self._wake()
+            self._wake(EVERYTHING)
             return unreachable(self._gateway)
 
         if error.code == INVALID_REQUEST and "session" in error.message.lower():
             # What the SDK makes of a 404 to a request with a session.
-            self._wake()
+            self._wake(EVERYTHING)
             return SessionLost(f"The gateway {self._gateway!r} has ended our session.")
 
         return RpcRefused(self._gateway, error.code, error.data)
 
-    def _wake(self) -> None:
-        if self._announce.statistics().current_buffer_used == 0:
-            self._announce.send_nowait(None)
+    def _wake(self, change: Change) -> None:
+        self._news |= change
+        self._has_news.set()
 
 
 @asynccontextmanager
 async def open_legacy(
-    endpoint: Endpoint, streams: MessageStreams | None = None
+    endpoint: Endpoint,
+    streams: MessageStreams | None = None,
+    *,
+    offered: JsonObject | None = None,
 ) -> AsyncGenerator[LegacyUpstream]:
     """Open a session over streams of messages; enter and leave this in one task.
 
-    Without streams it is one over streamable HTTP.
+    Without streams it is one over streamable HTTP. `offered` as for `LegacyUpstream`.
 
     Raises:
         GatewayError: The upstream cannot be reached, or does not shake hands.
     """
-    upstream = LegacyUpstream(endpoint)
+    async with streams or streamable_streams(endpoint) as opened:
+        upstream = LegacyUpstream(endpoint, opened, offered)
 
-    try:
-        async with (
-            streams or streamable_streams(endpoint) as (incoming, outgoing),
-            ClientSession(
-                incoming,
-                outgoing,
-                client_info=types.Implementation(name=CLIENT_NAME, version=endpoint.version),
-                message_handler=upstream.hear,
-            ) as session,
-        ):
+        async with anyio.create_task_group() as group:
+            await group.start(upstream.run)
+
             with anyio.move_on_after(endpoint.connect_seconds) as scope:
-                await upstream.start(session)
+                await upstream.start()
 
             if scope.cancelled_caught:
                 raise too_slow(endpoint.gateway)
 
             yield upstream
-    finally:
-        upstream.close()
-
-
-def _meta_of(call: ToolCall) -> types.RequestParamsMeta | None:
-    if call.traceparent is None:
-        return None
-
-    # The SDK's type names the keys it knows itself; a message may carry others.
-    return cast("types.RequestParamsMeta", {TRACEPARENT: call.traceparent})
-
-
-def _seconds(call: ToolCall) -> float:
-    if call.deadline is None:
-        return call.silence
-
-    return min(call.silence, call.deadline - time.monotonic())
+            group.cancel_scope.cancel()

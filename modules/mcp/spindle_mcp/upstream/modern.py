@@ -1,4 +1,4 @@
-"""Upstreams of the current protocol, over HTTP: one self-contained POST for each request.
+"""Upstreams of the current protocol: each request is self-contained; over HTTP, a POST each.
 
 Our own small client: raw dictionaries, bounded answers, and a request is cancelled by closing it.
 On aiohttp, which is why this file may use asyncio.
@@ -7,57 +7,48 @@ On aiohttp, which is why this file may use asyncio.
 from __future__ import annotations
 
 import asyncio
-import itertools
-import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
-from mcp.shared.inbound import (
-    MCP_METHOD_HEADER,
-    MCP_NAME_HEADER,
-    MCP_PROTOCOL_VERSION_HEADER,
-    encode_header_value,
-    find_invalid_x_mcp_header,
-    mcp_param_headers,
-    x_mcp_header_map,
-)
+from mcp.shared.inbound import MCP_NAME_HEADER, encode_header_value, mcp_param_headers
 from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
     CLIENT_INFO_META_KEY,
+    LOG_LEVEL_META_KEY,
     PROTOCOL_VERSION_META_KEY,
 )
 
+from spindle_mcp.capabilities import OURS, relayed_capabilities
 from spindle_mcp.eras import MODERN
-from spindle_mcp.text import decode, encode
 from spindle_mcp.trace import TRACEPARENT
-from spindle_mcp.upstream.base import CLIENT_NAME, Endpoint, ToolCall, Upstream
-from spindle_mcp.upstream.credentials.proven import posted
-from spindle_mcp.upstream.faults import (
-    RpcRefused,
-    explained,
-    garbled,
-    refused_by_status,
-    too_slow,
-    unreachable,
+from spindle_mcp.upstream.base import (
+    CLIENT_NAME,
+    EVERYTHING,
+    LISTS,
+    Change,
+    Endpoint,
+    Request,
+    Upstream,
+    change_in,
 )
+from spindle_mcp.upstream.exchange import Exchanges, HttpExchanges
+from spindle_mcp.upstream.faults import RpcRefused, explained, garbled
+from spindle_mcp.upstream.headers import HeaderMap, header_maps
 from spindle_mcp.upstream.pinned import Pinned
-from spindle_mcp.upstream.sse import EventReader, EventTooLong
-from spindle_spi.errors import InvalidArgument
-from spindle_spi.invocation import Progress
+from spindle_mcp.upstream.relay import LOG, PROGRESS, pass_on, progress_in, seconds_left
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from collections.abc import AsyncGenerator
 
-    from spindle_spi.context import AuthenticatedContext
-    from spindle_spi.invocation import ProgressSink
+    from spindle_mcp.upstream.base import Peer
+    from spindle_spi.invocation import Progress
     from spindle_spi.secret import Secret
     from spindle_spi.types import Json, JsonObject
 
 _KEEPALIVE_SECONDS: Final = 4.0
 """Shorter than what common servers keep, so that a connection is rarely reused as it is closed."""
 _MAX_PAGES: Final = 100
-_LIST_CHANGED: Final = "notifications/tools/list_changed"
 
 
 class ModernUpstream(Upstream):
@@ -65,31 +56,23 @@ class ModernUpstream(Upstream):
 
     era = "modern"
 
-    def __init__(self, endpoint: Endpoint, session: aiohttp.ClientSession) -> None:
+    def __init__(self, endpoint: Endpoint, exchanges: Exchanges) -> None:
         self._endpoint = endpoint
         self._gateway = endpoint.gateway
-        self._session = session
-        self._ids = itertools.count(1)
-        self._header_maps: dict[str, dict[tuple[str, ...], str]] = {}
-        self._announces_changes = False
+        self._exchanges = exchanges
+        self._header_maps: dict[str, HeaderMap] = {}
+        self._watched: frozenset[str] = frozenset()
+        self._watches_others = asyncio.Event()
+        self.capabilities = {}
         self._meta: JsonObject = {
             PROTOCOL_VERSION_META_KEY: MODERN,
             CLIENT_INFO_META_KEY: {"name": CLIENT_NAME, "version": endpoint.version},
-            CLIENT_CAPABILITIES_META_KEY: {},
+            CLIENT_CAPABILITIES_META_KEY: OURS,
         }
-        self._headers = {
-            "content-type": "application/json",
-            "accept": "application/json, text/event-stream",
-            MCP_PROTOCOL_VERSION_HEADER: MODERN,
-        }
-
-        if endpoint.credential is not None:
-            self.take_credential(endpoint.credential)
 
     def take_credential(self, credential: Secret) -> bool:
-        """See `Upstream`: no request knows of the one before."""
-        self._headers["authorization"] = f"Bearer {credential.reveal()}"
-        return True
+        """See `Upstream`."""
+        return self._exchanges.take_credential(credential)
 
     async def discover(self) -> JsonObject:
         """Ask what the upstream is.
@@ -98,25 +81,25 @@ class ModernUpstream(Upstream):
             RpcRefused: It answered with a JSON-RPC error.
             GatewayError: It could not be asked, or did not answer as an MCP server does.
         """
-        found = await self._exchange("server/discover", {}, seconds=self._endpoint.connect_seconds)
-        self._announces_changes = _announces_changes(found)
+        found = await self._ask("server/discover", {})
+        capabilities, instructions = found.get("capabilities"), found.get("instructions")
+        self.capabilities = capabilities if isinstance(capabilities, dict) else {}
+        self.instructions = instructions if isinstance(instructions, str) else None
         return found
 
-    async def list_tools(self) -> list[JsonObject]:
+    async def list_all(self, method: str, key: str) -> list[JsonObject]:
         """See `Upstream`."""
-        tools: list[JsonObject] = []
+        entries: list[JsonObject] = []
         params: JsonObject = {}
 
         for _ in range(_MAX_PAGES):
-            page = await self._exchange(
-                "tools/list", params, seconds=self._endpoint.connect_seconds
-            )
-            listed = page.get("tools")
+            page = await self._ask(method, params)
+            listed = page.get(key)
 
             if not isinstance(listed, list):
-                raise garbled(self._gateway, "something that is no list of tools")
+                raise garbled(self._gateway, f"something that is no list of {key}")
 
-            tools += [tool for tool in listed if isinstance(tool, dict)]
+            entries += [entry for entry in listed if isinstance(entry, dict)]
             cursor = page.get("nextCursor")
 
             if not isinstance(cursor, str):
@@ -124,230 +107,177 @@ class ModernUpstream(Upstream):
 
             params = {"cursor": cursor}
 
-        self._header_maps = _header_maps(tools)
-        return tools
+        if key == "tools":
+            self._header_maps = header_maps(entries)
 
-    async def call_tool(self, call: ToolCall) -> JsonObject:
+        return entries
+
+    async def request(self, request: Request) -> JsonObject:
         """See `Upstream`."""
-        headers = {MCP_NAME_HEADER: encode_header_value(call.name)}
-        header_map = self._header_maps.get(call.name)
-
-        if header_map:
-            headers |= mcp_param_headers(header_map, call.arguments)
-
-        seconds = call.silence
-
-        if call.deadline is not None:
-            seconds = min(seconds, call.deadline - time.monotonic())
+        request_id = self._exchanges.next_id()
+        peer = request.peer
 
         try:
-            return await self._exchange(
-                "tools/call",
-                _params_of(call),
-                seconds=seconds,
-                headers=headers,
-                caller=call.caller,
-                relay=None if call.progress is None else _Relay(call.progress, call),
+            return await self._exchanges.send(
+                request_id,
+                request.method,
+                {**request.params, "_meta": self._meta_of(request, request_id)},
+                seconds=seconds_left(request),
+                headers=self._headers_of(request),
+                caller=request.caller,
+                hearing=None if peer is None else _Relay(request, peer),
             )
         except RpcRefused as exc:
             raise explained(exc) from exc
 
-    async def changed(self) -> None:
-        """Listen for the announcement that the tools changed, where the upstream makes it."""
-        if not self._announces_changes:
-            await asyncio.Event().wait()
+    async def changed(self) -> Change:
+        """Listen for what the upstream announces, where it does."""
+        announced = [name for name in LISTS if _announces(self.capabilities, name)]
 
-        params: JsonObject = {"notifications": {"toolsListChanged": True}}
-        await self._exchange(
-            "subscriptions/listen", params, seconds=None, until_notified=_LIST_CHANGED
+        while True:
+            if announced or self._watched:
+                heard = await self._heard(announced)
+
+                if heard is not None:
+                    return heard
+            else:
+                await self._watch_others()
+
+    async def watch(self, uris: frozenset[str]) -> None:
+        """See `Upstream`: the filter of the next `subscriptions/listen`, which begins at once."""
+        if uris != self._watched:
+            self._watched = uris
+            self._watches_others.set()
+
+    async def _heard(self, announced: list[str]) -> Change | None:
+        """Listen until something changed; None: other resources are watched by now."""
+        wanted: JsonObject = {f"{name}ListChanged": True for name in announced}
+
+        if self._watched:
+            wanted["resourceSubscriptions"] = [*sorted(self._watched)]
+
+        listening = _Listening()
+        stream = asyncio.ensure_future(self._listen(wanted, listening))
+        others = asyncio.ensure_future(self._watch_others())
+
+        try:
+            await asyncio.wait((stream, others), return_when=asyncio.FIRST_COMPLETED)
+
+            if not stream.done():
+                return None
+
+            stream.result()
+            return listening.heard
+        finally:
+            for task in (stream, others):
+                task.cancel()
+
+            await asyncio.gather(stream, others, return_exceptions=True)
+
+    async def _watch_others(self) -> None:
+        await self._watches_others.wait()
+        self._watches_others.clear()
+
+    async def _listen(self, wanted: JsonObject, listening: _Listening) -> None:
+        params: JsonObject = {"notifications": wanted, "_meta": self._meta}
+        await self._exchanges.send(
+            self._exchanges.next_id(),
+            "subscriptions/listen",
+            params,
+            seconds=None,
+            hearing=listening,
         )
 
-    async def _exchange(  # noqa: PLR0913 - one parameter for each thing that may be said
-        self,
-        method: str,
-        params: JsonObject,
-        *,
-        seconds: float | None,
-        headers: Mapping[str, str] | None = None,
-        relay: _Relay | None = None,
-        until_notified: str = "",
-        caller: AuthenticatedContext | None = None,
-    ) -> JsonObject:
-        request_id = next(self._ids)
-        meta = self._meta if relay is None else {**self._meta, "progressToken": request_id}
-        named = params.get("_meta")
-
-        if isinstance(named, dict):
-            meta = {**meta, **named}
-
-        body = _encoded(
-            {
-                "jsonrpc": "2.0",
-                "id": request_id,
-                "method": method,
-                "params": {**params, "_meta": meta},
-            }
+    async def _ask(self, method: str, params: JsonObject) -> JsonObject:
+        return await self._exchanges.send(
+            self._exchanges.next_id(),
+            method,
+            {**params, "_meta": self._meta},
+            seconds=self._endpoint.connect_seconds,
         )
-        sent = {**self._headers, MCP_METHOD_HEADER: method, **(headers or {})}
 
-        try:
-            async with asyncio.timeout(seconds) as clock:
-                if relay is not None:
-                    relay.clock = clock
+    def _headers_of(self, request: Request) -> dict[str, str]:
+        if request.name is None:
+            return {}
 
-                async with posted(self._session, self._endpoint, body, sent, caller) as response:
-                    return await self._read(response, request_id, relay, until_notified)
-        except aiohttp.ClientError as exc:
-            raise unreachable(self._gateway) from exc
-        except TimeoutError as exc:
-            raise too_slow(self._gateway) from exc
-        except OSError as exc:
-            raise unreachable(self._gateway) from exc
+        headers = {MCP_NAME_HEADER: encode_header_value(request.name)}
 
-    async def _read(
-        self,
-        response: aiohttp.ClientResponse,
-        request_id: int,
-        relay: _Relay | None,
-        until_notified: str,
-    ) -> JsonObject:
-        kind = response.content_type
+        if request.method == "tools/call":
+            header_map = self._header_maps.get(request.name)
+            arguments = request.params.get("arguments")
 
-        if response.status == 200 and kind == "text/event-stream":
-            return await self._read_events(response, request_id, relay, until_notified)
+            if header_map and isinstance(arguments, dict):
+                headers |= mcp_param_headers(header_map, arguments)
 
-        if kind != "application/json":
-            if response.status == 200:
-                raise garbled(self._gateway, "something that is no MCP message")
+        return headers
 
-            raise self._refused(response)
+    def _meta_of(self, request: Request, request_id: int) -> JsonObject:
+        peer = request.peer
+        meta: JsonObject = {**request.meta, **self._meta}
 
-        message = self._message(await self._read_body(response))
+        if request.traceparent is not None:
+            meta[TRACEPARENT] = request.traceparent
 
-        if response.status != 200 and "error" not in message:
-            raise self._refused(response)
+        if peer is None:
+            return meta
 
-        # An error met before the request was understood carries no id.
-        if "error" not in message and message.get("id") != request_id:
-            raise garbled(self._gateway, "an answer to something else")
+        meta[CLIENT_CAPABILITIES_META_KEY] = relayed_capabilities(peer.capabilities)
 
-        return self._result(message)
+        if request.wants_progress:
+            meta["progressToken"] = request_id
 
-    async def _read_events(
-        self,
-        response: aiohttp.ClientResponse,
-        request_id: int,
-        relay: _Relay | None,
-        until_notified: str,
-    ) -> JsonObject:
-        reader = EventReader(self._endpoint.max_result_bytes)
+        if peer.log_level is not None:
+            meta[LOG_LEVEL_META_KEY] = peer.log_level
 
-        try:
-            async for chunk in response.content.iter_any():
-                for data in reader.feed(chunk):
-                    message = self._message(data)
-
-                    if message.get("id") == request_id and "method" not in message:
-                        return self._result(message)
-
-                    method = message.get("method")
-
-                    if method == "notifications/progress" and relay is not None:
-                        await relay.take(message.get("params"), request_id)
-                    elif until_notified and method == until_notified:
-                        return {}
-        except EventTooLong as exc:
-            raise garbled(self._gateway, "more than is taken from an upstream") from exc
-
-        raise unreachable(self._gateway)
-
-    async def _read_body(self, response: aiohttp.ClientResponse) -> bytes:
-        limit = self._endpoint.max_result_bytes
-        chunks: list[bytes] = []
-        size = 0
-
-        async for chunk in response.content.iter_any():
-            chunks.append(chunk)
-            size += len(chunk)
-
-            if size > limit:
-                raise garbled(self._gateway, "more than is taken from an upstream")
-
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    def _message(self, data: bytes) -> JsonObject:
-        try:
-            message = decode(data)
-        except ValueError as exc:
-            raise garbled(self._gateway, "something that is no JSON") from exc
-
-        if not isinstance(message, dict):
-            raise garbled(self._gateway, "something that is no MCP message")
-
-        return message
-
-    def _result(self, message: JsonObject) -> JsonObject:
-        error = message.get("error")
-
-        if isinstance(error, dict):
-            code = error.get("code")
-            raise RpcRefused(self._gateway, code if isinstance(code, int) else 0, error.get("data"))
-
-        result = message.get("result")
-
-        if not isinstance(result, dict):
-            raise garbled(self._gateway, "something that is no MCP message")
-
-        return result
-
-    def _refused(self, response: aiohttp.ClientResponse) -> Exception:
-        retry_after = response.headers.get("retry-after")
-        return refused_by_status(self._gateway, response.status, retry_after)
-
-
-def _params_of(call: ToolCall) -> JsonObject:
-    params: JsonObject = {"name": call.name, "arguments": call.arguments}
-
-    if call.traceparent is not None:
-        params["_meta"] = {TRACEPARENT: call.traceparent}
-
-    return params
+        return meta
 
 
 class _Relay:
-    """Passes an upstream's progress on; each word of it gives the upstream more time."""
+    """Hears the stream of one request; each word of progress gives the upstream more time."""
 
-    def __init__(self, sink: ProgressSink, call: ToolCall) -> None:
-        self._sink = sink
-        self._call = call
+    def __init__(self, request: Request, peer: Peer) -> None:
+        self._request = request
+        self._peer = peer
         self.clock: asyncio.Timeout | None = None
 
-    async def take(self, params: Json, token: int) -> None:
-        """Take the parameters of one progress notification."""
-        if not isinstance(params, dict) or params.get("progressToken") != token:
-            return
+    async def hear(self, method: str, params: Json, request_id: int) -> bool:
+        """See `Hearing`."""
+        if method == PROGRESS and self._request.wants_progress:
+            await self._take_progress(progress_in(params, request_id))
+        elif method == LOG:
+            await pass_on(self._peer, params)
 
-        progress, total = params.get("progress"), params.get("total")
-        message = params.get("message")
+        return False
 
-        if not isinstance(progress, int | float):
+    async def _take_progress(self, update: Progress | None) -> None:
+        if update is None:
             return
 
         if self.clock is not None:
-            seconds = self._call.silence
-
-            if self._call.deadline is not None:
-                seconds = min(seconds, self._call.deadline - time.monotonic())
-
+            seconds = seconds_left(self._request)
             self.clock.reschedule(asyncio.get_running_loop().time() + seconds)
 
-        await self._sink(
-            Progress(
-                progress=float(progress),
-                total=float(total) if isinstance(total, int | float) else None,
-                message=message if isinstance(message, str) else None,
-            )
-        )
+        await self._peer.progress(update)
+
+
+class _Listening:
+    """Hears a `subscriptions/listen` stream up to the first change it tells of."""
+
+    def __init__(self) -> None:
+        self.clock: asyncio.Timeout | None = None
+        self.heard = EVERYTHING
+        """What changed; a stream that ended may have kept anything from us."""
+
+    async def hear(self, method: str, params: Json, request_id: int) -> bool:
+        """See `Hearing`."""
+        del request_id
+        change = change_in(method, params)
+
+        if change is None:
+            return False
+
+        self.heard = change
+        return True
 
 
 @asynccontextmanager
@@ -366,37 +296,9 @@ async def open_modern(endpoint: Endpoint) -> AsyncGenerator[ModernUpstream]:
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("user-agent",),
     ) as session:
-        yield ModernUpstream(endpoint, session)
+        yield ModernUpstream(endpoint, HttpExchanges(endpoint, session))
 
 
-def _encoded(message: JsonObject) -> bytes:
-    try:
-        return encode(message)
-    except ValueError as exc:
-        raise InvalidArgument("The arguments hold a number that is not JSON.") from exc
-
-
-def has_bad_headers(tool: JsonObject) -> bool:
-    """Tell whether a tool wants arguments mirrored into headers in a way clients must refuse."""
-    return find_invalid_x_mcp_header(tool.get("inputSchema")) is not None
-
-
-def _header_maps(tools: list[JsonObject]) -> dict[str, dict[tuple[str, ...], str]]:
-    maps: dict[str, dict[tuple[str, ...], str]] = {}
-
-    for tool in tools:
-        name = tool.get("name")
-
-        if isinstance(name, str) and not has_bad_headers(tool):
-            found = x_mcp_header_map(tool.get("inputSchema"))
-
-            if found:
-                maps[name] = found
-
-    return maps
-
-
-def _announces_changes(discovered: JsonObject) -> bool:
-    capabilities = discovered.get("capabilities")
-    tools = capabilities.get("tools") if isinstance(capabilities, dict) else None
-    return isinstance(tools, dict) and tools.get("listChanged") is True
+def _announces(capabilities: JsonObject, name: str) -> bool:
+    offered = capabilities.get(name)
+    return isinstance(offered, dict) and offered.get("listChanged") is True

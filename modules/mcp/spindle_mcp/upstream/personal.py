@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio
 
-from spindle_mcp.upstream.faults import SessionLost, Unreachable
-from spindle_mcp.upstream.groups import innermost
+from spindle_mcp.upstream.faults import SessionLost, Unreachable, innermost
 from spindle_spi.errors import GatewayError, Origin, RateLimited, Unavailable
 
 if TYPE_CHECKING:

@@ -1,10 +1,14 @@
-"""A resolver that does not resolve: for hosts whose address somebody has judged."""
+"""Connections to hosts whose address somebody has judged: it is not resolved again."""
 
 from __future__ import annotations
 
 import socket
+from typing import TYPE_CHECKING
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+
+if TYPE_CHECKING:
+    import httpx2
 
 
 class Pinned(AbstractResolver):
@@ -32,3 +36,10 @@ class Pinned(AbstractResolver):
 
     async def close(self) -> None:
         """See `AbstractResolver`."""
+
+
+def pin(request: httpx2.Request, address: str) -> None:
+    """Connect to a judged address while the name stays in the request and in the handshake."""
+    name = request.url.host
+    request.url = request.url.copy_with(host=address)
+    request.extensions = {**request.extensions, "sni_hostname": name}

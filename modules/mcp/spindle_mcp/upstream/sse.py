@@ -18,7 +18,15 @@ class EventReader:
         self._size = 0
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Take the next chunk; return the data of each event it completes.
+        """Take the next chunk; return the data of each message event it completes.
+
+        Raises:
+            EventTooLong: An event grows past the limit.
+        """
+        return [data for event, data in self.feed_events(chunk) if event == b"message"]
+
+    def feed_events(self, chunk: bytes) -> list[tuple[bytes, bytes]]:
+        """Take the next chunk; return the name and the data of each event it completes.
 
         Raises:
             EventTooLong: An event grows past the limit.
@@ -38,11 +46,11 @@ class EventReader:
         if not lines[-1].endswith(b"\n"):
             self._unfinished.append(lines.pop())
 
-        found = [data for line in lines if (data := self._take(line.rstrip(b"\r\n"))) is not None]
+        found = [event for line in lines if (event := self._take(line.rstrip(b"\r\n"))) is not None]
         self._check()
         return found
 
-    def _take(self, line: bytes) -> bytes | None:
+    def _take(self, line: bytes) -> tuple[bytes, bytes] | None:
         if not line:
             return self._dispatch()
 
@@ -56,7 +64,7 @@ class EventReader:
 
         return None
 
-    def _dispatch(self) -> bytes | None:
+    def _dispatch(self) -> tuple[bytes, bytes] | None:
         data, event = b"\n".join(self._data), self._event
         self._data.clear()
         self._event = b"message"
@@ -65,7 +73,7 @@ class EventReader:
         if len(data) > self._limit:
             raise EventTooLong
 
-        return data if data and event == b"message" else None
+        return (event, data) if data else None
 
     def _check(self) -> None:
         if self._size > self._limit:

@@ -14,6 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 
 from spindle_mcp.text import encode
 from spindle_mcp.upstream.credentials.proven import ProvenTransport
+from spindle_mcp.upstream.pinned import pin
 from spindle_mcp.upstream.streams import TOO_LONG, TRANSPORT_FAILED
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ class _OneRequestOnly(httpx2.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         if self._address is not None:
-            _pin(request, self._address)
+            pin(request, self._address)
 
         try:
             response = await self._inner.handle_async_request(request)
@@ -100,10 +101,3 @@ def _error_answer(code: int) -> httpx2.Response:
         {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": "transport error"}}
     )
     return httpx2.Response(502, headers={"content-type": "application/json"}, content=body)
-
-
-def _pin(request: httpx2.Request, address: str) -> None:
-    """Connect to a judged address while the name stays in the request and in the handshake."""
-    name = request.url.host
-    request.url = request.url.copy_with(host=address)
-    request.extensions = {**request.extensions, "sni_hostname": name}
