@@ -14,6 +14,7 @@ from mcp import Client, StdioServerParameters
 from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from mcp_types import PromptReference
 
 from tests.journeys.gateway import Gateway, running_gateway
 
@@ -55,6 +56,34 @@ async def mcp_client(gateway: Gateway, leg: str, *, path: str = "/mcp") -> Async
         transport = streamable_http_client(gateway.url + path, http_client=http)
         async with Client(transport, mode=mode) as client:
             yield client
+
+
+@pytest.mark.parametrize("leg", LEGS)
+async def test_resources_are_read_and_prompts_rendered(gateway: Gateway, leg: str) -> None:
+    """By the URIs and names that their lists show; what is not there is said to be unknown."""
+    guide = "spindle://demo/demo://guide"
+
+    with anyio.fail_after(30):
+        async with mcp_client(gateway, leg) as client:
+            assert guide in [str(one.uri) for one in (await client.list_resources()).resources]
+            (page,) = (await client.read_resource(guide)).contents
+            assert page.uri == guide
+            templates = (await client.list_resource_templates()).resource_templates
+            greetings = "spindle://demo/demo://greetings/{language}"
+            assert greetings in [one.uri_template for one in templates]
+            await client.read_resource(greetings.replace("{language}", "finnish"))
+            assert "demo__greet" in [one.name for one in (await client.list_prompts()).prompts]
+            result = await client.get_prompt("demo__greet", {"name": "Ada"})
+            assert "greets Ada" in str(result.messages[0].content)
+            asked = {"name": "language", "value": "s"}
+            found = await client.complete(PromptReference(name="demo__greet"), asked)
+            assert found.completion.values == ["swahili"]
+
+            with pytest.raises(MCPError) as unknown:
+                await client.read_resource("spindle://demo/demo://none")
+
+    assert unknown.value.error.code == (-32602 if leg in ("modern", "stdio") else -32002)
+    assert unknown.value.error.data["uri"] == "spindle://demo/demo://none"
 
 
 @pytest.mark.requirement("card-mcp-server", "card-module-exposes-tools")

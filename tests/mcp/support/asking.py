@@ -34,6 +34,7 @@ TOOLS = (
     "log",
     "twice",
     "meta",
+    "link",
 )
 FORM: dict[str, Any] = {
     "type": "object",
@@ -128,6 +129,8 @@ class Asking:
                 await self._hang()
             case "log":
                 await self._log(ctx)
+            case "link" if len(self.calls) == 1:
+                raise self._link()
             case "elicit" | "visit" | "sample" | "roots" | "twice":
                 return await self._ask(ctx, params)
             case _:
@@ -155,6 +158,15 @@ class Asking:
             await anyio.sleep_forever()
         finally:
             self.cancelled.set()
+
+    def _link(self) -> MCPError:
+        link = {
+            "mode": "url",
+            "elicitationId": "e1",
+            "url": "https://example.com/login",
+            "message": self.message,
+        }
+        return MCPError(-32042, "visit first", {"elicitations": [link]})
 
     async def _log(self, ctx: ServerRequestContext[Any]) -> None:
         for level in ("debug", "error"):

@@ -74,6 +74,8 @@ class Library:
     followed: set[str] = field(default_factory=set[str])
     """Resources that somebody follows."""
     followers: int = 0
+    tells_of_no_pictures: bool = False
+    """Refuses to be followed on one resource; as an older upstream only."""
     news: anyio.Event = field(default_factory=anyio.Event)
     """Set anew when somebody begins or ends to follow."""
     reached: anyio.Event = field(default_factory=anyio.Event)
@@ -239,6 +241,10 @@ class Library:
         self, ctx: ServerRequestContext[Any], params: types.SubscribeRequestParams
     ) -> types.EmptyResult:
         self._know(ctx)
+
+        if params.uri == PICTURE and self.tells_of_no_pictures:
+            raise MCPError(-32602, "secret-of-the-upstream")
+
         self.followed.add(params.uri)
         self.news.set()
         return types.EmptyResult()

@@ -77,7 +77,7 @@ async def events(response: httpx2.Response, most: int = 1000) -> list[tuple[str,
         elif line.startswith("data:"):
             found.append((number, json.loads(value) if value else None))
 
-            if len(found) == most or (found[-1][1] or {}).get("result"):
+            if len(found) == most or (value and '"result":' in value):
                 break
 
     return found
@@ -193,6 +193,7 @@ async def test_a_store_that_is_away_costs_nobody_a_call() -> None:
         answer = await http.post("/mcp", json=slow(7, 1))
 
     assert "1 steps done" in answer.text
+    assert "retry: 1000" in answer.text
 
 
 async def test_who_has_no_name_has_sessions_all_the_same() -> None:

@@ -11,7 +11,7 @@ from spindle_conformance.fakes import FakeHost, caller
 from spindle_spi.admission import Status
 from tests.mcp.support.answering import Answering
 from tests.mcp.support.asking import TOOLS, Asking
-from tests.mcp.support.clients import connected, first_text
+from tests.mcp.support.clients import connected, error_of, first_text
 from tests.mcp.support.raw import Raw, raw_client
 from tests.mcp.support.records import ANSWER, REQUEST, Word, gateway, server
 from tests.mcp.support.serving import serving
@@ -161,7 +161,10 @@ async def test_upstreams_are_told_what_the_client_can_do(upstream_era: str) -> N
         await client.call("up__echo", capabilities=declared)
         await client.call("up__echo", capabilities={})
 
-    assert upstream.declared == [{"elicitation": {"form": {}}}, {}]
+    asked, shared = upstream.declared
+    assert asked == {"elicitation": {"form": {}}}
+    # What a session that all share may be told is not what one client said.
+    assert shared.keys() <= {"extensions"}
 
 
 @both
@@ -251,3 +254,31 @@ async def test_nobody_judges_meta_so_it_does_not_pass_plugins() -> None:
         await client.call("up__meta", meta={"example.com/tenant": "t1"})
 
     assert "example.com/tenant" not in upstream.metas[0]
+
+
+async def test_a_page_to_be_visited_first_is_told_in_each_eras_way() -> None:
+    """An older upstream refuses until then; a client of today is asked, and comes again."""
+    upstream, host = Asking("legacy", message="my secret page"), FakeHost()
+    host.plugins += masks()
+
+    async with (
+        gate(upstream, host) as served,
+        raw_client(served.endpoint()) as client,
+        connected(served.endpoint(), era="legacy") as older,
+    ):
+        refused = await error_of(older, "up__link", {})
+        upstream.calls.clear()
+        asked = await client.call("up__link")
+        visited = {"link1": {"action": "accept"}}
+        done = await client.call("up__link", inputResponses=visited)
+        upstream.calls.clear()
+        unable = await client.call("up__link", capabilities={"elicitation": {}})
+
+    assert refused.code == -32042
+    assert refused.data["elicitations"][0]["message"] == "my *** page"
+    question = asked["result"]["inputRequests"]["link1"]["params"]
+    assert question["url"] == "https://example.com/login"
+    assert question["message"] == "my *** page"
+    assert "elicitationId" not in question
+    assert done["result"]["resultType"] == "complete"
+    assert unable["error"]["data"]["requiredCapabilities"] == {"elicitation": {"url": {}}}

@@ -150,3 +150,22 @@ async def test_a_legacy_call_outlives_its_client(way: bool) -> None:
 
     assert [settled.outcome.status for settled in host.journal.settled] == [Status.OK]
     assert not host.open_leases
+
+
+async def test_a_flood_of_sessions_is_refused_and_open_ones_go_on() -> None:
+    """Room is made by those that end."""
+    ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+
+    async with (
+        serving(demo_host(), {"a": caller("a")}, wait_for=4, config={"max_sessions": 2}) as served,
+        httpx2.AsyncClient(headers=HEADERS, timeout=10) as http,
+    ):
+        opened = [await http.post(served.endpoint(), json=HELLO) for _ in range(4)]
+        session = {"mcp-session-id": opened[0].headers["mcp-session-id"]}
+        kept = await http.post(served.endpoint(), json=ping, headers=session)
+        ended = await http.delete(served.endpoint(), headers=session)
+        gone = await http.post(served.endpoint(), json=ping, headers=session)
+        again = await http.post(served.endpoint(), json=HELLO)
+
+    assert [answer.status_code for answer in opened] == [200, 200, 503, 503]
+    assert [answer.status_code for answer in (kept, ended, gone, again)] == [200, 200, 404, 200]

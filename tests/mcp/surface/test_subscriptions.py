@@ -14,7 +14,7 @@ from spindle_mcp.surface import subscriptions
 from spindle_spi.records import CatalogRecord, Kind, PromptSpec, ResourceSpec, Visibility
 from tests.mcp.support.clients import ERAS, connected, subscribe, unsubscribe
 from tests.mcp.support.library import PICTURE, README, Library
-from tests.mcp.support.records import gateway
+from tests.mcp.support.records import gateway, logged
 from tests.mcp.support.serving import serving
 
 if TYPE_CHECKING:
@@ -231,10 +231,10 @@ async def test_each_kind_of_list_is_told_of_when_the_callers_own_changed(era: st
             prompt = hidden(Kind.PROMPT, PromptSpec(gateway="up", upstream_name="x"))
             resource = hidden(Kind.RESOURCE, ResourceSpec(gateway="up", uri="x"))
             host.records.add(prompt, resource)
-            host.records.add(replace(prompt, visibility=Visibility.PUBLIC))
-            await ear.until("prompts")
             host.records.add(replace(resource, visibility=Visibility.PUBLIC))
-            await ear.until("prompts", "resources")
+            await ear.until("resources")
+            host.records.add(replace(prompt, visibility=Visibility.PUBLIC))
+            await ear.until("resources", "prompts")
 
 
 @upstreams
@@ -331,3 +331,47 @@ async def test_an_update_of_a_part_is_one_of_the_whole() -> None:
             await library.until_followed("file:///docs")
             await library.update("file:///docs/a/b.md")
             await ear.until(f"{UP}file:///docs")
+
+
+async def test_an_upstream_that_will_not_tell_of_one_tells_of_the_others() -> None:
+    """The refusal is logged; who follows is none the worse."""
+    host, ear = FakeHost(), Ear()
+    library = Library(is_legacy_only=True, tells_of_no_pictures=True)
+
+    async with library.running() as url:
+        host.records.add(gateway("up", url=url))
+        uris = (f"{UP}{PICTURE}", f"{UP}{README}")
+
+        async with (
+            serving(host, CALLERS, wait_for=2) as served,
+            connected(served.endpoint()) as client,
+            following(client, "2026-07-28", ear, *uris),
+        ):
+            await library.until_followed(README)
+            await library.update(README)
+            await ear.until(uris[1])
+
+    assert logged(host, "mcp.gateway.watch_failed")[0]["error"] == "mcp.upstream.protocol_error"
+
+
+async def test_what_is_followed_is_asked_for_anew_where_a_gateway_has_moved() -> None:
+    """Its client need not know that it was."""
+    host, ear = FakeHost(), Ear()
+    first = Library(is_legacy_only=True)
+
+    async with first.running() as url:
+        host.records.add(gateway("up", url=url))
+
+        async with (
+            serving(host, CALLERS, wait_for=2) as served,
+            connected(served.endpoint()) as client,
+            following(client, "2026-07-28", ear, f"{UP}{README}", lists=False),
+        ):
+            await first.until_followed(README)
+            second = Library(is_legacy_only=True)
+
+            async with second.running() as other:
+                host.records.add(gateway("up", url=other))
+                await second.until_followed(README)
+                await second.update(README)
+                await ear.until(f"{UP}{README}")

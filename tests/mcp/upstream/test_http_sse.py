@@ -12,7 +12,7 @@ from mcp.server.sse import SseServerTransport
 
 from spindle_conformance.fakes import FakeHost, caller
 from spindle_mcp.upstream.base import Endpoint
-from spindle_mcp.upstream.connect import open_upstream
+from spindle_mcp.upstream.connect import open_own, open_upstream
 from spindle_mcp.upstream.faults import SessionLost, Unreachable
 from spindle_spi.errors import GatewayError, UpstreamError
 from spindle_spi.records import GatewaySpec
@@ -167,6 +167,20 @@ async def test_a_server_of_2024_is_used() -> None:
     assert len(upstream.streams) == 1
     seen = [*upstream.streams, *(headers for headers, _ in upstream.posts)]
     assert {headers.get("authorization") for headers in seen} == {"Bearer k"}
+
+
+async def test_a_client_can_have_a_stream_of_its_own() -> None:
+    """It says what the client can do."""
+    upstream = EventStream()
+
+    async with (
+        listening(upstream) as url,
+        open_own(SPEC, target(url), {"sampling": {}}) as connection,
+    ):
+        assert text(await connection.request(tool_call("echo", {"text": "x"}, silence=5))) == "x"
+
+    params: Any = upstream.posts[0][1]["params"]
+    assert params["capabilities"] == {"sampling": {}}
 
 
 @pytest.mark.parametrize(

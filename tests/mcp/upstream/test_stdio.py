@@ -10,20 +10,16 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from spindle_conformance.fakes import FakeHost, caller
 from spindle_mcp.upstream.base import Endpoint
-from spindle_mcp.upstream.connect import open_upstream
+from spindle_mcp.upstream.connect import open_own, open_upstream
 from spindle_mcp.upstream.faults import ProgramEnded
 from spindle_mcp.upstream.program import Program
-from spindle_spi import config_secrets
 from spindle_spi.errors import GatewayError, UpstreamError, UpstreamTimeout
-from spindle_spi.records import GatewaySpec, ProcessLimits
-from spindle_spi.secret import Secret, SecretRef
-from tests.mcp.support.clients import ERAS, connected, error_of, text_of
+from spindle_spi.records import GatewaySpec
+from spindle_spi.secret import Secret
 from tests.mcp.support.program import TOOLS
-from tests.mcp.support.records import gateway, has_tool, logged
+from tests.mcp.support.programs import SCRIPT, command, is_alive, until
 from tests.mcp.support.requests import tool_call
-from tests.mcp.support.serving import serving
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -34,13 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.anyio
 
-CALLERS = {"a": caller("a")}
-SCRIPT = str(Path(__file__).parents[1] / "support" / "program.py")
 both = pytest.mark.parametrize("era", ["modern", "legacy"])
-
-
-def command(era: str) -> tuple[str, ...]:
-    return (sys.executable, "-I", "-S", SCRIPT, era)
 
 
 class Log:
@@ -78,21 +68,6 @@ def text(result: Any) -> str:
     return str(result["content"][0]["text"])
 
 
-async def until(condition: Any) -> None:
-    with anyio.fail_after(10):
-        while not condition():
-            await anyio.sleep(0.005)
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return False
-
-    return status.rpartition(")")[2].split()[0] != "Z"
-
-
 @pytest.mark.parametrize(
     ("speaks", "found"), [("modern", "modern"), ("legacy", "legacy"), ("abrupt", "legacy")]
 )
@@ -114,6 +89,25 @@ async def test_a_given_era_is_not_asked_for(era: str) -> None:
     with pytest.raises((GatewayError, ExceptionGroup)):
         async with started(era, asked="legacy" if era == "modern" else "modern"):
             pass
+
+
+async def test_a_client_can_have_a_program_of_its_own() -> None:
+    """Greeted in the older way, with what the client can do; it ends with the client's session."""
+    program = Program(command=command("legacy"))
+    endpoint = Endpoint(gateway="up", url="", version="1", connect_seconds=10, program=program)
+    spec = GatewaySpec(transport="stdio")
+
+    async with (
+        open_own(spec, endpoint, {"sampling": {}}) as first,
+        open_own(spec, endpoint, {"sampling": {}}) as second,
+    ):
+        where = [
+            json.loads(text(await own.request(tool_call("where", silence=5))))
+            for own in (first, second)
+        ]
+
+    assert where[0][1] != where[1][1]
+    await until(lambda: not any(is_alive(pid) for _, *pids in where for pid in pids))
 
 
 @both
@@ -443,113 +437,3 @@ async def test_the_servers_of_the_sdk_are_used() -> None:
             assert len(await upstream.list_all("tools/list", "tools")) == 1
             request = tool_call("echo", {"text": "hi"}, silence=10)
             assert text(await upstream.request(request)) == "hi"
-
-
-@pytest.mark.parametrize("era", ERAS)
-async def test_a_program_serves_as_a_gateway(era: str) -> None:
-    """Its tools are there; when it dies in a call the next call has another process."""
-    host = FakeHost(secrets={"k": "s3cret"})
-    host.records.add(
-        gateway(
-            "up",
-            transport="stdio",
-            command=command("modern"),
-            environment={"COLOUR": "blue"},
-            environment_secrets={"THE_KEY": SecretRef(name="k")},
-            limits=ProcessLimits(open_files=64),
-        )
-    )
-
-    async with (
-        serving(host, CALLERS, wait_for=len(TOOLS)) as served,
-        connected(served.endpoint(), era=era) as client,
-    ):
-        seen = json.loads(await text_of(client, "up__env", {}))
-        assert (seen["COLOUR"], seen["THE_KEY"]) == ("blue", "s3cret")
-        first = json.loads(await text_of(client, "up__where", {}))
-        died = await error_of(client, "up__die", {})
-        assert died.data["code"] == "mcp.upstream.ended"
-        assert "'up'" in died.message
-        second = json.loads(await text_of(client, "up__where", {}))
-        assert first[1] != second[1]
-        await until(lambda: not is_alive(first[2]))
-
-    await until(lambda: not is_alive(second[1]) and not is_alive(second[2]))
-    for fields in logged(host, "mcp.gateway.stderr"):
-        assert (fields["gateway"], fields["line"]) == ("up", "ready")
-
-
-async def test_a_call_in_flight_is_never_run_again(tmp_path: Path) -> None:
-    """A program that dies in a call may have done what was asked."""
-    runs = tmp_path / "runs"
-    dying = (
-        f"import sys, json\nsys.path.insert(0, {str(Path(SCRIPT).parent)!r})\nimport program\n"
-        "for line in sys.stdin:\n"
-        "    message = json.loads(line)\n"
-        "    if message.get('method') == 'tools/call':\n"
-        f"        open({str(runs)!r}, 'a').write('run\\n')\n"
-        "        sys.exit(1)\n"
-        "    if 'id' in message: program.answer('modern', message)\n"
-    )
-    host = FakeHost()
-    host.records.add(
-        gateway("up", transport="stdio", command=(sys.executable, "-I", "-S", "-c", dying))
-    )
-
-    async with (
-        serving(host, CALLERS, wait_for=len(TOOLS)) as served,
-        connected(served.endpoint()) as client,
-    ):
-        failed = await error_of(client, "up__echo", {})
-        assert failed.data["code"] == "mcp.upstream.ended"
-        await until(lambda: len(logged(host, "mcp.gateway.connected")) == 2)
-
-    assert runs.read_text() == "run\n"
-
-
-async def test_a_changed_secret_starts_the_program_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When the lease of the one before ends: a program is given its variables once."""
-    monkeypatch.setattr(config_secrets, "LEASE_SECONDS", 0.05)
-    host = FakeHost(secrets={"k": "first"})
-    variables = {"THE_KEY": SecretRef(name="k")}
-    host.records.add(
-        gateway("up", transport="stdio", command=command("modern"), environment_secrets=variables)
-    )
-
-    async with serving(host, CALLERS, wait_for=len(TOOLS)) as served:
-        host.secrets["k"] = "second"
-        await until(lambda: len(logged(host, "mcp.gateway.connected")) >= 2)
-
-        async with connected(served.endpoint()) as client:
-            assert json.loads(await text_of(client, "up__env", {}))["THE_KEY"] == "second"
-
-
-DYING = (
-    f"import sys, json\nsys.path.insert(0, {str(Path(SCRIPT).parent)!r})\nimport program\n"
-    "for line in sys.stdin:\n"
-    "    message = json.loads(line)\n"
-    "    program.answer('modern', message)\n"
-    "    if message['method'] == 'tools/list': sys.exit(1)\n"
-)
-
-
-@pytest.mark.parametrize(("healthy_seconds", "grows"), [(30, True), (1e-9, False)])
-async def test_pauses_grow_until_a_program_was_well_for_a_while(
-    healthy_seconds: float, grows: bool
-) -> None:
-    """A program that ends after each start is not started again and again."""
-    host = FakeHost()
-    host.records.add(
-        gateway("up", transport="stdio", command=(sys.executable, "-I", "-S", "-c", DYING))
-    )
-
-    async with serving(host, CALLERS, config={"healthy_seconds": healthy_seconds}) as served:
-        await until(lambda: len(logged(host, "mcp.gateway.connected")) == 2)
-        await until(lambda: len(logged(host, "mcp.gateway.down")) == 2)
-        stats: Any = await served.module.stats()
-
-    assert stats["gateways"]["up"]["failed_attempts"] == (2 if grows else 0)
-    assert [fields["failure"] for fields in logged(host, "mcp.gateway.down")] == [
-        "The program of the gateway 'up' has ended with status 1."
-    ] * 2
-    assert has_tool(host, "up__echo")

@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from mcp.shared.exceptions import MCPError
-from mcp_types.jsonrpc import MISSING_REQUIRED_CLIENT_CAPABILITY
+from mcp_types.jsonrpc import MISSING_REQUIRED_CLIENT_CAPABILITY, URL_ELICITATION_REQUIRED
 
 from spindle_mcp.eras import MODERN
-from spindle_mcp.upstream.faults import CapabilityRequired
+from spindle_mcp.upstream.faults import CapabilityRequired, LinksRequired
 from spindle_spi.errors import GatewayError, NotFound, shortened
 from spindle_spi.shapes import JSON_RPC
 
@@ -45,6 +45,10 @@ def rpc_error(error: GatewayError, trace_id: str, version: str = MODERN) -> MCPE
         # The protocol has a code and a form of its own for this one.
         code = MISSING_REQUIRED_CLIENT_CAPABILITY
         data = {"requiredCapabilities": error.required, **data}
+
+    if isinstance(error, LinksRequired) and version != MODERN:
+        code = URL_ELICITATION_REQUIRED
+        data = {"elicitations": [*error.links], **data}
 
     return MCPError(code, body["message"], data)
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 from mcp.shared.exceptions import MCPError
 
 from spindle_mcp.capabilities import required_for
-from spindle_mcp.surface.questions import check_capabilities, for_session, read_question
-from spindle_mcp.upstream.faults import garbled
+from spindle_mcp.surface.questions import check_capabilities, for_round, for_session, read_question
+from spindle_mcp.upstream.faults import LinksRequired, garbled
 from spindle_spi.errors import Origin, UpstreamError
 from spindle_spi.invocation import InputRequired
 
@@ -121,12 +121,36 @@ class Rounds:
             params = {**request.params, **again} if again else request.params
             return await self._fleet.request(gateway, replace(request, params=params))
 
-        found = await asking(send, gateway, peer)
+        try:
+            found = await asking(send, gateway, peer)
+        except LinksRequired as exc:
+            links = exc.links if judge is None else [await judge.said(link) for link in exc.links]
+
+            if peer is None or peer.is_session:
+                raise LinksRequired(gateway, links) from exc
+
+            return as_round(links, peer)
 
         if isinstance(found, InputRequired) and judge is not None:
             return replace(found, requests=await _judged(found.requests, gateway, judge))
 
         return found
+
+
+def as_round(links: list[JsonObject], peer: Peer) -> InputRequired:
+    """Return the pages an older upstream wants visited as questions of the current protocol.
+
+    Raises:
+        CapabilityRequired: The client did not say that it can show links.
+    """
+    check_capabilities(peer.capabilities, {"elicitation": {"url": {}}})
+    questions: JsonObject = {}
+
+    for number, link in enumerate(links[:MAX_QUESTIONS], start=1):
+        params = for_round("elicitation/create", link)
+        questions[f"link{number}"] = {"method": "elicitation/create", "params": params}
+
+    return InputRequired(requests=questions)
 
 
 async def asking(

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeGuard
 
-from mcp_types.jsonrpc import INVALID_PARAMS, MISSING_REQUIRED_CLIENT_CAPABILITY
+from mcp_types.jsonrpc import (
+    INVALID_PARAMS,
+    MISSING_REQUIRED_CLIENT_CAPABILITY,
+    URL_ELICITATION_REQUIRED,
+)
 
 from spindle_mcp.upstream.launcher import CANNOT_START
 from spindle_spi.errors import (
@@ -92,6 +96,21 @@ class CapabilityRequired(FailedPrecondition):
         self.required = required
 
 
+class LinksRequired(FailedPrecondition):
+    """The upstream wants its user to visit some pages before it does anything."""
+
+    default_code = "mcp.links_required"
+
+    def __init__(self, gateway: str, links: list[JsonObject]) -> None:
+        super().__init__(
+            f"The gateway {gateway!r} asks for a page to be visited first.",
+            origin=Origin.UPSTREAM,
+        )
+        self.gateway = gateway
+        self.links = links
+        """The parameters of `elicitation/create` of each, as the protocol before 2026 has them."""
+
+
 class ResourceMissing(NotFound):
     """The upstream has no resource of that URI."""
 
@@ -102,6 +121,11 @@ def explained(refused: RpcRefused) -> GatewayError:
     """Return what an upstream's JSON-RPC error means to who asked for something of it."""
     if _is_resource_missing(refused):
         return ResourceMissing("There is no such resource.", origin=Origin.UPSTREAM)
+
+    links = _links_in(refused)
+
+    if links:
+        return LinksRequired(refused.gateway, links)
 
     if refused.rpc_code == INVALID_PARAMS:
         return InvalidArgument(
@@ -119,6 +143,16 @@ def explained(refused: RpcRefused) -> GatewayError:
         )
 
     return refused
+
+
+def _links_in(refused: RpcRefused) -> list[JsonObject]:
+    data = refused.data
+    found = data.get("elicitations") if isinstance(data, dict) else None
+
+    if refused.rpc_code != URL_ELICITATION_REQUIRED or not isinstance(found, list):
+        return []
+
+    return [link for link in found if isinstance(link, dict) and link.get("mode") == "url"]
 
 
 def refused_by_status(gateway: str, status: int, retry_after: str | None) -> GatewayError:

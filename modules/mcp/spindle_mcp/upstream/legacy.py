@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     Context = DispatchContext[TransportContext]
 
 _MAX_PAGES: Final = 100
+_LATER: Final = frozenset({"inputResponses", "requestState"})
+"""Parameters that this protocol does not have."""
 
 
 class LegacyUpstream(Upstream):
@@ -182,16 +184,25 @@ class LegacyUpstream(Upstream):
     async def watch(self, uris: frozenset[str]) -> None:
         """See `Upstream`."""
         before, self._watched = self._watched, uris
+        steps = [
+            *(("resources/unsubscribe", uri) for uri in sorted(before - uris)),
+            *(("resources/subscribe", uri) for uri in sorted(uris - before)),
+        ]
+        refusals: list[RpcRefused] = []
 
         with anyio.move_on_after(self._endpoint.connect_seconds) as scope:
-            for uri in sorted(before - uris):
-                await self._send("resources/unsubscribe", {"uri": uri}, self._options)
-
-            for uri in sorted(uris - before):
-                await self._send("resources/subscribe", {"uri": uri}, self._options)
+            for method, uri in steps:
+                try:
+                    await self._send(method, {"uri": uri}, self._options)
+                except RpcRefused as exc:
+                    # One that it will not tell of keeps none of the others away.
+                    refusals.append(exc)
 
         if scope.cancelled_caught:
             raise too_slow(self._gateway)
+
+        if refusals:
+            raise refusals[0]
 
     async def request(self, request: Request) -> JsonObject:
         """See `Upstream`."""
@@ -236,13 +247,15 @@ class LegacyUpstream(Upstream):
         if request.peer is not None and request.wants_progress:
             meta["progressToken"] = running.token
 
-        params: JsonObject = {**request.params, "_meta": meta} if meta else request.params
+        params = {name: value for name, value in request.params.items() if name not in _LATER}
 
-        with running.scope as scope:
+        if meta:
+            params["_meta"] = meta
+
+        with running.scope:
             running.extend()
             return await self._send(request.method, params, self._options)
 
-        del scope
         raise too_slow(self._gateway)
 
     async def _send(self, method: str, params: JsonObject, options: CallOptions) -> JsonObject:
