@@ -13,6 +13,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
+from spindle.catalog_auth import AuthBody
 from spindle.config.catalog import (
     POSITIVE_TOKENS,
     Capability,
@@ -171,6 +172,7 @@ class GatewayBody(Governance, GatewayKeys):
         default=None, repr=False
     )
     """Write-only."""
+    auth: AuthBody | None = None
     timeout: Seconds = 60.0
     prefix: Annotated[str, _named(PREFIX), _spelt(PREFIX)] | None = None
     on_change: OnChange | None = None

@@ -18,7 +18,8 @@ from spindle.catalog_access import (
     is_platform,
     manageable,
 )
-from spindle.catalog_bodies import SECRETS, Governance, merged, read_record
+from spindle.catalog_auth import with_auth
+from spindle.catalog_bodies import SECRETS, GatewayBody, Governance, merged, read_record
 from spindle.catalog_kinds import KINDS, body_of, keep_secret, section_of
 from spindle.catalog_overrides import configured_for, override_of, wanted_after
 from spindle.catalog_references import (
@@ -53,7 +54,7 @@ from spindle_spi.records import (
     Visibility,
     is_shown_by,
     other_names,
-    secret_of,
+    secrets_of,
     with_toolsets,
 )
 from spindle_spi.secret import SecretRef
@@ -125,7 +126,7 @@ class Draft:
 
     def unneeded(self) -> list[SecretRef]:
         """Return the secrets nobody refers to any more when this is written."""
-        used = {secret_of(record.spec) for record in self._stored.values()}
+        used = {ref for record in self._stored.values() for ref in secrets_of(record.spec)}
         return [ref for ref in self._dropped if ref not in used]
 
     def find(self, kind: Kind, name: str) -> CatalogRecord:
@@ -259,7 +260,7 @@ class Draft:
         self.amendment.records.pop(record.id, None)
         self.amendment.deleted.add(record.id)
         self._forget_source(record)
-        self._drop(secret_of(record.spec))
+        self._dropped += secrets_of(record.spec)
         self.changes.append(Change(action=Action.DELETE, before=record, after=None))
         return record
 
@@ -291,8 +292,8 @@ class Draft:
             self._stored[record.id] = record
             self.amendment.records[record.id] = record
 
-            if secret_of(before.spec) != secret_of(record.spec):
-                self._drop(secret_of(before.spec))
+            kept = secrets_of(record.spec)
+            self._dropped += (ref for ref in secrets_of(before.spec) if ref not in kept)
 
         return record
 
@@ -354,6 +355,10 @@ class Draft:
             ref = self._around.secrets.get(text) if isinstance(text, str) else None
             spec = _with_secret(spec, ref)
 
+        if isinstance(spec, GatewaySpec) and isinstance(body, GatewayBody):
+            known = old if isinstance(old, GatewaySpec) else None
+            spec = with_auth(spec, body.auth, given, known, self._around.secrets)
+
         return name, pinned(spec, self._around.pins, old)
 
     def _governed(self, record: CatalogRecord, body: Governance) -> CatalogRecord:
@@ -392,10 +397,6 @@ class Draft:
         # What was wanted of one upstream's records is not wanted of another's of that name.
         if isinstance(record.spec, ProviderSpec | GatewaySpec):
             self.amendment.forgotten_sources.add(f"{record.kind.value}:{record.name}")
-
-    def _drop(self, ref: SecretRef | None) -> None:
-        if ref is not None:
-            self._dropped.append(ref)
 
     def _of(self, kind: Kind) -> list[CatalogRecord]:
         both = (*self._stored.values(), *self._published.values())

@@ -16,6 +16,7 @@ import anyio
 from spindle.audit import Audit, AuditEntry
 from spindle.authority import actor_of
 from spindle.catalog_access import is_platform, manageable, readable
+from spindle.catalog_auth import values_in
 from spindle.catalog_bodies import SECRETS
 from spindle.catalog_draft import API, CONFIG, EPHEMERAL, Change, Draft, Expected, Surroundings
 from spindle.catalog_kinds import KINDS
@@ -320,6 +321,9 @@ class CatalogEditor:
 
                 if isinstance(text, str):
                     wanted.setdefault(text, f"{_PREFIX}{edit.kind.value}.{token_hex(12)}")
+
+            for text in values_in(edit.data):
+                wanted.setdefault(text, f"{_PREFIX}{edit.kind.value}.{token_hex(12)}")
 
         try:
             for text, name in wanted.items():

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
+from spindle.catalog_auth import plain_auth
 from spindle.catalog_bodies import (
     SECRETS,
     GatewayBody,
@@ -246,6 +247,11 @@ def body_of(record: CatalogRecord) -> JsonObject:
             data.pop(key, None)
 
         data |= said_of(record.spec) if record.spec.model is not None else {}
+
+    auth = data.get("auth")
+
+    if isinstance(auth, dict):
+        data["auth"] = plain_auth(auth)
 
     options = data.get("options")
 

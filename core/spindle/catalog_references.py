@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
+from spindle.catalog_auth import faults_of
 from spindle.config.names import tool_beginning
 from spindle_spi.errors import Conflict, InvalidArgument, shortened
 from spindle_spi.records import (
     CatalogRecord,
+    GatewaySpec,
     Kind,
     ModelSpec,
     ProviderSpec,
@@ -89,6 +91,11 @@ def check_shape(record: CatalogRecord) -> None:
 
     if isinstance(spec, ProviderSpec) and record.name in spec.fallbacks:
         raise InvalidArgument("fallbacks: the provider itself; expected another provider.")
+
+    faults = faults_of(spec) if isinstance(spec, GatewaySpec) else ()
+
+    if faults:
+        raise InvalidArgument(f"{'; '.join(faults)}.", code="core.record.invalid")
 
     if isinstance(spec, ServerSpec) and spec.prefix_free and len(spec.gateways) != 1:
         raise InvalidArgument(

@@ -31,7 +31,7 @@ from spindle.retention import Janitor, core_rules
 from spindle.secrets import SecretStore
 from spindle.services.auth import AuthPolicy
 from spindle.services.catalog import Catalog
-from spindle.services.config_secrets import ConfigSecrets
+from spindle.services.config_secrets import ConfigSecrets, KeptOnes
 from spindle.services.observability import Observability
 from spindle.services.plugin import Plugins
 from spindle.services.session_event import SessionEvents
@@ -164,6 +164,7 @@ class Core:
             store=self.store,
             snapshots=self.snapshots,
             count=self.metrics.count,
+            public_url=self.settings.server.public_url,
         )
 
     def _attach_decision_point(self) -> DecisionPoint | None:
@@ -202,6 +203,7 @@ class Core:
                 features=self.features,
                 snapshots=self.snapshots,
                 secrets=self.secrets,
+                kept=KeptOnes(self.store, self.vault, lambda: self.reloader.current),
                 master_keys=self.master_keys,
             ),
             observability=Observability(

@@ -14,3 +14,5 @@ class Credential:
     subject: Subject
     scope: VisibilityScope
     expires_at: float | None
+    paths: tuple[str, ...] | None = None
+    """Where it holds, with what is under them; without a slash at the end. None is everywhere."""

@@ -19,10 +19,12 @@ import structlog
 from spindle.administrator import Administrator, ensure_administrator
 from spindle.config import ConfigPath, Settings, load_settings
 from spindle.config.auth import session_cookie
+from spindle.config.deployment import deployment_of
 from spindle.core import Core
 from spindle.host import Host, HostOptions
 from spindle.ingress.app import IngressSettings
 from spindle.ingress.bounds import Bounds, Doorkeeper
+from spindle.ingress.challenges import Advertised
 from spindle.ingress.core_routes import core_inventory
 from spindle.ingress.proxies import TrustedProxies
 from spindle.lifecycle import Timings
@@ -225,6 +227,7 @@ def host_options(settings: Settings) -> HostOptions:
             allowed_hosts=tuple(server.allowed_hosts),
             allowed_origins=tuple(server.allowed_origins),
             session_cookie=session_cookie(settings.auth),
+            advertised=advertised_of(settings),
         ),
         section=settings.section,
         environment=settings.environment,
@@ -235,6 +238,16 @@ def host_options(settings: Settings) -> HostOptions:
         door=Doorkeeper(bounds_of(server)),
         timings=Timings(start_seconds=server.start_seconds),
     )
+
+
+def advertised_of(settings: Settings) -> Advertised | None:
+    """Return what refused clients are told; None where nobody vouches for them."""
+    deployment = deployment_of(settings)
+
+    if not deployment.identity_providers:
+        return None
+
+    return Advertised(public_url=deployment.public_url, scopes=deployment.scopes)
 
 
 def check_log_file(path: Path) -> None:

@@ -23,7 +23,11 @@ def urls_of(spec: RecordSpec) -> tuple[str, ...]:
     if isinstance(spec, ProviderSpec):
         return spec.urls
 
-    return tuple(_pinnable(spec).values()) if isinstance(spec, GatewaySpec) else ()
+    if not isinstance(spec, GatewaySpec):
+        return ()
+
+    named = tuple(_pinnable(spec).values())
+    return named if spec.auth is None else (*named, *spec.auth.urls())
 
 
 def pinned(spec: RecordSpec, pins: Mapping[str, str], old: RecordSpec | None) -> RecordSpec:

@@ -52,8 +52,11 @@ class Identity:
         client_ip: str | None,
         trace: TraceContext,
         server_slug: str | None = None,
+        path: str | None = None,
     ) -> AuthenticatedContext:
         """Return the caller a credential stands for, narrowed to a virtual server if named.
+
+        A credential for some paths alone holds at no other, nor where there are none.
 
         Raises:
             Unauthenticated: No credential, or it does not hold here and now.
@@ -61,7 +64,7 @@ class Identity:
         """
         server = None if server_slug is None else Target(kind=Kind.SERVER, name=server_slug)
         return self.resolve_for(
-            credential=credential, client_ip=client_ip, trace=trace, server=server
+            credential=credential, client_ip=client_ip, trace=trace, server=server, path=path
         )
 
     def resolve_for(
@@ -71,6 +74,7 @@ class Identity:
         client_ip: str | None,
         trace: TraceContext,
         server: Target | None,
+        path: str | None = None,
     ) -> AuthenticatedContext:
         """Return the caller as `resolve` does, the server named in any way."""
         snapshot = self._snapshots.current
@@ -85,7 +89,7 @@ class Identity:
         if known is None and self.federation is not None:
             known = self.federation.credential(credential, hashed, snapshot)
 
-        if known is None or not _holds(known, client_ip):
+        if known is None or not _holds(known, client_ip) or not _leads_to(known, path):
             raise Unauthenticated("The token is not valid.")
 
         token_id = known.subject.token_id
@@ -165,6 +169,15 @@ def _anonymous(
     return replace(
         nobody, visibility_scope=VisibilityScope(server_id=record.id, permissions=permissions)
     )
+
+
+def _leads_to(credential: Credential, path: str | None) -> bool:
+    paths = credential.paths
+
+    if paths is None:
+        return True
+
+    return path is not None and any(path == one or path.startswith(f"{one}/") for one in paths)
 
 
 def _holds(credential: Credential, client_ip: str | None) -> bool:

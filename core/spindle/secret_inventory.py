@@ -49,7 +49,7 @@ class SecretInventory:
 
     async def all(self, records: Iterable[CatalogRecord]) -> tuple[SecretInfo, ...]:
         """Return every secret that is configured, stored or referred to by a record, by name."""
-        stored = {row.name: row for row in await self._store.secrets.all()}
+        stored = {row.name: row for row in await self._store.secrets.shared()}
         uses = uses_of(records)
         names = {*self._secrets.names(), *stored, *uses}
         return tuple(

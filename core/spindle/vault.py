@@ -15,6 +15,7 @@ import structlog
 
 from spindle.master_key import VARIABLE, key_id
 from spindle.redaction import REDACTOR, Redactor
+from spindle.store.secrets import KEPT, is_kept
 from spindle_spi.errors import FailedPrecondition, InvalidArgument, NotFound
 from spindle_spi.secret import Secret, SecretRef
 
@@ -85,14 +86,43 @@ class Vault:
             FailedPrecondition: There is no key to encrypt with; says where to put one.
         """
         self._redactor.register(value)
-        _check(name, value)
-        keys = await self._keys_for_writing()
-        sealed = _fernet(keys).encrypt(_packed(name, value)).decode()
-        row = await self._store.secrets.put(
-            name, sealed, key_id=key_id(keys[0]), by=by, audit=audit
-        )
+
+        if is_kept(name):
+            raise InvalidArgument(f"Names that begin with {KEPT!r} are not given by hand.")
+
+        sealed, sealed_with = await self.seal(name, value)
+        row = await self._store.secrets.put(name, sealed, key_id=sealed_with, by=by, audit=audit)
         self._opened[name] = _Opened(row.epoch, row.key_id, value)
         return SecretRef(name=name)
+
+    async def seal(self, name: str, value: Secret) -> tuple[str, str]:
+        """Return a value as ciphertext, and the id of the key that opens it.
+
+        Raises:
+            InvalidArgument: The name or the value cannot be kept.
+            FailedPrecondition: There is no key to encrypt with; says where to put one.
+        """
+        _check(name, value)
+        keys = await self._keys_for_writing()
+        return _fernet(keys).encrypt(_packed(name, value)).decode(), key_id(keys[0])
+
+    def unseal(self, row: SealedRow) -> Secret:
+        """Return the value of a row.
+
+        Raises:
+            FailedPrecondition: No key here opens it.
+        """
+        keys, fault = self._keys_for_reading()
+        found = _open(row, keys, fault)
+
+        if found.secret is None:
+            raise FailedPrecondition(found.why, code="core.secret.locked")
+
+        return found.secret
+
+    def conceal(self, value: Secret) -> None:
+        """Mask a value in everything that is written, as long as it is not crowded out."""
+        self._redactor.register(value, passing=True)
 
     async def delete(self, name: str, *, audit: Sequence[AuditRow] = ()) -> None:
         """Forget a stored secret.
@@ -139,7 +169,7 @@ class Vault:
 
     async def read(self) -> Callable[[], None]:
         """Read what is stored; return what puts it in force: see `snapshots.Follower`."""
-        rows = await self._store.secrets.all()
+        rows = await self._store.secrets.shared()
         opened = self._open_all(rows) if rows else {}
 
         def put() -> None:

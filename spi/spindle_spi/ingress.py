@@ -76,6 +76,16 @@ Documentation: TypeAlias = OperationDoc | Callable[[], OperationDoc | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Challenge:
+    """What a client that is refused at a route is told of how it may come in (RFC 9728, 6750)."""
+
+    metadata: str
+    """What stands before the path of the request in the path of its resource's metadata."""
+    scopes: tuple[str, ...] = ()
+    """Everything a client needs to be let in and to use what is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IngressRoute:
     """One method of one path. `{name}` is one segment, `{name:path}` the rest."""
 
@@ -90,6 +100,8 @@ class IngressRoute:
     """Bytes; None means the host's."""
     operation: Documentation | None = None
     """For the host's OpenAPI document, which names the route even without it."""
+    challenge: Challenge | None = None
+    """Said with a 401 and a 403 where an identity provider is configured; None says nothing."""
 
 
 def documentation_of(route: IngressRoute) -> OperationDoc | None:

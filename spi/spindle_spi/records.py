@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from spindle_spi._construction import quickly_made
+from spindle_spi.gateway_auth import GatewayAuth
 from spindle_spi.secret import SecretRef
 from spindle_spi.types import Json, JsonObject
 
@@ -157,6 +158,8 @@ class GatewaySpec:
     """auto, modern or legacy: which protocol generation the upstream speaks."""
     credential: SecretRef | None = None
     """Sent as `Authorization: Bearer`, or as the document says; never the caller's own token."""
+    auth: GatewayAuth | None = None
+    """Any other way to prove itself; for `authorization_code` the credential reads lists."""
     command: tuple[str, ...] = ()
     """stdio only; from configuration or by a platform administrator only."""
     environment: dict[str, str] = field(default_factory=dict[str, str])
@@ -345,8 +348,13 @@ def secret_of(spec: RecordSpec) -> SecretRef | None:
 def secrets_of(spec: RecordSpec) -> tuple[SecretRef, ...]:
     """Return every secret a record refers to, so that its module may ask for them."""
     own = secret_of(spec)
-    first = () if own is None else (own,)
-    return (*first, *spec.environment_secrets.values()) if isinstance(spec, GatewaySpec) else first
+    found = () if own is None else (own,)
+
+    if not isinstance(spec, GatewaySpec):
+        return found
+
+    shown = () if spec.auth is None else spec.auth.secrets()
+    return (*found, *spec.environment_secrets.values(), *shown)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from spindle_mcp.config import SCHEMA, McpSettings, settings_from
 from spindle_spi.errors import Internal
 from spindle_spi.invocation import Invocation
 from spindle_spi.records import Kind, Target
+from spindle_spi.shapes import JSON_RPC
 from spindle_spi.verification import faults_in
 from tests.mcp.support.serving import serving
 
@@ -21,21 +22,21 @@ def test_the_module_keeps_its_promises() -> None:
 
 
 def test_every_route_says_its_permission_and_its_server() -> None:
-    """Two endpoints, each with three methods, and the two routes of the oldest transport."""
-    routes = McpModule().routes
+    """Two endpoints with their twins for keys, and the two routes of the oldest transport."""
+    routes = [route for route in McpModule().routes if route.errors is JSON_RPC]
     assert {(route.method, route.path) for route in routes} == {
         (method, f"{prefix}{path}")
         for prefix in ("", "/servers/{slug}")
         for method, path in (
-            ("GET", "/mcp"),
-            ("POST", "/mcp"),
-            ("DELETE", "/mcp"),
+            *((method, "/mcp") for method in ("GET", "POST", "DELETE")),
+            *((method, "/mcp-key") for method in ("GET", "POST", "DELETE")),
             ("GET", "/sse"),
             ("POST", "/messages"),
         )
     }
     assert {route.permission for route in routes} == {"servers.use"}
     assert {route.server_param for route in routes if "slug" in route.path} == {"slug"}
+    assert {r.path for r in routes if r.challenge} == {"/mcp", "/servers/{slug}/mcp"}
 
 
 def test_the_section_may_hold_exactly_the_settings() -> None:

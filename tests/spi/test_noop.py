@@ -11,6 +11,7 @@ import pytest
 from spindle_spi.annotations import options_of
 from spindle_spi.auth import Decision
 from spindle_spi.catalog import RecordPage
+from spindle_spi.config_secrets import Deployment
 from spindle_spi.context import AuthenticatedContext, TraceContext
 from spindle_spi.errors import GatewayError, NotFound, Unauthenticated, Unsupported
 from spindle_spi.invocation import ProgressSink
@@ -40,6 +41,8 @@ REFUSED: dict[str, type[GatewayError]] = {
     "session_event.replay_events": NotFound,
     "config_secrets.secret": NotFound,
     "config_secrets.lease": NotFound,
+    "config_secrets.address_for": Unsupported,
+    "config_secrets.keep": Unsupported,
 }
 ANSWERED: dict[str, object] = {
     "auth.check_permission": Decision(allowed=False, reason="no host"),
@@ -57,6 +60,11 @@ ANSWERED: dict[str, object] = {
     "session_event.delete_session": False,
     "config_secrets.section": {},
     "config_secrets.feature_enabled": False,
+    "config_secrets.deployment": Deployment(),
+    "config_secrets.kept": None,
+    "config_secrets.forget": False,
+    "config_secrets.names_kept": (),
+    "config_secrets.newest_kept": None,
     "config_secrets.derived_keys": (),
     "observability.log": None,
     "observability.count": None,

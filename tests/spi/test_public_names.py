@@ -26,7 +26,7 @@ NAMES = {
     "auth": "AuthPolicyService Decision ResolveCallerRequest",
     "catalog": "CatalogService ChangeKind RecordChange RecordPage",
     "codec": "decode encode",
-    "config_secrets": "ConfigSecretsService LEASE_SECONDS",
+    "config_secrets": "ConfigSecretsService Deployment KeptName KeptSecret LEASE_SECONDS",
     "context": "AuthenticatedContext Subject TeamGrant TimeWindow TraceContext VisibilityScope",
     "context_header": "CONTEXT_HEADER SealedCall seal unseal",
     "descriptor": "CAPABILITIES FallbackStrategy ModuleDescriptor PluginParity",
@@ -36,9 +36,13 @@ NAMES = {
         "Origin PayloadTooLarge PermissionDenied PluginDenied RateLimited Unauthenticated "
         "Unavailable Unsupported UpstreamError UpstreamTimeout base_of from_envelope shortened"
     ),
+    "gateway_auth": (
+        "AUTHORIZATION_CODE CLIENT_CREDENTIALS GatewayAuth HEADERS TOKEN_EXCHANGE "
+        "is_settable_header"
+    ),
     "ingress": (
-        "ANY_CALLER AnyCaller CALL_SCOPE_KEY Call Documentation Handler IngressPrefix IngressRoute "
-        "PUBLIC Public documentation_of"
+        "ANY_CALLER AnyCaller CALL_SCOPE_KEY Call Challenge Documentation Handler IngressPrefix "
+        "IngressRoute PUBLIC Public documentation_of"
     ),
     "invocation": (
         "Closable Complete InputRequired Invocation MAX_DEPTH Progress ProgressSink Result "

@@ -19,6 +19,7 @@ from spindle_conformance.fakes.journal import (
     Published,
     Settled,
 )
+from spindle_conformance.fakes.outside import FakeOutside
 from spindle_conformance.fakes.plugins import FakeGuard
 from spindle_conformance.fakes.records import FakeRecords
 from spindle_conformance.fakes.sessions import FakeSessions
@@ -29,6 +30,7 @@ __all__ = [
     "FakeCallers",
     "FakeGuard",
     "FakeHost",
+    "FakeOutside",
     "FakeRecords",
     "FakeSessions",
     "HookRun",

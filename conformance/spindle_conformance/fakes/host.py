@@ -10,6 +10,7 @@ from spindle_conformance.fakes.callers import FakeAuthPolicy, FakeCallers
 from spindle_conformance.fakes.catalog import FakeCatalog
 from spindle_conformance.fakes.invocations import FakeInvoker
 from spindle_conformance.fakes.journal import Journal
+from spindle_conformance.fakes.outside import FakeOutside
 from spindle_conformance.fakes.plugins import FakeGuard, FakePlugins
 from spindle_conformance.fakes.records import FakeRecords
 from spindle_conformance.fakes.refusals import Refusals
@@ -56,6 +57,8 @@ class FakeHost:
         """Values by the names of references."""
         self.sections: dict[str, JsonObject] = {}
         """The configuration of modules, by id."""
+        self.outside = FakeOutside()
+        """How it is known outside, whom modules may ask, and what it keeps for persons."""
         self.features: dict[str, bool] = {}
         self.owners: dict[str, Module] = {}
         """The modules that serve cross-protocol calls, by id. Nobody runs them here."""
@@ -108,6 +111,8 @@ class FakeHost:
                 records=self.records,
                 journal=self.journal,
                 refusals=self._refusals,
+                outside=self.outside,
+                clock=self._now,
             ),
             observability=FakeObservability(module_id=module_id, journal=self.journal),
         )

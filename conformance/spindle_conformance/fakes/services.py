@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spindle_conformance.fakes.journal import Audited, Journal, Logged, Measured
+from spindle_conformance.fakes.outside import FakeOutside
 from spindle_conformance.fakes.records import FakeRecords
 from spindle_conformance.fakes.refusals import Refusals
-from spindle_spi.config_secrets import ConfigSecretsService
+from spindle_spi.config_secrets import (
+    ConfigSecretsService,
+    Deployment,
+    KeptName,
+    KeptSecret,
+)
 from spindle_spi.errors import FailedPrecondition, NotFound
 from spindle_spi.observability import AuditEvent, Level, ObservabilityService
 from spindle_spi.records import secrets_of
@@ -34,6 +40,8 @@ class FakeConfigSecrets(ConfigSecretsService):
     records: FakeRecords
     journal: Journal
     refusals: Refusals
+    outside: FakeOutside
+    clock: Callable[[], float]
 
     async def section(self) -> JsonObject:
         self.refusals.check("section")
@@ -60,6 +68,38 @@ class FakeConfigSecrets(ConfigSecretsService):
             raise FailedPrecondition(f"The secret {ref.name} is not among FakeHost.secrets.")
 
         return Secret(value)
+
+    async def deployment(self) -> Deployment:
+        self.refusals.check("deployment")
+        return self.outside.deployment
+
+    async def address_for(self, url: str, gateway: str) -> str:
+        self.refusals.check("address_for")
+        return self.outside.address_for(url)
+
+    async def keep(
+        self, owner: str, name: str, value: Secret, *, version: int | None = None
+    ) -> int:
+        self.refusals.check("keep")
+        key = (self.module_id, owner.lower(), name)
+        return self.outside.keep(key, value, version, self.clock())
+
+    async def kept(self, owner: str, name: str) -> KeptSecret | None:
+        self.refusals.check("kept")
+        held = self.outside.held.get((self.module_id, owner.lower(), name))
+        return None if held is None else held.secret
+
+    async def forget(self, owner: str, name: str) -> bool:
+        self.refusals.check("forget")
+        return self.outside.held.pop((self.module_id, owner.lower(), name), None) is not None
+
+    async def names_kept(self, owner: str) -> tuple[KeptName, ...]:
+        self.refusals.check("names_kept")
+        return self.outside.names(self.module_id, owner.lower())
+
+    async def newest_kept(self, name: str) -> KeptSecret | None:
+        self.refusals.check("newest_kept")
+        return self.outside.newest(self.module_id, name)
 
     async def derived_keys(self, purpose: str) -> tuple[Secret, ...]:
         self.refusals.check("derived_keys")

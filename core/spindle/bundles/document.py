@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from spindle.catalog_auth import values_in
 from spindle.catalog_bodies import SECRETS
 from spindle.catalog_kinds import KINDS
 from spindle.config.faults import Fault, Path, describe_type, unknown_key
@@ -138,6 +139,11 @@ def _items(path: Path, kind: Kind, entries: Json, faults: list[Fault]) -> Iterat
             problem = "a secret does not belong into a bundle"
             expected = f"{KINDS[kind].path[:-1]} update NAME --{word.replace('_', '-')}-stdin"
             faults.append(Fault(path=(*inner, word), problem=problem, expected=expected))
+
+        if any(values_in(body)):
+            problem = "a secret does not belong into a bundle"
+            expected = "gateways update NAME --auth-stdin"
+            faults.append(Fault(path=(*inner, "auth"), problem=problem, expected=expected))
 
         has_secret = bool(_REFERENCES & body.keys())
 

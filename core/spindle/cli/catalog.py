@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MAX_SECRET = 65_536
+_MAX_AUTH = 1_048_576
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,8 @@ class Wish:
     """Key of the body that holds its secret."""
     from_input: bool = False
     from_variable: str | None = None
+    auth_from_input: bool = False
+    """Standard input is the body's `auth`, as JSON."""
 
     def body(self) -> JsonObject:
         """Return everything said, the secret among it.
@@ -61,12 +64,30 @@ class Wish:
         for setting in self.settings:
             _put(body, setting)
 
+        if self.auth_from_input:
+            body["auth"] = self._auth()
+
         value = self._secret()
 
         if value is not None and self.secret is not None:
             body[self.secret] = value
 
         return body
+
+    def _auth(self) -> JsonObject:
+        if self.from_input:
+            raise Failure("Standard input is the credential or `auth`, not both.")
+
+        try:
+            value: Json = json.loads(sys.stdin.read(_MAX_AUTH + 1))
+        except ValueError as exc:
+            # What is wrong may be said by quoting a secret.
+            raise Failure("Standard input is no JSON object for `auth`.") from exc
+
+        if not isinstance(value, dict):
+            raise Failure("Standard input is no JSON object for `auth`.")
+
+        return value
 
     def _secret(self) -> str | None:
         if self.from_input and self.from_variable is not None:

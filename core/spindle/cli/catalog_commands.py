@@ -67,6 +67,10 @@ Folder = Annotated[str | None, typer.Option("--cwd", help="Working folder of the
 CredentialInput = Annotated[
     bool, typer.Option("--credential-stdin", help="Read its credential from standard input.")
 ]
+AuthInput = Annotated[
+    bool,
+    typer.Option("--auth-stdin", help="Read `auth`, secrets among it, as JSON from there."),
+]
 CredentialVariable = Annotated[
     str | None,
     typer.Option("--credential-env", metavar="VAR", help="Take it from a variable, once."),
@@ -241,6 +245,7 @@ def add_gateway(  # noqa: PLR0913 - one parameter per option
     cwd: Folder = None,
     credential_stdin: CredentialInput = False,
     credential_env: CredentialVariable = None,
+    auth_stdin: AuthInput = False,
     visibility: Visibility = None,
     team: Team = None,
     owner: Owner = None,
@@ -269,6 +274,7 @@ def add_gateway(  # noqa: PLR0913 - one parameter per option
         secret="credential",
         from_input=credential_stdin,
         from_variable=credential_env,
+        auth_from_input=auth_stdin,
     )
     catalog.add(sources_of(home, config), RecordKind.GATEWAY, wish, as_json=as_json)
 
@@ -284,6 +290,7 @@ def update_gateway(  # noqa: PLR0913 - one parameter per option
     cwd: Folder = None,
     credential_stdin: CredentialInput = False,
     credential_env: CredentialVariable = None,
+    auth_stdin: AuthInput = False,
     visibility: Visibility = None,
     team: Team = None,
     owner: Owner = None,
@@ -307,6 +314,7 @@ def update_gateway(  # noqa: PLR0913 - one parameter per option
         secret="credential",
         from_input=credential_stdin,
         from_variable=credential_env,
+        auth_from_input=auth_stdin,
     )
     catalog.update(sources_of(home, config), RecordKind.GATEWAY, name, wish, as_json=as_json)
 

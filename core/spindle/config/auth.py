@@ -58,6 +58,8 @@ class ClaimNames(Section):
     teams: Text | None = None
     """Narrows the person's teams; None leaves them."""
     groups: Text = "groups"
+    scope: Text | None = None
+    """Narrows what the token may do, by our permissions' names; None leaves it."""
 
 
 class TeamRole(Section):
@@ -140,6 +142,8 @@ class AuthSettings(Section):
     """Hosts an identity provider may name though they are not public."""
     jwt: tuple[JwtIssuer, ...] = ()
     oidc: OidcSettings | None = None
+    resource_scopes: tuple[Text, ...] | None = None
+    """What MCP clients ask an identity provider for; None is the permissions they need."""
 
 
 def session_cookie(settings: AuthSettings) -> str | None:

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
+from spindle.config.gateway_auth import AuthEntry
 from spindle.config.model_tools import AsksModel
 from spindle.config.programs import GatewayKeys, StdioSettings
 from spindle.config.sections import Count, Seconds, Section, Text, Url
@@ -116,6 +117,7 @@ class GatewayEntry(Declared, GatewayKeys):
 
     credential_env_var: Text | None = None
     credential_file: Text | None = None
+    auth: AuthEntry | None = None
     timeout: Seconds = 60.0
     prefix: Text | None = None
     on_change: OnChange | None = None

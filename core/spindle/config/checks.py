@@ -6,10 +6,11 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from spindle.config.catalog import ModelEntry, Owned, ServerEntry, ServiceEntry
+from spindle.config.catalog import GatewayEntry, ModelEntry, Owned, ServerEntry, ServiceEntry
 from spindle.config.document import Document
-from spindle.config.faults import Fault, Path, suggest
+from spindle.config.faults import Fault, Path, render_path, suggest
 from spindle.config.federation import auth_faults, policy_faults, policy_warnings
+from spindle.config.gateway_auth import gateway_auth_faults
 from spindle.config.model_tools import model_tool_faults
 from spindle.config.names import NAME, PREFIX, SLUG, TOOL, NameRule, tool_beginning
 from spindle.config.openapi import TRANSPORT, openapi_faults
@@ -17,10 +18,12 @@ from spindle.config.programs import transport_faults
 from spindle.config.records import (
     BUILTIN_GATEWAY,
     BUILTIN_SERVICE,
+    gateway_auth,
     gateways_of,
     provider_type_of,
     services_of,
 )
+from spindle_spi.gateway_auth import AUTHORIZATION_CODE
 from spindle_spi.records import Visibility
 from spindle_spi.types import Json, JsonObject
 
@@ -204,6 +207,7 @@ def _gateway_faults(document: Document) -> Iterator[Fault]:
         yield from owner_faults(path, gateway)
         yield from _variable_faults((*path, "credential_env_var"), gateway.credential_env_var)
         yield from transport_faults(path, gateway)
+        yield from _auth_faults(path, name, gateway, document)
 
         if gateway.transport == "stdio" and (
             gateway.credential_env_var is not None or gateway.credential_file is not None
@@ -230,6 +234,38 @@ def _prefix_faults(path: Path, prefix: str, name: str, owners: dict[str, str]) -
             path=path,
             problem=f"{prefix!r} is already what names of the gateway {other!r} begin with",
             expected="a prefix that is no other gateway's prefix or name",
+        )
+
+
+def _auth_faults(
+    path: Path, name: str, gateway: GatewayEntry, document: Document
+) -> Iterator[Fault]:
+    auth = gateway_auth(name, gateway)
+
+    if gateway.auth is None or auth is None:
+        return
+
+    inner = (*path, "auth")
+
+    for key, variable, file in gateway.auth.places():
+        first, *rest = key
+        is_header = bool(rest)
+        named = (*inner, *key, "env_var") if is_header else (*inner, f"{first}_env_var")
+        yield from _variable_faults(named, variable)
+
+        if is_header and variable is None and file is None:
+            yield Fault(path=(*inner, *key), problem="says no place", expected="env_var or file")
+
+    has_credential = (gateway.credential_env_var or gateway.credential_file) is not None
+    yield from gateway_auth_faults(
+        inner, auth, transport=gateway.transport, has_credential=has_credential
+    )
+
+    if auth.type == AUTHORIZATION_CODE and document.server.public_url is None:
+        yield Fault(
+            path=("server", "public_url"),
+            problem=f"is missing, and people come back to it from {render_path(inner)}",
+            expected="https://HOST[:PORT]",
         )
 
 

@@ -14,8 +14,15 @@ from pydantic_core import ErrorDetails
 Path: TypeAlias = tuple[str | int, ...]
 
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-_SECRET_KEYS = frozenset({"api_key", "url", "urls", "password", "token", "secret"})
+_SECRET_KEYS = frozenset(
+    {
+        *("api_key", "url", "urls", "password", "token", "secret"),
+        *("credential", "headers", "client_secret", "client_key", "subject_key"),
+    }
+)
 _SHOWN = 60
+_OF_A_KEY = "[key]"
+"""What pydantic puts behind the key of a mapping that is faulty itself."""
 _LONGEST_KEY = 100
 
 
@@ -75,6 +82,10 @@ def model_fault(error: ErrorDetails, root: type[BaseModel]) -> Fault:
 
 def _model_fault(error: ErrorDetails, root: type[BaseModel]) -> Fault:
     path, kind = error["loc"], error["type"]
+
+    if path and path[-1] == _OF_A_KEY:
+        path = path[:-1]
+
     context = error.get("ctx", {})
 
     if kind == "extra_forbidden":

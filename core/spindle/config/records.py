@@ -18,10 +18,12 @@ from spindle.config.catalog import (
 from spindle.config.document import Document
 from spindle.config.faults import Path
 from spindle.config.federation import federation_secrets
+from spindle.config.gateway_auth import auth_of
 from spindle.config.model_tools import model_tool_spec
 from spindle.config.openapi import TRANSPORT
 from spindle.config.programs import program_spec
 from spindle.secrets import SecretSource
+from spindle_spi.gateway_auth import GatewayAuth
 from spindle_spi.records import (
     CatalogRecord,
     GatewaySpec,
@@ -150,6 +152,8 @@ def secret_sources(
                     base_of, ("mcp", "gateways", name, "credential_file"), gateway.credential_file
                 ),
             )
+
+        sources.update(_auth_sources(name, gateway, base_of))
 
         for variable, given in gateway.env.items():
             if given.env_var is not None or given.file is not None:
@@ -284,6 +288,7 @@ def _gateway_spec(
         url=gateway.url,
         era=gateway.era,
         credential=_gateway_secret(name, gateway),
+        auth=gateway_auth(name, gateway),
         timeout=gateway.timeout,
         prefix=gateway.prefix,
         on_change=gateway.on_change,
@@ -333,6 +338,43 @@ def _service_secret(name: str, service: ServiceEntry) -> SecretRef | None:
 def _gateway_secret(name: str, gateway: GatewayEntry) -> SecretRef | None:
     given = gateway.credential_env_var or gateway.credential_file
     return SecretRef(name=f"mcp.gateways.{name}.credential") if given else None
+
+
+def gateway_auth(name: str, gateway: GatewayEntry) -> GatewayAuth | None:
+    """Return how a declared gateway proves itself; None for its credential alone, or nothing."""
+    entry = gateway.auth
+
+    if entry is None:
+        return None
+
+    refs = {
+        path: _auth_ref(name, path)
+        for path, variable, file in entry.places()
+        if variable is not None or file is not None
+    }
+    headers = {str(path[1]): ref for path, ref in refs.items() if len(path) > 1}
+    return auth_of(entry, headers, {str(p[0]): ref for p, ref in refs.items() if len(p) == 1})
+
+
+def _auth_ref(name: str, path: Path) -> SecretRef:
+    return SecretRef(name=".".join(("mcp.gateways", name, "auth", *map(str, path))))
+
+
+def _auth_sources(
+    name: str, gateway: GatewayEntry, base_of: Callable[[Path], FilePath]
+) -> Iterator[tuple[str, SecretSource]]:
+    for path, variable, file in () if gateway.auth is None else gateway.auth.places():
+        if variable is None and file is None:
+            continue
+
+        key = path if len(path) == 1 else (*path, "file")
+        where: Path = ("mcp", "gateways", name, "auth", *key)
+
+        if len(path) == 1:
+            where = (*where[:-1], f"{path[0]}_file")
+
+        source = SecretSource(env_var=variable, file=_file(base_of, where, file))
+        yield _auth_ref(name, path).name, source
 
 
 def _variable_secret(name: str) -> str:

@@ -76,6 +76,15 @@ def _check_origin(value: str) -> str:
     return value
 
 
+def _check_public(value: str) -> str:
+    parts = urlsplit(check_url(value))
+
+    if parts.query or parts.fragment or value.endswith("/"):
+        raise refuse("is more than where paths begin", "https://HOST[:PORT], no slash at the end")
+
+    return value
+
+
 def _check_store(value: str) -> str:
     scheme, separator, rest = value.partition("://")
 
@@ -117,6 +126,8 @@ class ServerSettings(Section):
 
     host: Text = "127.0.0.1"
     port: int = Field(default=8080, ge=0, le=65535)
+    public_url: Annotated[str, AfterValidator(_check_public)] | None = None
+    """What clients and browsers put before a path of ours."""
     body_limit_bytes: Count = 10_485_760
     allowed_hosts: tuple[Annotated[Text, AfterValidator(check_host)], ...] = Field(
         default_factory=_local_hosts

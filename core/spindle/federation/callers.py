@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from spindle.config.auth import JwtIssuer
@@ -13,6 +13,7 @@ from spindle.credentials import Credential
 from spindle.federation.jwks import FixedKeys, PublishedKeys
 from spindle.federation.jwt import (
     Expected,
+    audiences_of,
     email_of,
     is_in_domains,
     refused,
@@ -66,6 +67,10 @@ class _Verified:
     issuer: Issuer
     person: External
     claimed_teams: tuple[str, ...] | None
+    permissions: tuple[str, ...] | None
+    """What it may do at most, by its scopes; None where those say nothing."""
+    paths: tuple[str, ...] | None
+    """Where it holds; None is everywhere."""
     token_id: str
     expires_at: float
     good_until: float
@@ -154,13 +159,15 @@ class JwtCallers:
         if len(self._ends) > _MOST_CALLERS:
             self._ends.popitem(last=False)
 
-        return credential_of(
+        credential = credential_of(
             person,
             snapshot.people,
             token_id=known.token_id,
             claimed_teams=known.claimed_teams,
+            permissions=known.permissions,
             expires_at=known.expires_at,
         )
+        return credential if known.paths is None else replace(credential, paths=known.paths)
 
     async def _create(self, person: External) -> None:
         await self._provisioning.welcome(person, creates=True)
@@ -187,10 +194,28 @@ def _read(claims: JsonObject, issuer: Issuer, expires_at: float, now: float) -> 
         person=person,
         # A claim that is asked for and absent is no teams: public records alone.
         claimed_teams=None if names.teams is None else words_of(claims, names.teams),
+        permissions=None if names.scope is None else _scopes_of(claims, names.scope),
+        paths=_paths_of(claims, issuer.expected),
         token_id=_token_id(settings.issuer, subject),
         expires_at=expires_at,
         good_until=min(expires_at, now + _KEPT_SECONDS),
     )
+
+
+def _scopes_of(claims: JsonObject, name: str) -> tuple[str, ...]:
+    """Return scopes, which are a list, or words in one text."""
+    return tuple(word for entry in words_of(claims, name) for word in entry.split())
+
+
+def _paths_of(claims: JsonObject, expected: Expected) -> tuple[str, ...] | None:
+    """Return the resources of ours a token is for; None when it is for all of us."""
+    audiences = audiences_of(claims)
+
+    if any(audience in expected.audiences for audience in audiences):
+        return None
+
+    paths = (expected.path_of(audience) for audience in audiences)
+    return tuple(path for path in paths if path is not None)
 
 
 def _token_id(issuer: str, subject: str) -> str:

@@ -47,6 +47,21 @@ class Expected:
     audiences: tuple[str, ...]
     algorithms: tuple[str, ...]
     leeway: float
+    public_url: str | None = None
+    """What audiences begin with that are resources of ours (RFC 8707)."""
+
+    def accepts(self, audience: str) -> bool:
+        """Tell whether a token for an audience is for us, or for something of ours."""
+        return audience in self.audiences or self.path_of(audience) is not None
+
+    def path_of(self, audience: str) -> str | None:
+        """Return where a resource of ours is, without a slash at the end; None if it is none."""
+        base = self.public_url
+
+        if base is None or (audience != base and not audience.startswith(f"{base}/")):
+            return None
+
+        return audience[len(base) :].rstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +144,7 @@ def verify(
 
 
 def _check_claims(claims: JsonObject, expected: Expected, now: float) -> float:
-    audience = claims.get("aud")
-    said = audience if isinstance(audience, list) else [audience]
-
-    if claims.get("iss") != expected.issuer or not any(
-        entry in expected.audiences for entry in said if isinstance(entry, str)
-    ):
+    if claims.get("iss") != expected.issuer or not any(map(expected.accepts, audiences_of(claims))):
         raise refused()
 
     expires_at = _time(claims, "exp")
@@ -149,6 +159,13 @@ def _check_claims(claims: JsonObject, expected: Expected, now: float) -> float:
             raise refused()
 
     return expires_at + expected.leeway
+
+
+def audiences_of(claims: JsonObject) -> tuple[str, ...]:
+    """Return whom a token is for."""
+    audience = claims.get("aud")
+    said = audience if isinstance(audience, list) else [audience]
+    return tuple(entry for entry in said if isinstance(entry, str))
 
 
 def _time(claims: JsonObject, name: str) -> float | None:

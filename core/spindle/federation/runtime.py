@@ -104,6 +104,7 @@ def build_federation(
     store: Store,
     snapshots: Snapshots,
     count: Callable[[str, float, dict[str, str]], None],
+    public_url: str | None = None,
 ) -> Federation:
     """Build what is configured.
 
@@ -119,6 +120,7 @@ def build_federation(
                 audiences=entry.audiences,
                 algorithms=entry.algorithms,
                 leeway=entry.leeway_seconds,
+                public_url=public_url,
             ),
             keys=_keys(entry, index, settings, secrets, count),
         )

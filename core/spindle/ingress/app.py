@@ -17,6 +17,7 @@ import structlog
 
 from spindle.authority import need
 from spindle.federation.waiting import KeysNeeded, resolved
+from spindle.ingress.challenges import Advertised, challenge_header
 from spindle.ingress.cookies import session_of
 from spindle.ingress.exchange import (
     CLOSE,
@@ -79,6 +80,8 @@ class IngressSettings:
     allowed_origins: tuple[str, ...] = ()
     session_cookie: str | None = None
     """Name of the cookie of login sessions; None where nobody logs in."""
+    advertised: Advertised | None = None
+    """What refused clients are told; None where no identity provider vouches for them."""
 
 
 class Ingress:
@@ -101,6 +104,7 @@ class Ingress:
         self._tracing = tracing
         self._body_limit = settings.body_limit
         self._session_cookie = settings.session_cookie
+        self._advertised = settings.advertised
         self._perimeter = Perimeter(hosts=settings.allowed_hosts, origins=settings.allowed_origins)
         self.refusals: Refusals = unheard
         """Told of requests that are refused for who asks."""
@@ -161,6 +165,7 @@ class Ingress:
         except GatewayError as error:
             if mount is not None and error.http_status in _REFUSED:
                 self._tell(scope, exchange, mount, error)
+                exchange.challenge = self._challenge(scope, headers, mount, error)
 
             await self._conclude(exchange, error)
         except Exception as error:  # noqa: BLE001 - the request boundary
@@ -186,6 +191,7 @@ class Ingress:
             credential=self._credential_of(scope, read_headers(scope)),
             client_ip=client_ip_of(scope),
             trace=call.context.trace,
+            path=scope["path"],
         )
         # What is public but for this is no team's.
         need(context, permission)
@@ -224,6 +230,7 @@ class Ingress:
                 client_ip=client_ip_of(scope),
                 trace=trace,
                 server_slug=slug,
+                path=scope["path"],
             )
 
             exchange.subject = context.subject
@@ -255,6 +262,14 @@ class Ingress:
                 client_ip=client_ip_of(scope),
             )
         )
+
+    def _challenge(
+        self, scope: Scope, headers: Headers, mount: Mount, error: GatewayError
+    ) -> bytes | None:
+        if self._advertised is None or mount.route.challenge is None:
+            return None
+
+        return challenge_header(self._advertised, mount.route.challenge, error, scope, headers)
 
     def _credential_of(self, scope: Scope, headers: Headers) -> str | None:
         credential = credential_of(headers)

@@ -17,6 +17,7 @@ HeaderPairs: TypeAlias = "Iterable[tuple[bytes, bytes]]"
 
 _REQUEST_ID = b"x-request-id"
 _ORIGIN = b"x-spindle-origin"
+_AUTHENTICATE = b"www-authenticate"
 _FIRST_ERROR = 400
 _FIRST_OF_SERVER = 500
 CLOSE = (b"connection", b"close")
@@ -52,6 +53,7 @@ class Exchange:
         "_send",
         "added",
         "body_limit",
+        "challenge",
         "errors",
         "is_complete",
         "is_current",
@@ -79,6 +81,8 @@ class Exchange:
         self.body_limit = 0
         self.added: Sequence[tuple[bytes, bytes]] = ()
         """Headers the answer gets beside its own, unless it names them itself."""
+        self.challenge: bytes | None = None
+        """`WWW-Authenticate` of a refusal, in the place of the shape's own."""
         self.trace: TraceContext | None = None
         """Of a request that is traced."""
         self.parent_span: str | None = None
@@ -148,6 +152,11 @@ class Exchange:
         """Answer with an error in the route's shape; nothing may have been sent before."""
         rendered = self.errors.render(error, self.request_id)
         headers = [(name.encode("latin-1"), value.encode()) for name, value in rendered.headers]
+
+        if self.challenge is not None:
+            headers = [pair for pair in headers if pair[0] != _AUTHENTICATE]
+            headers.append((_AUTHENTICATE, self.challenge))
+
         headers += [(b"content-length", b"%d" % len(rendered.body)), *extra]
         start: Message = {
             "type": "http.response.start",

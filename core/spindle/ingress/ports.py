@@ -20,8 +20,9 @@ class Callers(Protocol):
         client_ip: str | None,
         trace: TraceContext,
         server_slug: str | None = None,
+        path: str | None = None,
     ) -> AuthenticatedContext:
-        """Return the caller, or raise Unauthenticated or NotFound."""
+        """Return the caller at a path, or raise Unauthenticated or NotFound."""
         ...
 
     def is_current(self, subject: Subject) -> bool:

@@ -12,6 +12,7 @@ from spindle.store.budgets import Budgets
 from spindle.store.catalog import Catalog
 from spindle.store.database import Database, UnusableDatabase
 from spindle.store.invitations import Invitations
+from spindle.store.kept import KeptSecrets
 from spindle.store.limits import RateLimits
 from spindle.store.logins import Logins
 from spindle.store.outage import StoreUnavailable
@@ -55,6 +56,7 @@ class Store:
         self.rate_limits = RateLimits(database)
         self.budgets = Budgets(database)
         self.secrets = Secrets(database)
+        self.kept_secrets = KeptSecrets(database)
         self.audit = AuditLog(database)
         self.versions = Versions(database)
 

@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping, delete, insert, select, update
 from spindle.store.administrators import guarded, keeping_one
 from spindle.store.audit import add_audit, tell
 from spindle.store.database import Database, bump
+from spindle.store.kept import forget_owner
 from spindle.store.roles import read_roles
 from spindle.store.rows import MembershipRow, RoleRow, TeamRow, UserRow
 from spindle.store.tables import MEMBERSHIPS, TEAMS, TOKENS, USERS
@@ -120,6 +121,8 @@ class Users:
 
             # Without their person they would be worth what they were made with.
             await connection.execute(update(TOKENS).where(theirs).values(ended))
+            # Who gets this address one day is somebody else.
+            await forget_owner(connection, email)
             await add_audit(connection, audit)
             return True
 

@@ -35,6 +35,15 @@ class SealedRow:
     """Rises with the value; a rotation leaves it alone."""
 
 
+KEPT = "kept/"
+"""How the names of secrets begin that modules keep for persons: see `store.kept`."""
+
+
+def is_kept(name: str) -> bool:
+    """Tell whether a name is of a secret that is kept for a person."""
+    return name.startswith(KEPT)
+
+
 class Secrets:
     """Keeps ciphertexts by name; a change of a value raises the revision."""
 
@@ -45,6 +54,13 @@ class Secrets:
         """Return every row, by name."""
         async with self._database.reading() as connection:
             return await _read(connection)
+
+    async def shared(self) -> tuple[SealedRow, ...]:
+        """Return every row but those that are kept for persons, by name."""
+        query = select(SECRETS).where(~SECRETS.c.name.startswith(KEPT)).order_by(SECRETS.c.name)
+
+        async with self._database.reading() as connection:
+            return tuple(sealed_row(row) for row in (await connection.execute(query)).mappings())
 
     async def put(
         self,
@@ -74,7 +90,7 @@ class Secrets:
 
             await add_audit(connection, audit)
             query = select(SECRETS).where(SECRETS.c.name == name)
-            return _row((await connection.execute(query)).mappings().one())
+            return sealed_row((await connection.execute(query)).mappings().one())
 
     async def delete(self, name: str, *, audit: Sequence[AuditRow] = ()) -> bool:
         """Delete a secret; False when there is none."""
@@ -117,10 +133,11 @@ class Secrets:
 async def _read(connection: AsyncConnection, *, lock: bool = False) -> tuple[SealedRow, ...]:
     query = select(SECRETS).order_by(SECRETS.c.name)
     found = await connection.execute(query.with_for_update() if lock else query)
-    return tuple(_row(row) for row in found.mappings())
+    return tuple(sealed_row(row) for row in found.mappings())
 
 
-def _row(row: RowMapping) -> SealedRow:
+def sealed_row(row: RowMapping) -> SealedRow:
+    """Return a row of the table."""
     return SealedRow(
         name=row["name"],
         ciphertext=row["ciphertext"],

@@ -50,6 +50,9 @@ class McpSettings:
     """Calls that wait for such an answer between two requests of a client."""
     max_tools: int = 10_000
     """Most tools taken from one upstream."""
+    root_metadata: bool = True
+    """Tell of `/mcp` at the root of the well-known path, too, for clients that look nowhere else.
+    """
     max_resources: int = 1000
     """Most resources, and most templates of them, taken from one upstream."""
     max_prompts: int = 1000
@@ -89,6 +92,7 @@ SCHEMA: JsonObject = {
         "input_seconds": _SECONDS,
         "max_parked_calls": _COUNT,
         "max_tools": _COUNT,
+        "root_metadata": {"type": "boolean"},
         "max_resources": _COUNT,
         "max_prompts": _COUNT,
         "search_above": _COUNT,
@@ -135,6 +139,7 @@ def settings_from(section: JsonObject) -> McpSettings:
         input_seconds=seconds("input_seconds", defaults.input_seconds),
         max_parked_calls=count("max_parked_calls", defaults.max_parked_calls),
         max_tools=count("max_tools", defaults.max_tools),
+        root_metadata=section.get("root_metadata") is not False,
         max_resources=count("max_resources", defaults.max_resources),
         max_prompts=count("max_prompts", defaults.max_prompts),
         search_above=search_above if isinstance(search_above, int) else None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 import anyio
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
+from spindle_mcp.authorization.resource import CHALLENGE, metadata_routes
+from spindle_mcp.authorization.routes import authorization_routes
 from spindle_mcp.config import SCHEMA, settings_from
 from spindle_mcp.documentation import operation_at
 from spindle_mcp.links import scoped_result
@@ -46,10 +49,12 @@ from spindle_spi.records import Kind
 from spindle_spi.shapes import JSON_RPC
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from spindle_mcp.authorization.flow import Authorizations
     from spindle_mcp.config import McpSettings
     from spindle_mcp.surface.server import SpindleServer
+    from spindle_spi.config_secrets import Deployment
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.ingress import Call
     from spindle_spi.invocation import Invocation, ProgressSink, Result
@@ -70,6 +75,7 @@ class McpModule(Module):
         self._endpoint: Endpoint | None = None
         self._fleet: Fleet | None = None
         self._listeners: Listeners | None = None
+        self._context: ModuleContext | None = None
         self._fetches: Fetches | None = None
         self._in_flight = InFlight()
         self._older: OlderStreams | None = None
@@ -116,25 +122,37 @@ class McpModule(Module):
     @property
     def routes(self) -> Sequence[IngressRoute]:
         """See `Module`."""
-        return tuple(
-            IngressRoute(
-                method=method,
-                path=f"{prefix}{path}",
-                permission=_PERMISSION,
-                handler=handler,
-                errors=JSON_RPC,
-                server_param=server_param,
-                operation=partial(operation_at, method, path),
-            )
-            for prefix, server_param in (("", None), ("/servers/{slug}", "slug"))
+        return (
+            *self._endpoints(),
+            *metadata_routes(self._known_outside),
+            *authorization_routes(self._desk, self._deployment),
+        )
+
+    def _endpoints(self) -> Iterator[IngressRoute]:
+        for prefix, server_param in (("", None), ("/servers/{slug}", "slug")):
             for method, path, handler in (
                 ("GET", "/mcp", self._serve),
                 ("POST", "/mcp", self._serve),
                 ("DELETE", "/mcp", self._serve),
                 ("GET", "/sse", self._stream_older),
                 ("POST", MESSAGES, self._take_older),
-            )
-        )
+            ):
+                route = IngressRoute(
+                    method=method,
+                    path=f"{prefix}{path}",
+                    permission=_PERMISSION,
+                    handler=handler,
+                    errors=JSON_RPC,
+                    server_param=server_param,
+                    operation=partial(operation_at, method, path),
+                    challenge=CHALLENGE if path == "/mcp" else None,
+                )
+                yield route
+
+                if path == "/mcp":
+                    # The same without a word on metadata: there are clients that send no header
+                    # of their user's any more as soon as a server tells where tokens come from.
+                    yield replace(route, path=f"{prefix}{path}-key", challenge=None)
 
     @property
     def prefixes(self) -> Sequence[IngressPrefix]:
@@ -200,6 +218,7 @@ class McpModule(Module):
 
         try:
             async with anyio.create_task_group() as group, manager.run():
+                self._context = context
                 self._fetches = fetches
                 self._fleet = fleet
                 self._listeners = listeners
@@ -212,6 +231,7 @@ class McpModule(Module):
                 started()
                 await anyio.sleep_forever()
         finally:
+            self._context = None
             self._older = self._endpoint = None
             self._fetches = self._fleet = None
 
@@ -279,6 +299,7 @@ class McpModule(Module):
             state=invocation.state,
             wants_progress=progress is not None,
             traceparent=context.trace.traceparent,
+            caller=context,
         )
         permit, deadline = invocation.permit, invocation.deadline
 
@@ -292,6 +313,29 @@ class McpModule(Module):
 
         gateway = "" if permit.backend is None else permit.backend.name
         return Complete(payload=scoped_result(gateway, result))
+
+    async def _known_outside(self) -> tuple[Deployment, bool]:
+        context = self._running()
+        deployment = await context.services.config_secrets.deployment()
+        return deployment, settings_from(context.config).root_metadata
+
+    async def _deployment(self) -> Deployment:
+        return await self._running().services.config_secrets.deployment()
+
+    def _desk(self) -> Authorizations:
+        if self._fleet is None:
+            raise _down()
+
+        # With it comes what speaks OAuth: nobody needs that where nobody acts for persons.
+        from spindle_mcp.authorization.flow import Authorizations
+
+        return Authorizations(self._running().services, self._fleet)
+
+    def _running(self) -> ModuleContext:
+        if self._context is None:
+            raise _down()
+
+        return self._context
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
         endpoint = self._endpoint

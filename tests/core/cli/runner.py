@@ -23,10 +23,12 @@ class Ran:
     stderr: str
 
 
-def run(*arguments: str, env: Mapping[str, str] | None = None) -> Ran:
+def run(*arguments: str, env: Mapping[str, str] | None = None, stdin: str | None = None) -> Ran:
     """Run a command with nothing of this process's SPINDLE_ variables."""
     clean: dict[str, str | None] = {key: None for key in os.environ if key.startswith("SPINDLE_")}
-    result = CliRunner().invoke(app, arguments, env={**clean, **(env or {})}, prog_name="spindle")
+    result = CliRunner().invoke(
+        app, arguments, input=stdin, env={**clean, **(env or {})}, prog_name="spindle"
+    )
 
     # What a command does not report is a defect, and shown as one.
     if result.exception is not None and not isinstance(result.exception, SystemExit):

@@ -40,6 +40,7 @@ class Callers:
         client_ip: str | None,
         trace: TraceContext,
         server_slug: str | None = None,
+        path: str | None = None,
     ) -> AuthenticatedContext:
         self.traces.append(trace)
         self.client_ips.append(client_ip)

@@ -84,8 +84,9 @@ class _Callers:
         client_ip: str | None,
         trace: TraceContext,
         server_slug: str | None = None,
+        path: str | None = None,
     ) -> AuthenticatedContext:
-        del server_slug
+        del server_slug, path
         return self.host.callers.resolve(credential, trace=trace, client_ip=client_ip)
 
     def is_current(self, subject: Subject) -> bool:

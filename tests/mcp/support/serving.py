@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -10,13 +11,13 @@ from typing import TYPE_CHECKING
 import anyio
 import uvicorn
 
-from spindle_conformance.fakes import FakeHost
+from spindle_conformance.fakes import FakeHost, caller
 from spindle_mcp import McpModule
 from spindle_spi.errors import GatewayError, NotFound
-from spindle_spi.ingress import CALL_SCOPE_KEY, Call, IngressRoute
+from spindle_spi.ingress import CALL_SCOPE_KEY, PUBLIC, Call, IngressRoute
 from spindle_spi.module import ModuleContext
 from spindle_spi.records import Kind, Target
-from spindle_spi.shapes import JSON_RPC
+from spindle_spi.shapes import JSON_RPC, ErrorShape
 from tests.mcp.support.records import count_tools
 
 if TYPE_CHECKING:
@@ -144,9 +145,12 @@ def ingress(module: McpModule, host: FakeHost) -> ASGIApp:
     routes = {(route.method, route.path): route for route in module.routes}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        errors = JSON_RPC
+
         try:
-            route, slug = _match(routes, scope["method"], scope["path"])
-            context = _traced(_resolve(host, scope, slug), scope)
+            route, slug = _match(routes, scope)
+            errors = route.errors
+            context = _traced(_resolve(host, scope, slug, route), scope)
             key = f"everything:{host.records.view_key(context)}"
             scope[CALL_SCOPE_KEY] = call = Call(context, view_key=key, server_slug=slug)
 
@@ -155,37 +159,40 @@ def ingress(module: McpModule, host: FakeHost) -> ASGIApp:
             finally:
                 host.end_lease(context.trace.request_id)
         except GatewayError as exc:
-            await _fail(exc, send)
+            await _fail(exc, errors, send)
 
     return app
 
 
 def _match(
-    routes: dict[tuple[str, str], IngressRoute], method: str, path: str
+    routes: dict[tuple[str, str], IngressRoute], scope: Scope
 ) -> tuple[IngressRoute, str | None]:
-    last = f"/{path.rpartition('/')[2]}"
+    method, path = scope["method"], scope["path"]
 
-    if path == last and (method, path) in routes:
-        return routes[method, path], None
+    for (wanted, pattern), route in sorted(routes.items()):
+        found = re.fullmatch(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", pattern), path)
 
-    parts = path.split("/")
-    shape = f"/servers/{{slug}}{last}"
-
-    if len(parts) == 4 and parts[1] == "servers" and (method, shape) in routes:
-        return routes[method, shape], parts[2]
+        if wanted == method and found is not None:
+            scope["path_params"] = found.groupdict()
+            return route, found.groupdict().get(route.server_param or "")
 
     raise NotFound("no such path")
 
 
-def _resolve(host: FakeHost, scope: Scope, slug: str | None) -> AuthenticatedContext:
+def _resolve(
+    host: FakeHost, scope: Scope, slug: str | None, route: IngressRoute
+) -> AuthenticatedContext:
+    if route.permission is PUBLIC:
+        return caller(None, permissions=())
+
     headers: dict[bytes, bytes] = dict(scope["headers"])
     token = headers.get(b"authorization", b"").decode().removeprefix("Bearer ")
     server = None if slug is None else Target(kind=Kind.SERVER, name=slug)
     return host.callers.resolve(token or None, server=server)
 
 
-async def _fail(error: GatewayError, send: Send) -> None:
-    rendered = JSON_RPC.render(error, "req")
+async def _fail(error: GatewayError, errors: ErrorShape, send: Send) -> None:
+    rendered = errors.render(error, "req")
     headers = [(name.encode(), value.encode()) for name, value in rendered.headers]
     await send({"type": "http.response.start", "status": rendered.status, "headers": headers})
     await send({"type": "http.response.body", "body": rendered.body})

@@ -13,7 +13,7 @@ import mcp_types as types
 from mcp.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-from spindle_spi.types import JsonObject
+from spindle_spi.types import ASGIApp, JsonObject
 from tests.mcp.support.serving import listening
 
 if TYPE_CHECKING:
@@ -264,6 +264,8 @@ class Handshaking:
     headers: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     traces: list[object] = field(default_factory=list[object])
     """What calls named as their trace."""
+    guarded: Callable[[ASGIApp], ASGIApp] = field(default=lambda app: app)
+    """Puts something before it."""
     reached: anyio.Event = field(default_factory=anyio.Event)
     cancelled: anyio.Event = field(default_factory=anyio.Event)
 
@@ -291,7 +293,7 @@ class Handshaking:
 
             await manager.handle_request(scope, _replaying(body, receive), send)
 
-        async with manager.run(), listening(app, port=port) as url:
+        async with manager.run(), listening(self.guarded(app), port=port) as url:
             yield f"{url}/mcp"
 
     async def _list(

@@ -164,8 +164,11 @@ def shown_record(kind: Kind) -> JsonObject:
     defs = schema.get("$defs")
     kept = _objects(defs)
 
-    for name in ("SecretRef", "ProcessLimits"):
-        kept.pop(name, None)
+    kept.pop("ProcessLimits", None)
+
+    if kind is not Kind.GATEWAY:
+        # Only its `auth` shows what its secrets are called.
+        kept.pop("SecretRef", None)
 
     if kept:
         shown["$defs"] = kept

@@ -17,6 +17,7 @@ from spindle_mcp.surface.state import Binding
 from spindle_mcp.surface.walk import Aim, InFlight, admitted, round_of
 from spindle_mcp.trace import traced
 from spindle_mcp.upstream.base import Peer
+from spindle_spi.context import AuthenticatedContext
 from spindle_spi.errors import Internal
 from spindle_spi.invocation import InputRequired
 from spindle_spi.policy import Action
@@ -51,6 +52,8 @@ class ToolRequest:
     """What it was given to hold in that round."""
     traceparent: str | None = None
     """The trace that the message itself names."""
+    caller: AuthenticatedContext | None = None
+    """For whom, where an upstream is shown that."""
     outlives: bool = False
     """The call goes on when its HTTP exchange ends: so it is before 2026."""
 
@@ -132,6 +135,7 @@ class ToolCalls:
         if lease is not None and request.peer is not None:
             request = replace(request, peer=RenewingPeer(request.peer, lease))
 
+        request = replace(request, caller=call.context)
         lease_id = None if lease is None else lease.id
         name = request.name if tool is None else tool.record.name
         aim = Aim(Target(kind=Kind.TOOL, name=name), Action.EXECUTE, unknown_tool(request.name))

@@ -259,7 +259,8 @@ class Fetches:
     async def _answer(
         self, call: Call, request: ToolRequest, walk: _Walk, permit: Permit
     ) -> JsonObject | InputRequired:
-        request = replace(request, traceparent=call.context.trace.traceparent)
+        trace = call.context.trace.traceparent
+        request = replace(request, traceparent=trace, caller=call.context)
         payload, judge = walk.payload, None
 
         if permit.hooks:

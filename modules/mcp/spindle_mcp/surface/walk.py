@@ -141,6 +141,7 @@ def round_of(
         peer=request.peer,
         wants_progress=request.wants_progress,
         traceparent=request.traceparent,
+        caller=request.caller,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -17,11 +18,14 @@ from spindle_mcp.naming import Naming
 from spindle_mcp.offers import OFFERS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from spindle_mcp.upstream.base import EVERYTHING, Endpoint, Request, Upstream
 from spindle_mcp.upstream.connect import open_own, open_upstream
+from spindle_mcp.upstream.credentials.build import headers_of
+from spindle_mcp.upstream.credentials.faults import nobody
 from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable, innermost
 from spindle_mcp.upstream.guard import DOWN, Guard
 from spindle_mcp.upstream.ingest import harvest
 from spindle_mcp.upstream.keys import lease_keys
 from spindle_mcp.upstream.offered import Offered
+from spindle_mcp.upstream.personal import PersonalSessions
 from spindle_mcp.upstream.pool import NotOpened, needs_own, own_sessions
 from spindle_mcp.upstream.program import program_of
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
@@ -36,6 +40,7 @@ if TYPE_CHECKING:
     from spindle_mcp.upstream.ingest import Harvest
     from spindle_mcp.upstream.keys import Keys
     from spindle_mcp.upstream.pool import OwnSessions
+    from spindle_spi.context import AuthenticatedContext
     from spindle_spi.records import Kind, Target
     from spindle_spi.services import Services
     from spindle_spi.types import JsonObject
@@ -73,6 +78,11 @@ class GatewayActor:
             gateway=record.name, prefix=spec.prefix or record.name, limit=settings.name_length
         )
         self._version = version
+        self.headers = headers_of(record, spec, services.config_secrets)
+        """Where what proves us to the upstream comes from, beside a plain credential."""
+        is_personal = self.headers is not None and self.headers.is_personal
+        self.sessions = PersonalSessions(record.name, self._open_for) if is_personal else None
+        """Where each person has a session of their own."""
         self._upstream: Upstream | None = None
         self._own: OwnSessions | None = None
         self._speaks_both = False
@@ -146,6 +156,19 @@ class GatewayActor:
 
     async def run(self) -> None:
         """Live until cancelled."""
+        if self.sessions is None:
+            await self._live()
+            return
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.sessions.run)
+            await self._live()
+
+    def wake(self) -> None:
+        """Try again at once: what was missing may be there now."""
+        self._is_wanted.set()
+
+    async def _live(self) -> None:
         while True:
             self._is_wanted = anyio.Event()
 
@@ -169,11 +192,22 @@ class GatewayActor:
         Raises:
             GatewayError: Not connected, not reachable, refused, busy, or too slow.
         """
+        if self.headers is not None and self.sessions is not None:
+            # Nobody is shown as somebody else: without a caller there is nobody to show.
+            if request.caller is None:
+                raise nobody(self.name)
+
+            # Who has to say yes first is told so, whatever the gateway itself is up to.
+            await self.headers.headers(request.caller)
+
         async with self._guard.admitted(request):
             return await self._carry_out(request)
 
     async def _carry_out(self, request: Request) -> JsonObject:
         upstream = await self._connected()
+
+        if self.sessions is not None and upstream.era == "legacy" and request.caller is not None:
+            return await self._request_as(self.sessions, request.caller, request)
 
         peer = request.peer
 
@@ -208,6 +242,25 @@ class GatewayActor:
 
         return upstream.era == "legacy" or (peer.can_be_asked and self._speaks_both)
 
+    async def _request_as(
+        self, sessions: PersonalSessions, caller: AuthenticatedContext, request: Request
+    ) -> JsonObject:
+        """Ask over a person's own session; once more over a new one if the upstream forgot it."""
+        try:
+            async with sessions.using(caller) as upstream:
+                return await upstream.request(request)
+        except SessionLost:
+            async with sessions.using(caller) as upstream:
+                return await upstream.request(request)
+
+    @asynccontextmanager
+    async def _open_for(self, caller: AuthenticatedContext) -> AsyncGenerator[Upstream]:
+        # A plain credential, if there is one, reads lists: here a person's own token is shown.
+        endpoint = replace(self._endpoint(await self._keys()), caller=caller, credential=None)
+
+        async with open_own(self.spec, endpoint, {}) as upstream:
+            yield upstream
+
     async def _serve(self) -> None:
         keys = await self._keys()
         endpoint = self._endpoint(keys)
@@ -231,7 +284,9 @@ class GatewayActor:
             upstream.era == "modern" and self.spec.era == "auto" and self.spec.transport != "stdio"
         )
 
-        if upstream.era != "legacy" and not self._speaks_both:
+        # A session of one client would show the gateway itself; persons have their own.
+        if self.sessions is not None or (upstream.era != "legacy" and not self._speaks_both):
+            self._speaks_both = False
             yield
             return
 
@@ -392,6 +447,7 @@ class GatewayActor:
             url=self.spec.url or "",
             version=self._version,
             credential=keys.secret,
+            headers=self.headers,
             address=option(self.spec.options, "address"),
             connect_seconds=settings.connect_seconds if program is None else settings.start_seconds,
             max_connections=settings.max_connections,

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 
 import anyio
 
+from spindle_mcp.upstream.credentials.source import HeaderSource
 from spindle_mcp.upstream.program import Program
+from spindle_spi.context import AuthenticatedContext
 from spindle_spi.secret import Secret
 from spindle_spi.types import Json, JsonObject
 
@@ -38,6 +40,10 @@ class Endpoint:
     version: str
     """Our own version, as upstreams are told it."""
     credential: Secret | None = None
+    headers: HeaderSource | None = None
+    """Asked before every request for what else proves us."""
+    caller: AuthenticatedContext | None = None
+    """Whose session it is, where each person has their own; None is the gateway's."""
     address: str | None = None
     """The address to connect to when somebody has judged the host's; it is not resolved again."""
     connect_seconds: float = 10.0
@@ -115,6 +121,8 @@ class Request:
     wants_progress: bool = False
     traceparent: str | None = None
     """W3C trace context to hand on in `_meta`."""
+    caller: AuthenticatedContext | None = None
+    """For whom, where the upstream is shown that."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

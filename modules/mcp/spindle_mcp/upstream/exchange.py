@@ -11,6 +11,7 @@ from mcp.shared.inbound import MCP_METHOD_HEADER, MCP_PROTOCOL_VERSION_HEADER
 
 from spindle_mcp.eras import MODERN
 from spindle_mcp.text import decode, encode
+from spindle_mcp.upstream.credentials.proven import posted
 from spindle_mcp.upstream.faults import (
     RpcRefused,
     garbled,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spindle_mcp.upstream.base import Endpoint
+    from spindle_spi.context import AuthenticatedContext
     from spindle_spi.secret import Secret
     from spindle_spi.types import Json, JsonObject
 
@@ -51,7 +53,7 @@ class Exchanges(Protocol):
         """Return an id for a request."""
         ...
 
-    async def send(
+    async def send(  # noqa: PLR0913 - one parameter for each thing that may be said
         self,
         request_id: int,
         method: str,
@@ -60,6 +62,7 @@ class Exchanges(Protocol):
         seconds: float | None,
         headers: Mapping[str, str] | None = None,
         hearing: Hearing | None = None,
+        caller: AuthenticatedContext | None = None,
     ) -> JsonObject:
         """Send a request and return its result.
 
@@ -96,7 +99,7 @@ class HttpExchanges:
         """See `Exchanges`."""
         return next(self._ids)
 
-    async def send(
+    async def send(  # noqa: PLR0913 - one parameter for each thing that may be said
         self,
         request_id: int,
         method: str,
@@ -105,6 +108,7 @@ class HttpExchanges:
         seconds: float | None,
         headers: Mapping[str, str] | None = None,
         hearing: Hearing | None = None,
+        caller: AuthenticatedContext | None = None,
     ) -> JsonObject:
         """See `Exchanges`."""
         body = encoded({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
@@ -115,9 +119,7 @@ class HttpExchanges:
                 if hearing is not None:
                     hearing.clock = clock
 
-                async with self._session.post(
-                    self._endpoint.url, data=body, headers=sent, allow_redirects=False
-                ) as response:
+                async with posted(self._session, self._endpoint, body, sent, caller) as response:
                     return await self._read(response, request_id, hearing)
         except aiohttp.ClientError as exc:
             raise unreachable(self._gateway) from exc

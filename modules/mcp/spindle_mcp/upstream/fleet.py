@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from spindle_mcp.config import McpSettings
     from spindle_mcp.upstream.base import Request
+    from spindle_mcp.upstream.credentials.people import PersonalTokens
     from spindle_spi.records import CatalogRecord, Target
     from spindle_spi.services import Services
     from spindle_spi.types import JsonObject
@@ -110,6 +111,23 @@ class Fleet:
         """Close what is open for a peer that is no more."""
         for actor, _ in self._actors.values():
             actor.release(key)
+
+    def personal(self) -> list[PersonalTokens]:
+        """Return the sources of the gateways that act for persons."""
+        from spindle_mcp.upstream.credentials.people import PersonalTokens
+
+        sources = (actor.headers for actor, _ in self._actors.values())
+        return [source for source in sources if isinstance(source, PersonalTokens)]
+
+    def changed(self, gateway: str, owner: str) -> None:
+        """Take the news that a person's grant for a gateway is another now."""
+        held = self._actors.get(gateway)
+
+        if held is not None:
+            if held[0].sessions is not None:
+                held[0].sessions.forget(owner)
+
+            held[0].wake()
 
     def describe(self) -> JsonObject:
         """Return how every gateway is, for operators."""

@@ -15,6 +15,7 @@ import httpx2
 from mcp.shared.message import SessionMessage
 
 from spindle_mcp.text import decode
+from spindle_mcp.upstream.credentials.proven import ProvenTransport
 from spindle_mcp.upstream.faults import garbled, refused_by_status, too_long, too_slow, unreachable
 from spindle_mcp.upstream.pinned import pin
 from spindle_mcp.upstream.sse import EventReader, EventTooLong
@@ -172,7 +173,9 @@ def _client(endpoint: Endpoint) -> httpx2.AsyncClient:
         headers["authorization"] = f"Bearer {endpoint.credential.reveal()}"
 
     timeout = httpx2.Timeout(endpoint.connect_seconds, read=None, pool=None)
-    return httpx2.AsyncClient(headers=headers, timeout=timeout, transport=_Pinning(endpoint))
+    return httpx2.AsyncClient(
+        headers=headers, timeout=timeout, transport=ProvenTransport(endpoint, _Pinning(endpoint))
+    )
 
 
 @asynccontextmanager

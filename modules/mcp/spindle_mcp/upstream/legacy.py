@@ -28,6 +28,7 @@ from spindle_mcp.upstream.base import (
     Upstream,
     change_in,
 )
+from spindle_mcp.upstream.credentials.proven import failure_in
 from spindle_mcp.upstream.faults import (
     RpcRefused,
     SessionLost,
@@ -289,6 +290,11 @@ class LegacyUpstream(Upstream):
     def _translated(self, error: MCPError) -> Exception:
         if error.code == TRANSPORT_FAILED:
             return unreachable(self._gateway)
+
+        unproven = failure_in(error.code, error.data)
+
+        if unproven is not None:
+            return unproven
 
         if error.code == TOO_LONG:
             return too_long(self._gateway)

@@ -124,6 +124,7 @@ class ModernUpstream(Upstream):
                 {**request.params, "_meta": self._meta_of(request, request_id)},
                 seconds=seconds_left(request),
                 headers=self._headers_of(request),
+                caller=request.caller,
                 hearing=None if peer is None else _Relay(request, peer),
             )
         except RpcRefused as exc:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spindle_mcp.upstream.base import Endpoint
     from spindle_mcp.upstream.exchange import Hearing
     from spindle_mcp.upstream.pipe import Pipe
+    from spindle_spi.context import AuthenticatedContext
     from spindle_spi.secret import Secret
     from spindle_spi.types import Json, JsonObject
 
@@ -61,7 +62,7 @@ class PipedExchanges:
         """See `Exchanges`."""
         return next(self._ids)
 
-    async def send(
+    async def send(  # noqa: PLR0913 - one parameter for each thing that may be said
         self,
         request_id: int,
         method: str,
@@ -70,6 +71,7 @@ class PipedExchanges:
         seconds: float | None,
         headers: Mapping[str, str] | None = None,
         hearing: Hearing | None = None,
+        caller: AuthenticatedContext | None = None,
     ) -> JsonObject:
         """See `Exchanges`."""
         del headers

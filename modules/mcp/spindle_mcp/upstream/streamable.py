@@ -13,6 +13,7 @@ import httpx2
 from mcp.client.streamable_http import streamable_http_client
 
 from spindle_mcp.text import encode
+from spindle_mcp.upstream.credentials.proven import ProvenTransport
 from spindle_mcp.upstream.pinned import pin
 from spindle_mcp.upstream.streams import TOO_LONG, TRANSPORT_FAILED
 
@@ -84,7 +85,9 @@ async def streamable_streams(endpoint: Endpoint) -> AsyncGenerator[TransportStre
 
     async with (
         httpx2.AsyncClient(
-            headers=headers, timeout=timeout, transport=_OneRequestOnly(endpoint)
+            headers=headers,
+            timeout=timeout,
+            transport=ProvenTransport(endpoint, _OneRequestOnly(endpoint)),
         ) as client,
         streamable_http_client(
             endpoint.url, http_client=client, max_sse_event_size=endpoint.max_result_bytes

@@ -1,0 +1,66 @@
+"""How getting a token fails. What an authorization server said stays with us."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from spindle_spi.errors import FailedPrecondition, Origin, UpstreamError
+
+_KNOWN: Final = frozenset(
+    {
+        *("invalid_request", "invalid_client", "invalid_grant", "unauthorized_client"),
+        *("unsupported_grant_type", "invalid_scope", "invalid_target", "access_denied"),
+        *("server_error", "temporarily_unavailable"),
+    }
+)
+"""Error codes of the standards, which may be shown; other words are the server's own."""
+
+
+class ServerFailed(Exception):
+    """The authorization server gave nothing usable; the reason may be shown, its words are not."""
+
+    def __init__(self, reason: str, error: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.error = error
+        """The standard's code of its refusal, if it is one."""
+
+
+class AuthorizationRequired(FailedPrecondition):
+    """A person has to let this gateway act for them first."""
+
+    default_code = "mcp.gateway.authorization_required"
+
+
+def refusal(error: object) -> ServerFailed:
+    """Return the failure that an OAuth error stands for."""
+    if isinstance(error, str) and error in _KNOWN:
+        return ServerFailed(f"it answered {error}", error)
+
+    return ServerFailed("it refused")
+
+
+def no_token(gateway: str, failed: ServerFailed) -> UpstreamError:
+    """Return what a caller is told who needed a token that could not be had."""
+    return UpstreamError(
+        f"The gateway {gateway!r} got no token from its authorization server: {failed.reason}.",
+        code="mcp.upstream.no_token",
+        retryable=failed.error in ("", "server_error", "temporarily_unavailable"),
+    )
+
+
+def nobody(gateway: str) -> FailedPrecondition:
+    """Return what a caller without a person is told."""
+    return FailedPrecondition(
+        f"The gateway {gateway!r} acts for persons: call it with a token that belongs to one.",
+        code="mcp.gateway.person_required",
+        origin=Origin.CLIENT,
+    )
+
+
+def unauthorized(gateway: str, public_url: str | None) -> AuthorizationRequired:
+    """Return what a person is told who has not let the gateway act for them."""
+    return AuthorizationRequired(
+        f"The gateway {gateway!r} needs your authorisation: open "
+        f"{public_url or ''}/mcp/authorize/{gateway} as yourself, then call again."
+    )

@@ -1,0 +1,183 @@
+"""Tokens of persons: each caller is shown to the upstream as who they let the gateway be."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import anyio
+
+from spindle_mcp.upstream.credentials.client import request_token
+from spindle_mcp.upstream.credentials.faults import ServerFailed, no_token, nobody, unauthorized
+from spindle_mcp.upstream.credentials.grants import Grant, grant_name, read_grant
+from spindle_mcp.upstream.credentials.machine import bearer, value_sent
+from spindle_mcp.upstream.credentials.registration import Registration
+from spindle_mcp.upstream.credentials.source import HeaderSource
+from spindle_mcp.upstream.credentials.tokens import Token, TokenCache
+from spindle_spi.errors import Conflict
+from spindle_spi.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spindle_mcp.upstream.credentials.faults import AuthorizationRequired
+    from spindle_mcp.upstream.credentials.machine import OAuth
+    from spindle_spi.config_secrets import KeptSecret
+    from spindle_spi.context import AuthenticatedContext
+    from spindle_spi.records import CatalogRecord
+
+_KEPT_SECONDS: Final = 60.0
+"""How long a token is used before what is kept is looked at again: it may have been revoked."""
+_MOST_REFUSED: Final = 1000
+
+
+class PersonalTokens(HeaderSource):
+    """Tokens of the authorization code grant, refreshed before they end.
+
+    Lists are read with the gateway's credential if it has one, else with the newest grant: the
+    list alone, never a call.
+    """
+
+    is_personal = True
+
+    def __init__(
+        self, record: CatalogRecord, oauth: OAuth, fixed: HeaderSource, *, has_credential: bool
+    ) -> None:
+        self.record = record
+        self.oauth = oauth
+        self._name = grant_name(record)
+        self.registration = Registration(oauth)
+        self._fixed = fixed
+        self._has_credential = has_credential
+        self._tokens = TokenCache()
+        self._refused: OrderedDict[str, str] = OrderedDict()
+        """By person, the token an upstream refused."""
+
+    async def headers(self, caller: AuthenticatedContext | None) -> Mapping[str, str]:
+        """See `HeaderSource`.
+
+        Raises:
+            AuthorizationRequired: The person has not let the gateway act for them; says where to.
+        """
+        fixed = await self._fixed.headers(caller)
+
+        if caller is None and self._has_credential:
+            return fixed
+
+        owner = await self._owner(caller)
+        token = await self._tokens.get(owner, partial(self._current, owner))
+        return {**fixed, **bearer(token)}
+
+    async def refused(self, caller: AuthenticatedContext | None, sent: Mapping[str, str]) -> bool:
+        """See `HeaderSource`: the token is refreshed, unless it has been already."""
+        if caller is None and self._has_credential:
+            return False
+
+        owner = await self._owner(caller)
+        self._refused[owner] = value_sent(sent)
+        self._refused.move_to_end(owner)
+        self._tokens.drop(owner, value_sent(sent))
+
+        if len(self._refused) > _MOST_REFUSED:
+            self._refused.popitem(last=False)
+
+        return True
+
+    def forget(self, owner: str) -> None:
+        """Look at what is kept before the next request of a person."""
+        self._tokens.drop(owner.lower())
+
+    async def _owner(self, caller: AuthenticatedContext | None) -> str:
+        if caller is not None:
+            if caller.subject.user_email is None:
+                raise nobody(self.record.name)
+
+            return caller.subject.user_email.lower()
+
+        newest = await self.oauth.secrets.newest_kept(self._name)
+
+        if newest is None:
+            raise await self._unauthorized()
+
+        return newest.owner
+
+    async def _current(self, owner: str) -> Token:
+        kept = await self.oauth.secrets.kept(owner, self._name)
+        grant = None if kept is None else read_grant(kept.secret)
+
+        if kept is None or grant is None or grant.url != self.oauth.url:
+            raise await self._unauthorized()
+
+        is_refused = self._refused.pop(owner, None) == grant.access_token
+
+        if grant.fresh_until > time.time() and not is_refused:
+            return _token(grant)
+
+        # Who shows a refresh token and is gone before it is kept has lost what replaces it.
+        token: Token | None = None
+
+        with anyio.CancelScope(shield=True):
+            token = await self._refresh(owner, kept, grant)
+
+        assert token is not None
+        return token
+
+    async def _refresh(self, owner: str, kept: KeptSecret, grant: Grant) -> Token:
+        try:
+            renewed = await self._renewed(grant)
+        except ServerFailed as exc:
+            if exc.error != "invalid_grant":
+                raise no_token(self.record.name, exc) from exc
+
+            renewed = None
+
+        if renewed is not None:
+            try:
+                await self.oauth.secrets.keep(
+                    owner, self._name, renewed.sealed(), version=kept.version
+                )
+            except Conflict:
+                renewed = None
+            else:
+                return _token(renewed)
+
+        return await self._others(owner, kept)
+
+    async def _renewed(self, grant: Grant) -> Grant | None:
+        """Return a grant with new tokens; None where it cannot be renewed."""
+        server = await self.oauth.discovery.server()
+
+        # What the configuration says of the server has changed: nothing of ours goes to the old.
+        if grant.refresh_token is None or not grant.is_of(self.oauth.url, server):
+            return None
+
+        answer = await request_token(
+            self.oauth.judge,
+            grant.token_url,
+            grant.client(await self.oauth.client()),
+            "refresh_token",
+            {"refresh_token": grant.refresh_token, **self.oauth.resource()},
+        )
+        return grant.renewed(answer, time.time())
+
+    async def _others(self, owner: str, before: KeptSecret) -> Token:
+        """Return what another process has kept meanwhile; else the grant is of no use any more."""
+        kept = await self.oauth.secrets.kept(owner, self._name)
+        grant = None if kept is None else read_grant(kept.secret)
+
+        if kept is None or grant is None or kept.version == before.version:
+            await self.oauth.secrets.forget(owner, self._name)
+            raise await self._unauthorized()
+
+        return _token(grant)
+
+    async def _unauthorized(self) -> AuthorizationRequired:
+        deployment = await self.oauth.secrets.deployment()
+        return unauthorized(self.record.name, deployment.public_url)
+
+
+def _token(grant: Grant) -> Token:
+    until = min(grant.fresh_until, time.time() + _KEPT_SECONDS)
+    return Token(secret=Secret(grant.access_token), fresh_until=until)

@@ -1,0 +1,90 @@
+"""What an authorization server knows us by: a client it was told of, our document, or a new one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import httpx2
+
+from spindle_mcp.text import encode
+from spindle_mcp.upstream.credentials.client import Client
+from spindle_mcp.upstream.credentials.faults import ServerFailed
+from spindle_mcp.upstream.credentials.names import CALLBACK, DOCUMENT
+from spindle_mcp.upstream.credentials.transport import json_object, send
+from spindle_spi.secret import Secret
+
+if TYPE_CHECKING:
+    from spindle_mcp.upstream.credentials.discovery import Server
+    from spindle_mcp.upstream.credentials.machine import OAuth
+    from spindle_spi.types import Json, JsonObject
+
+_METHODS: Final = ("none", "client_secret_basic", "client_secret_post")
+
+
+class Registration:
+    """The client of one gateway; what was registered serves as long as this process lives."""
+
+    def __init__(self, oauth: OAuth) -> None:
+        self._oauth = oauth
+        self._registered: dict[str, Client] = {}
+
+    async def client(self, server: Server, public_url: str) -> tuple[Client, bool]:
+        """Return the client, and whether it is the configured one.
+
+        Raises:
+            ServerFailed: The server knows us by nothing.
+        """
+        auth = self._oauth.auth
+
+        if auth.client_id is not None:
+            return await self._oauth.client(), True
+
+        if auth.client_metadata and server.takes_metadata:
+            return Client(id=f"{public_url}{DOCUMENT}"), False
+
+        if not auth.dynamic_registration or server.registration_url is None:
+            raise ServerFailed("it knows us by nothing: set auth.client_id")
+
+        key = server.registration_url
+
+        if key not in self._registered:
+            self._registered = {key: await self._register(key, public_url)}
+
+        return self._registered[key], False
+
+    async def _register(self, url: str, public_url: str) -> Client:
+        request = httpx2.Request(
+            "POST",
+            url,
+            headers={"content-type": "application/json", "accept": "application/json"},
+            content=encode(client_metadata(public_url)),
+        )
+        response = await send(self._oauth.judge, request)
+
+        if response.status_code not in (200, 201):
+            raise ServerFailed("it registered no client for us")
+
+        answer = json_object(response.content)
+        client_id, secret = answer.get("client_id"), answer.get("client_secret")
+        method = answer.get("token_endpoint_auth_method", "none" if secret is None else _METHODS[1])
+
+        if not isinstance(client_id, str) or not client_id or method not in _METHODS:
+            raise ServerFailed("it registered no client we could be")
+
+        if not isinstance(secret, str):
+            return Client(id=client_id)
+
+        return Client(id=client_id, method=str(method), secret=Secret(secret))
+
+
+def client_metadata(public_url: str) -> JsonObject:
+    """Return what we say of ourselves as a client."""
+    redirects: list[Json] = [f"{public_url}{CALLBACK}"]
+    return {
+        "client_name": "Spindle",
+        "client_uri": public_url,
+        "redirect_uris": redirects,
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+    }
