@@ -13,11 +13,14 @@ import secrets
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
-from mcp_programs import wait_for_tools
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `scripts`
+
+from scripts.mcp_programs import wait_for_tools
 
 ANONYMOUS = ["tools.read", "tools.execute", "resources.read", "prompts.read", "servers.read"]
-CONNECT_SECONDS = 15.0
+CONNECT_SECONDS = 30.0
 
 
 def make(path: str, body: dict[str, object]) -> None:

@@ -17,7 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
-from mcp_programs import (
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `scripts`
+
+from scripts.mcp_programs import (
     EVERYTHING,
     ROOT,
     fetch_sdk,
@@ -27,7 +30,7 @@ from mcp_programs import (
     wait_for_tools,
     wait_for_url,
 )
-from mcp_suite import CACHE, REVISIONS, Verdict, run_suite
+from scripts.mcp_suite import CACHE, REVISIONS, Verdict, run_suite
 
 if TYPE_CHECKING:
     from collections.abc import Generator

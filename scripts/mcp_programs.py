@@ -16,7 +16,7 @@ import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mcp_suite import CACHE
+from scripts.mcp_suite import CACHE
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -18,7 +18,14 @@ if TYPE_CHECKING:
     from spindle_spi.auth import AuthPolicyService
     from spindle_spi.plugin import PluginService
     from spindle_spi.policy import Action
-    from spindle_spi.records import CatalogRecord, GatewaySpec, Kind, PublishedRecord, Target
+    from spindle_spi.records import (
+        CatalogRecord,
+        GatewaySpec,
+        Kind,
+        LeftOut,
+        PublishedRecord,
+        Target,
+    )
     from spindle_spi.secret import Secret
 
 
@@ -73,7 +80,13 @@ class OneTool(CatalogService):
         return
         yield
 
-    async def publish(self, module: str, source: str, records: Sequence[PublishedRecord]) -> None:
+    async def publish(
+        self,
+        module: str,
+        source: str,
+        records: Sequence[PublishedRecord],
+        left_out: Sequence[LeftOut] = (),
+    ) -> None:
         return None
 
     async def open_gateway(
