@@ -25,6 +25,7 @@ from spindle_mcp.upstream.lists import Lists
 from spindle_mcp.upstream.personal import PersonalSessions
 from spindle_mcp.upstream.pool import NotOpened, needs_own, own_sessions
 from spindle_mcp.upstream.program import program_of
+from spindle_mcp.upstream.watched import Watched
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
 from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, GatewaySpec
@@ -84,7 +85,7 @@ class GatewayActor:
         self._is_wanted = anyio.Event()
         self._on_updated = on_updated
         self._lists = Lists(record.name, naming, services, settings)
-        self._watched = frozenset[str]()
+        self._watched = Watched(record.name, services)
         self._failure = "not connected yet"
         self._guard = Guard(record.name, settings)
         self._connected_at = 0.0
@@ -123,10 +124,10 @@ class GatewayActor:
 
     async def watch(self, uris: frozenset[str]) -> None:
         """Follow these resources from now on; returns when the upstream knows, or soon."""
-        self._watched = uris
+        self._watched.uris = uris
 
         with anyio.move_on_after(_PATIENCE):
-            await self._follow(self._upstream)
+            await self._watched.follow(self._upstream)
 
     @property
     def era(self) -> str | None:
@@ -257,7 +258,7 @@ class GatewayActor:
             self._guard.reset()
             self._is_open.set()
             self._log(Level.INFO, "mcp.gateway.connected", {"era": upstream.era})
-            await self._follow(upstream)
+            await self._watched.follow(upstream)
             await self._keep_fresh(upstream, keys, is_complete=is_complete)
 
     @asynccontextmanager
@@ -315,8 +316,7 @@ class GatewayActor:
                     if not keys.allow(upstream, before):
                         return
 
-                is_complete = await self._lists.read(upstream, lists)
-                failures = 0 if is_complete else failures + 1
+                failures = 0 if await self._lists.read(upstream, lists) else failures + 1
             except (SessionLost, RpcRefused, HttpRefused):
                 # It is not what it was: find out anew what it is.
                 raise
@@ -328,16 +328,6 @@ class GatewayActor:
                     failures >= _MAX_FAILED_REFRESHES or isinstance(exc, Unreachable)
                 ):
                     raise
-
-    async def _follow(self, upstream: Upstream | None) -> None:
-        """Have the upstream tell of what is watched."""
-        if upstream is None or not _tells_of_updates(upstream):
-            return
-
-        try:
-            await upstream.watch(self._watched)
-        except UpstreamError as exc:
-            self._log(Level.WARNING, "mcp.gateway.watch_failed", {"error": exc.code})
 
     async def _keys(self) -> Keys:
         return await lease_keys(self.spec, self._services.config_secrets)
@@ -408,8 +398,3 @@ class GatewayActor:
 
     def _log(self, level: Level, event: str, fields: JsonObject) -> None:
         self._services.observability.log(level, event, {"gateway": self.name, **fields})
-
-
-def _tells_of_updates(upstream: Upstream) -> bool:
-    resources = upstream.capabilities.get("resources")
-    return isinstance(resources, dict) and resources.get("subscribe") is True
