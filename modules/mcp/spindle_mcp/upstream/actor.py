@@ -11,37 +11,33 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
-from mcp_types.jsonrpc import METHOD_NOT_FOUND
 
 from spindle_mcp.config import McpSettings, option
 from spindle_mcp.naming import Naming
-from spindle_mcp.offers import OFFERS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from spindle_mcp.upstream.base import EVERYTHING, Endpoint, Request, Upstream
 from spindle_mcp.upstream.connect import open_own, open_upstream
 from spindle_mcp.upstream.credentials.build import headers_of
 from spindle_mcp.upstream.credentials.faults import nobody
 from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable, innermost
 from spindle_mcp.upstream.guard import DOWN, Guard
-from spindle_mcp.upstream.ingest import harvest
 from spindle_mcp.upstream.keys import lease_keys
-from spindle_mcp.upstream.offered import Offered
+from spindle_mcp.upstream.lists import Lists
 from spindle_mcp.upstream.personal import PersonalSessions
 from spindle_mcp.upstream.pool import NotOpened, needs_own, own_sessions
 from spindle_mcp.upstream.program import program_of
+from spindle_mcp.upstream.watched import Watched
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
 from spindle_spi.observability import Level
-from spindle_spi.records import CatalogRecord, GatewaySpec, LeftOut, PublishedRecord
+from spindle_spi.records import CatalogRecord, GatewaySpec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from spindle_mcp.offers import Offer
     from spindle_mcp.upstream.base import Peer
-    from spindle_mcp.upstream.ingest import Harvest
     from spindle_mcp.upstream.keys import Keys
     from spindle_mcp.upstream.pool import OwnSessions
     from spindle_spi.context import AuthenticatedContext
-    from spindle_spi.records import Kind, Target
+    from spindle_spi.records import Target
     from spindle_spi.services import Services
     from spindle_spi.types import JsonObject
 
@@ -49,8 +45,6 @@ _FIRST_PAUSE = 0.25
 _PATIENCE = 5.0
 """Longest wait of a call for a connection that is being made."""
 _MAX_FAILED_REFRESHES = 3
-_MAX_TOLD = 20
-"""Items left out of one list that are told of by name; operators see all beside the gateway."""
 
 
 class GatewayActor:
@@ -74,7 +68,7 @@ class GatewayActor:
         self.spec = spec
         self._services = services
         self._settings = settings
-        self._naming = Naming(
+        naming = Naming(
             gateway=record.name, prefix=spec.prefix or record.name, limit=settings.name_length
         )
         self._version = version
@@ -90,13 +84,8 @@ class GatewayActor:
         self._is_closed = anyio.Event()
         self._is_wanted = anyio.Event()
         self._on_updated = on_updated
-        self._found: dict[Kind, Harvest] = {}
-        """The last good list of each kind."""
-        self._listed: dict[Kind, list[JsonObject]] = {}
-        """What it was made of."""
-        self._published: tuple[tuple[PublishedRecord, ...], tuple[LeftOut, ...]] | None = None
-        self._offered = Offered()
-        self._watched = frozenset[str]()
+        self._lists = Lists(record.name, naming, services, settings)
+        self._watched = Watched(record.name, services)
         self._failure = "not connected yet"
         self._guard = Guard(record.name, settings)
         self._connected_at = 0.0
@@ -113,11 +102,7 @@ class GatewayActor:
         return {
             "connected": upstream is not None,
             "era": None if upstream is None else upstream.era,
-            "tools": self._count(TOOLS),
-            "resources": self._count(RESOURCES),
-            "resource_templates": self._count(TEMPLATES),
-            "prompts": self._count(PROMPTS),
-            "left_out": sum(len(found.left_out) for found in self._found.values()),
+            **self._lists.describe(),
             "failure": self._failure or None,
             "failed_attempts": self._attempts,
             **self._guard.describe(),
@@ -135,14 +120,14 @@ class GatewayActor:
 
     def standing_for(self, uri: str) -> tuple[Target, ...]:
         """Return every record published here that lets somebody read a URI."""
-        return self._offered.standing_for(uri)
+        return self._lists.offered.standing_for(uri)
 
     async def watch(self, uris: frozenset[str]) -> None:
         """Follow these resources from now on; returns when the upstream knows, or soon."""
-        self._watched = uris
+        self._watched.uris = uris
 
         with anyio.move_on_after(_PATIENCE):
-            await self._follow(self._upstream)
+            await self._watched.follow(self._upstream)
 
     @property
     def era(self) -> str | None:
@@ -266,14 +251,14 @@ class GatewayActor:
         endpoint = self._endpoint(keys)
 
         async with open_upstream(self.spec, endpoint) as upstream, self._owning(upstream, endpoint):
-            is_complete = await self._read(upstream, EVERYTHING.lists)
+            is_complete = await self._lists.read(upstream, EVERYTHING.lists)
             self._upstream = upstream
             self._connected_at = anyio.current_time()
             self._failure = ""
             self._guard.reset()
             self._is_open.set()
             self._log(Level.INFO, "mcp.gateway.connected", {"era": upstream.era})
-            await self._follow(upstream)
+            await self._watched.follow(upstream)
             await self._keep_fresh(upstream, keys, is_complete=is_complete)
 
     @asynccontextmanager
@@ -331,8 +316,7 @@ class GatewayActor:
                     if not keys.allow(upstream, before):
                         return
 
-                is_complete = await self._read(upstream, lists)
-                failures = 0 if is_complete else failures + 1
+                failures = 0 if await self._lists.read(upstream, lists) else failures + 1
             except (SessionLost, RpcRefused, HttpRefused):
                 # It is not what it was: find out anew what it is.
                 raise
@@ -344,86 +328,6 @@ class GatewayActor:
                     failures >= _MAX_FAILED_REFRESHES or isinstance(exc, Unreachable)
                 ):
                     raise
-
-    async def _read(self, upstream: Upstream, lists: frozenset[str]) -> bool:
-        """Read some lists and publish what is in them; tells whether all could be read.
-
-        Of a list that cannot be read what was known stays, and the others are none the worse.
-
-        Raises:
-            UpstreamError: None could be read, or the connection is of no more use.
-        """
-        declared = [one for one in OFFERS if one.capability in upstream.capabilities]
-        wanted = [one for one in declared if one.capability in lists]
-        failures: list[UpstreamError] = []
-
-        for offer in wanted:
-            try:
-                self._found[offer.kind] = await self._harvest(upstream, offer)
-            except SessionLost:
-                raise
-            except UpstreamError as exc:
-                failures.append(exc)
-                fields: JsonObject = {"list": offer.method, "error": exc.code}
-                self._log(Level.WARNING, "mcp.list.failed", fields)
-
-        for kind in self._found.keys() - {one.kind for one in declared}:
-            del self._found[kind]
-
-        if failures and len(failures) == len(wanted):
-            raise failures[0]
-
-        await self._publish()
-        return not failures
-
-    async def _harvest(self, upstream: Upstream, offer: Offer) -> Harvest:
-        try:
-            items = await upstream.list_all(offer.method, offer.key)
-        except RpcRefused as exc:
-            if offer is not TEMPLATES or exc.rpc_code != METHOD_NOT_FOUND:
-                raise
-
-            # Who has resources need not have templates.
-            items = []
-
-        before = self._found.get(offer.kind)
-
-        if before is not None and items == self._listed.get(offer.kind):
-            return before
-
-        found = await harvest(self._naming, items, _limit(self._settings, offer), offer)
-        event = f"mcp.{offer.kind.value}.left_out"
-
-        for left in found.left_out[:_MAX_TOLD]:
-            fields: JsonObject = {offer.kind.value: left.name, "reason": left.reason}
-            self._log(Level.WARNING, event, fields)
-
-        if len(found.left_out) > _MAX_TOLD:
-            more = len(found.left_out) - _MAX_TOLD
-            self._log(Level.WARNING, "mcp.list.left_out", {"list": offer.method, "more": more})
-
-        self._listed[offer.kind] = items
-        return found
-
-    async def _publish(self) -> None:
-        kinds = [one.kind for one in OFFERS if one.kind in self._found]
-        records = tuple(record for kind in kinds for record in self._found[kind].records)
-        left_out = tuple(left for kind in kinds for left in self._found[kind].left_out)
-
-        if (records, left_out) != self._published:
-            await self._services.catalog.publish("mcp", f"gateway:{self.name}", records, left_out)
-            self._published = records, left_out
-            self._offered = Offered(records)
-
-    async def _follow(self, upstream: Upstream | None) -> None:
-        """Have the upstream tell of what is watched."""
-        if upstream is None or not _tells_of_updates(upstream):
-            return
-
-        try:
-            await upstream.watch(self._watched)
-        except UpstreamError as exc:
-            self._log(Level.WARNING, "mcp.gateway.watch_failed", {"error": exc.code})
 
     async def _keys(self) -> Keys:
         return await lease_keys(self.spec, self._services.config_secrets)
@@ -455,10 +359,6 @@ class GatewayActor:
             program=program,
             tell=self._log,
         )
-
-    def _count(self, offer: Offer) -> int:
-        found = self._found.get(offer.kind)
-        return 0 if found is None else len(found.records)
 
     async def _connected(self) -> Upstream:
         if self._upstream is None:
@@ -498,18 +398,3 @@ class GatewayActor:
 
     def _log(self, level: Level, event: str, fields: JsonObject) -> None:
         self._services.observability.log(level, event, {"gateway": self.name, **fields})
-
-
-def _limit(settings: McpSettings, offer: Offer) -> int:
-    match offer.capability:
-        case "tools":
-            return settings.max_tools
-        case "prompts":
-            return settings.max_prompts
-        case _:
-            return settings.max_resources
-
-
-def _tells_of_updates(upstream: Upstream) -> bool:
-    resources = upstream.capabilities.get("resources")
-    return isinstance(resources, dict) and resources.get("subscribe") is True
