@@ -7,7 +7,7 @@ import re
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 import httpx2
@@ -17,7 +17,7 @@ from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from spindle_conformance.upstreams.server import Play, ScriptedServer, Seen
-from spindle_spi.types import JsonObject
+from spindle_spi.types import Json, JsonObject
 from tests.journeys.gateway import spindle
 from tests.support.otlp_collector import OtlpCollector, running_collector
 from tests.support.spindle_process import SpindleProcess, running_spindle
@@ -160,9 +160,9 @@ def _trace(door: str) -> dict[str, str]:
     return {"traceparent": f"00-{TRACES[door]}-{CALLER}-01"}
 
 
-def _objects(value: Any) -> list[JsonObject]:
+def _objects(value: Json) -> list[JsonObject]:
     assert isinstance(value, list)
-    return value
+    return [one for one in value if isinstance(one, dict)]
 
 
 async def _serve(

@@ -43,5 +43,5 @@ def test_a_process_is_told_of_the_measuring_or_not(
     whole, other = pytester.mkdir("whole"), pytester.mkdir("other")
     (whole / "test_whole.py").write_text(SAYS.replace("EXPECTED", "None"))
     (other / "test_other.py").write_text(SAYS.replace("EXPECTED", "'so'"))
-    ran = pytester.inline_run("-p", "no:cacheprovider", "whole", "other")
-    ran.assertoutcome(passed=2)
+    ran = pytester.runpytest("-p", "no:cacheprovider", "whole", "other")
+    ran.assert_outcomes(passed=2)
