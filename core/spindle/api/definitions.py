@@ -73,8 +73,8 @@ async def list_changes(core: Core, request: Request) -> Response:
 async def decide(core: Core, request: Request) -> Response:
     """Answer `POST …/changes`."""
     request.check_query()
-    body = await request.json(DecisionBody)
     review = core.definitions.review(request.context, request.path("id"))
+    body = await request.json(DecisionBody)
     request.check_match(_tag(review))
     decided = await core.definitions.decide(request.context, review, body.decision, body.names)
     after = core.definitions.review(request.context, request.path("id"))

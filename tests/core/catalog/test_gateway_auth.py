@@ -62,11 +62,16 @@ async def test_what_is_not_said_again_keeps_its_secret(tmp_path: Path) -> None:
         told = await desk.ask("PATCH", "gateways/files", {"auth": {"scopes": ["a"]}})
         assert told.status == 200, told.raw
         assert await values(desk) == {"client_secret": CANARY, "X-Key": f"{CANARY}-2"}
-        told = await desk.ask("PATCH", "gateways/files", {"auth": {"client_secret": "other"}})
+        told = await desk.ask(
+            "PATCH", "gateways/files", {"auth": {"client_secret": "another-client-secret"}}
+        )
         assert told.status == 200, told.raw
-        assert await values(desk) == {"client_secret": "other", "X-Key": f"{CANARY}-2"}
+        assert await values(desk) == {
+            "client_secret": "another-client-secret",
+            "X-Key": f"{CANARY}-2",
+        }
         told = await desk.ask("PATCH", "gateways/files", {"auth": {"headers": {"X-Key": None}}})
-        assert await values(desk) == {"client_secret": "other"}
+        assert await values(desk) == {"client_secret": "another-client-secret"}
         kept = {ref.name for ref in secrets_of(spec_of(desk))}
         assert not kept & before
         stored = {row.name for row in await desk.core.store.secrets.shared()}

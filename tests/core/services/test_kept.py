@@ -62,17 +62,17 @@ async def test_what_is_kept_is_its_persons_and_its_names(config: ConfigSecretsSe
 async def test_a_value_replaces_the_version_it_was_made_of(config: ConfigSecretsService) -> None:
     """Who comes too late is told so, and what is there stays."""
     assert await config.keep(ADA, "g", VALUE, version=0) == 1
-    assert await config.keep(ADA, "g", Secret("second"), version=1) == 2
+    assert await config.keep(ADA, "g", Secret("second-value-of-a-person"), version=1) == 2
 
     for stale in (0, 1, 3):
         with pytest.raises(Conflict):
-            await config.keep(ADA, "g", Secret("third"), version=stale)
+            await config.keep(ADA, "g", Secret("third-value-of-a-person"), version=stale)
 
-    assert await config.keep(ADA, "g", Secret("fourth")) == 3
+    assert await config.keep(ADA, "g", Secret("fourth-value-of-a-person")) == 3
     await config.forget(ADA, "g")
 
     with pytest.raises(Conflict):
-        await config.keep(ADA, "g", Secret("fifth"), version=3)
+        await config.keep(ADA, "g", Secret("fifth-value-of-a-person"), version=3)
 
 
 async def test_the_newest_of_a_name_is_found(config: ConfigSecretsService) -> None:
@@ -173,7 +173,7 @@ async def test_what_is_kept_is_sealed_apart_from_other_secrets(tmp_path: Path) -
         assert await core.services_for("llm").config_secrets.kept(ADA, "g") is None
 
         with pytest.raises(InvalidArgument):
-            await core.vault.put(row.name, Secret("mine"))
+            await core.vault.put(row.name, Secret("a-value-of-mine"))
 
 
 async def test_a_rotation_takes_what_is_kept_with_it(tmp_path: Path) -> None:
