@@ -2,11 +2,13 @@
 
 The suite's server becomes an upstream of the gateway that runs, shown alone and without prefixes;
 the SDK's client is then sent there. `mcp_client_driver.py URL`, with CONFORMANCE_GATEWAY,
-CONFORMANCE_TOKEN and CONFORMANCE_CLIENT (the client's file) in the environment.
+CONFORMANCE_TOKEN, CONFORMANCE_CLIENT (the client's file) and CONFORMANCE_LEFT_OUT (how the names of
+scenarios begin that nothing drives) in the environment.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -14,50 +16,71 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `scripts`
 
 from scripts.mcp_programs import wait_for_tools
 
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
 ANONYMOUS = ["tools.read", "tools.execute", "resources.read", "prompts.read", "servers.read"]
 CONNECT_SECONDS = 30.0
 
 
-def make(path: str, body: dict[str, object]) -> None:
-    """Make a record over the gateway's control plane."""
+@contextlib.contextmanager
+def made(kind: str, body: dict[str, object]) -> Generator[None]:
+    """Make a record over the gateway's control plane, for as long as the block runs.
+
+    The suite's server does not end before whoever is connected to it has left.
+    """
+    place = ask("POST", f"/admin/api/v1/{kind}", body)
+
+    try:
+        yield
+    finally:
+        ask("DELETE", place)
+
+
+def ask(method: str, path: str, body: dict[str, object] | None = None) -> str:
+    """Ask the control plane; return where the record is that was made."""
     request = urllib.request.Request(
         os.environ["CONFORMANCE_GATEWAY"] + path,
-        json.dumps(body).encode(),
+        None if body is None else json.dumps(body).encode(),
         {
             "authorization": f"Bearer {os.environ['CONFORMANCE_TOKEN']}",
             "content-type": "application/json",
         },
-        method="POST",
+        method=method,
     )
 
     with urllib.request.urlopen(request, timeout=60) as answer:
         answer.read()
+        return str(answer.headers["location"])
 
 
 def main() -> int:
     """Return the client's exit code."""
+    if os.environ["MCP_CONFORMANCE_SCENARIO"].startswith(os.environ["CONFORMANCE_LEFT_OUT"]):
+        return 1
+
     name = f"c{secrets.token_hex(4)}"
-    make("/admin/api/v1/gateways", {"name": name, "url": sys.argv[1], "visibility": "public"})
-    make(
-        "/admin/api/v1/servers",
-        {
-            "name": name,
-            "gateways": [name],
-            "prefix_free": True,
-            "anonymous": True,
-            "anonymous_permissions": ANONYMOUS,
-            "visibility": "public",
-        },
-    )
-    endpoint = f"{os.environ['CONFORMANCE_GATEWAY']}/servers/{name}/mcp"
-    wait_for_tools(endpoint, CONNECT_SECONDS)
-    client = [sys.executable, os.environ["CONFORMANCE_CLIENT"], endpoint]
-    return subprocess.run(client, check=False).returncode
+    gateway: dict[str, object] = {"name": name, "url": sys.argv[1], "visibility": "public"}
+    server: dict[str, object] = {
+        "name": name,
+        "gateways": [name],
+        "prefix_free": True,
+        "anonymous": True,
+        "anonymous_permissions": ANONYMOUS,
+        "visibility": "public",
+    }
+
+    with made("gateways", gateway), made("servers", server):
+        endpoint = f"{os.environ['CONFORMANCE_GATEWAY']}/servers/{name}/mcp"
+        wait_for_tools(endpoint, CONNECT_SECONDS)
+        client = [sys.executable, os.environ["CONFORMANCE_CLIENT"], endpoint]
+        return subprocess.run(client, check=False).returncode
 
 
 if __name__ == "__main__":

@@ -112,6 +112,7 @@ def run_client_leg(folder: Path) -> dict[str, Verdict]:
             "CONFORMANCE_GATEWAY": base,
             "CONFORMANCE_TOKEN": (folder / "home" / "admin-token").read_text().strip(),
             "CONFORMANCE_CLIENT": str(client),
+            "CONFORMANCE_LEFT_OUT": NOT_DRIVEN,
         }
         command = ["--command", f"{sys.executable} {DRIVER}", "--timeout", "90000"]
         return {
