@@ -142,7 +142,7 @@ parity: $(STAMP) ## a stream is its answer: every dialect behind every surface, 
 
 .PHONY: soak
 soak: $(STAMP) ## 50,000 requests, some clients leave: nothing stays behind (SHORT=1: 10,000)
-	@$(BIN)/python -m benchmarks.soak $(if $(SHORT),--requests 10000 --warm-up 2000) $(ARGS)
+	@$(BIN)/python -m benchmarks.soak $(if $(SHORT),--requests 10000) $(ARGS)
 
 .PHONY: mcp-soak
 mcp-soak: $(STAMP) ## 500 idle MCP sessions and 10,000 calls: nothing stays behind (SHORT=1: 100 and 2,000)

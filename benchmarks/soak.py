@@ -128,6 +128,8 @@ async def _soak(
     await _send(gateway.url, mixture, sent, warm_up)
     warm = left_over(gateway, source, traces, admin)
     await _send(gateway.url, mixture, sent, requests)
+    # A connection whose client has left is read from for a little while before it is closed.
+    _until(lambda: _sockets(gateway.process.pid, {source.port, traces.port}) <= idle.sockets)
     left = left_over(gateway, source, traces, admin)
     faults = remains(idle, warm, left)
     faults += _ledger(gateway, home, admin, sent, before)
