@@ -20,6 +20,7 @@ from spindle_spi.payloads import (
     lift_contents,
     lift_embedded_json,
     lift_embeddings_request,
+    lift_model_request,
     lift_tool_result,
     write_back,
 )
@@ -412,3 +413,11 @@ def test_inputs_of_embeddings_are_texts_or_opaque(
     """A list of tokens is one input that nobody can read."""
     segments = lift_embeddings_request({"input": given})
     assert [(entry.pointer, entry.kind.value, entry.text) for entry in segments] == lifted
+
+
+def test_a_request_to_a_model_is_a_chat_or_one_for_embeddings() -> None:
+    """What has messages is a chat, whatever else it has."""
+    vectors: Any = {"input": ["hello"]}
+    chat: Any = {"messages": [{"role": "user", "content": "hello"}], "input": "elsewhere"}
+    assert lift_model_request(vectors) == lift_embeddings_request(vectors) != ()
+    assert lift_model_request(chat) == lift_chat_request(chat) != ()

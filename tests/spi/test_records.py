@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from spindle_spi.records import (
@@ -16,11 +18,13 @@ from spindle_spi.records import (
     ResourceSpec,
     ResourceTemplateSpec,
     ServerSpec,
+    ToolsetSpec,
     ToolSpec,
     backend_name,
     is_shown_by,
     other_names,
     secret_of,
+    with_toolsets,
 )
 from spindle_spi.secret import SecretRef
 from tests.spi.derived import sample_of
@@ -89,3 +93,20 @@ def test_a_server_shows_models_by_name_alone_and_no_servers() -> None:
     assert is_shown_by(server, record_of(Kind.MODEL, MODEL))
     assert not is_shown_by(ServerSpec(slug="s", gateways=("p",)), record_of(Kind.MODEL, MODEL))
     assert not is_shown_by(server, record_of(Kind.SERVER, server))
+
+
+def test_a_server_has_the_tools_of_its_toolsets() -> None:
+    """In their order and once each; what is gone or switched off adds nothing."""
+    plain = ServerSpec(slug="desk", tools=("a",))
+    assert with_toolsets(plain, {}) is plain
+    toolsets = {
+        "day": toolset("day", "a", "b"),
+        "off": replace(toolset("off", "c"), enabled=False),
+        "odd": CatalogRecord(id="odd", kind=Kind.SERVER, name="odd", spec=plain),
+    }
+    server = replace(plain, toolsets=("day", "off", "odd", "gone"))
+    assert with_toolsets(server, toolsets) == replace(server, tools=("a", "b"))
+
+
+def toolset(name: str, *tools: str) -> CatalogRecord:
+    return CatalogRecord(id=name, kind=Kind.TOOLSET, name=name, spec=ToolsetSpec(tools=tools))
