@@ -33,7 +33,7 @@ _INT_MAX = 2**63 - 1
 _JSON = msgspec.json.Encoder()
 _plain = attrgetter(*_NAMES[:-2])
 _LOOKED_UP = 500
-_BLOCKS: Final = (200, 20)
+_BLOCKS: Final = (500, 100, 20)
 """Rows of one statement, of which the driver keeps the compiled form."""
 
 _Value: TypeAlias = str | int | float | bool | None
