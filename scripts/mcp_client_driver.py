@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 ANONYMOUS = ["tools.read", "tools.execute", "resources.read", "prompts.read", "servers.read"]
-CONNECT_SECONDS = 30.0
+CONNECT_SECONDS = 15.0
 
 
 @contextlib.contextmanager
@@ -78,7 +78,11 @@ def main() -> int:
 
     with made("gateways", gateway), made("servers", server):
         endpoint = f"{os.environ['CONFORMANCE_GATEWAY']}/servers/{name}/mcp"
-        wait_for_tools(endpoint, CONNECT_SECONDS)
+
+        with contextlib.suppress(SystemExit):
+            # There are scenarios whose tools are kept out; their client runs all the same.
+            wait_for_tools(endpoint, CONNECT_SECONDS)
+
         client = [sys.executable, os.environ["CONFORMANCE_CLIENT"], endpoint]
         return subprocess.run(client, check=False).returncode
 
