@@ -9,28 +9,28 @@ import anyio
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from spindle_mcp.config import McpSettings, settings_from
-from spindle_mcp.surface.accelerated import FastPath
 from spindle_mcp.surface.content import Content
-from spindle_mcp.surface.endpoint import Endpoint
-from spindle_mcp.surface.fetches import Fetches
-from spindle_mcp.surface.listeners import Listeners
-from spindle_mcp.surface.older import OlderStreams
-from spindle_mcp.surface.parking import Parking
-from spindle_mcp.surface.resuming import ResumableSessions
-from spindle_mcp.surface.search import SearchedCalls, searched_above
+from spindle_mcp.surface.dialogue.parking import Parking
+from spindle_mcp.surface.dialogue.state import StateSeal
+from spindle_mcp.surface.dialogue.turns import Turns
+from spindle_mcp.surface.finding.search import SearchedCalls, searched_above
+from spindle_mcp.surface.finding.vectors import vectors_of
+from spindle_mcp.surface.http.accelerated import FastPath
+from spindle_mcp.surface.http.endpoint import Endpoint
+from spindle_mcp.surface.http.older import OlderStreams
+from spindle_mcp.surface.http.resuming import ResumableSessions
 from spindle_mcp.surface.server import Surface
 from spindle_mcp.surface.sessions import Sessions
-from spindle_mcp.surface.state import StateSeal
-from spindle_mcp.surface.subscriptions import Subscriptions
-from spindle_mcp.surface.turns import Turns
-from spindle_mcp.surface.vectors import vectors_of
-from spindle_mcp.surface.views import Views
+from spindle_mcp.surface.shelf.listeners import Listeners
+from spindle_mcp.surface.shelf.subscriptions import Subscriptions
+from spindle_mcp.surface.shelf.views import Views
+from spindle_mcp.surface.walks.fetches import Fetches
 from spindle_mcp.upstream.fleet import Fleet
 from spindle_spi.module import ModuleContext
 
 if TYPE_CHECKING:
     from spindle_mcp.surface.server import SpindleServer
-    from spindle_mcp.surface.walk import InFlight
+    from spindle_mcp.surface.walks.walk import InFlight
     from spindle_spi.module import Started
     from spindle_spi.services import Services
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from spindle_mcp.demo_content import LISTS, METHODS
-from spindle_mcp.upstream.base import Request, Upstream
+from spindle_mcp.upstream.connections.base import Request, Upstream
 from spindle_mcp.upstream.faults import too_slow
 from spindle_spi.errors import InvalidArgument
 from spindle_spi.invocation import Progress

@@ -18,12 +18,13 @@ from spindle_mcp.config import SCHEMA
 from spindle_mcp.documentation import operation_at
 from spindle_mcp.links import scoped_result
 from spindle_mcp.offers import OFFERS
-from spindle_mcp.surface.calls import ToolRequest, call_upstream
+from spindle_mcp.surface.dialogue.peers import InvocationPeer
+from spindle_mcp.surface.dialogue.rounds import Rounds
 from spindle_mcp.surface.exchange import MESSAGES
-from spindle_mcp.surface.older import OlderStreams, not_served
-from spindle_mcp.surface.peers import InvocationPeer
-from spindle_mcp.surface.rounds import Rounds
-from spindle_mcp.surface.walk import InFlight
+from spindle_mcp.surface.http.older import OlderStreams, not_served
+from spindle_mcp.surface.walks.calls import call_upstream
+from spindle_mcp.surface.walks.request import GovernedRequest
+from spindle_mcp.surface.walks.walk import InFlight
 from spindle_spi.descriptor import ModuleDescriptor, PluginParity
 from spindle_spi.errors import Internal, Unavailable
 from spindle_spi.ingress import IngressPrefix, IngressRoute
@@ -206,7 +207,7 @@ class McpModule(Module):
             raise Internal("The call carries no permit.", code="mcp.invoke.unpermitted")
 
         running = self._running()
-        request = ToolRequest(
+        request = GovernedRequest(
             name=invocation.target.name,
             arguments=invocation.arguments,
             peer=InvocationPeer(invocation.client_capabilities, progress),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spindle_mcp.upstream.base import Request
+from spindle_mcp.upstream.connections.base import Request
 
 if TYPE_CHECKING:
     from spindle_spi.types import JsonObject

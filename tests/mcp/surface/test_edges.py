@@ -12,7 +12,8 @@ import pytest
 
 from spindle_conformance.fakes import FakeHost, caller
 from spindle_mcp.eras import for_wire, written
-from spindle_mcp.surface import lease, listeners, views
+from spindle_mcp.surface.shelf import listeners, views
+from spindle_mcp.surface.walks import lease
 from spindle_spi.admission import Status
 from spindle_spi.errors import GatewayError, Internal, PermissionDenied
 from spindle_spi.records import CatalogRecord, Kind, ToolSpec, Visibility

@@ -24,7 +24,7 @@ from spindle_mcp.bridge.messages import (
 )
 from spindle_mcp.bridge.streams import MAX_LINE
 from spindle_mcp.text import decode, encode
-from spindle_mcp.upstream.sse import EventReader, EventTooLong
+from spindle_mcp.upstream.http.sse import EventReader, EventTooLong
 
 if TYPE_CHECKING:
     from anyio.abc import TaskGroup

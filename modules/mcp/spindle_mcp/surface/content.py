@@ -15,9 +15,9 @@ from spindle_spi.records import Kind
 if TYPE_CHECKING:
     from mcp.server import Server, ServerRequestContext
 
-    from spindle_mcp.surface.fetches import Fetches
-    from spindle_mcp.surface.listeners import Listeners
     from spindle_mcp.surface.sessions import Sessions
+    from spindle_mcp.surface.shelf.listeners import Listeners
+    from spindle_mcp.surface.walks.fetches import Fetches
     from spindle_spi.types import Json, JsonObject
 
     Context = ServerRequestContext[dict[str, Any]]

@@ -10,7 +10,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.jsonrpc import INTERNAL_ERROR
 from starlette.requests import Request
 
-from spindle_mcp.surface.views import View
+from spindle_mcp.surface.shelf.views import View
 from spindle_spi.errors import Internal
 from spindle_spi.ingress import CALL_SCOPE_KEY, Call
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from spindle_mcp.eras import MODERN
-from spindle_mcp.surface.calls import ToolRequest
+from spindle_mcp.surface.dialogue.peers import ContextPeer
 from spindle_mcp.surface.exchange import asked_in, session_id_in
-from spindle_mcp.surface.peers import ContextPeer
+from spindle_mcp.surface.walks.request import GovernedRequest
 from spindle_mcp.trace import relayed_meta, traceparent_in
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 def request_in(
     ctx: ServerRequestContext[dict[str, Any]], sessions: Sessions, name: str, arguments: JsonObject
-) -> ToolRequest:
+) -> GovernedRequest:
     """Return it, with its name and arguments as its method has them."""
     raw = ctx.params or {}
     is_modern = ctx.protocol_version == MODERN
     responses: Json = raw.get("inputResponses") if is_modern else None
-    return ToolRequest(
+    return GovernedRequest(
         name=name,
         arguments=arguments,
         meta=relayed_meta(ctx.meta),

@@ -15,12 +15,12 @@ from pydantic import ValidationError
 from spindle_mcp.capabilities import UI
 from spindle_mcp.eras import for_wire
 from spindle_mcp.offers import OFFERS, TOOLS
-from spindle_mcp.surface.errors import rpc_error
+from spindle_mcp.surface.dialogue.peers import declared
 from spindle_mcp.surface.exchange import CURRENT, asked_in, session_id_in
-from spindle_mcp.surface.listings import listing
-from spindle_mcp.surface.peers import declared
 from spindle_mcp.surface.requests import request_in
 from spindle_mcp.surface.sessions import Session, owner_of
+from spindle_mcp.surface.shelf.listings import listing
+from spindle_mcp.surface.walks.errors import rpc_error
 from spindle_spi.errors import GatewayError, Internal
 from spindle_spi.observability import Level
 
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
     from spindle_mcp.config import McpSettings
     from spindle_mcp.offers import Offer
-    from spindle_mcp.surface.calls import ToolCalls
     from spindle_mcp.surface.content import Content
-    from spindle_mcp.surface.listeners import Listeners
     from spindle_mcp.surface.sessions import Sessions
-    from spindle_mcp.surface.views import View
+    from spindle_mcp.surface.shelf.listeners import Listeners
+    from spindle_mcp.surface.shelf.views import View
+    from spindle_mcp.surface.walks.calls import ToolCalls
     from spindle_spi.observability import ObservabilityService
     from spindle_spi.types import JsonObject
 

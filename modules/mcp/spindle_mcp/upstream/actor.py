@@ -14,18 +14,18 @@ import anyio
 
 from spindle_mcp.config import McpSettings, option
 from spindle_mcp.naming import Naming
-from spindle_mcp.upstream.base import EVERYTHING, Endpoint, Request, Upstream
-from spindle_mcp.upstream.connect import open_own, open_upstream
+from spindle_mcp.upstream.connections.base import EVERYTHING, Endpoint, Request, Upstream
+from spindle_mcp.upstream.connections.connect import open_own, open_upstream
+from spindle_mcp.upstream.connections.personal import PersonalSessions
+from spindle_mcp.upstream.connections.pool import NotOpened, needs_own, own_sessions
 from spindle_mcp.upstream.credentials.build import headers_of
 from spindle_mcp.upstream.credentials.faults import nobody
 from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable, innermost
 from spindle_mcp.upstream.guard import DOWN, Guard
 from spindle_mcp.upstream.keys import lease_keys
-from spindle_mcp.upstream.lists import Lists
-from spindle_mcp.upstream.personal import PersonalSessions
-from spindle_mcp.upstream.pool import NotOpened, needs_own, own_sessions
-from spindle_mcp.upstream.program import program_of
-from spindle_mcp.upstream.watched import Watched
+from spindle_mcp.upstream.offers.lists import Lists
+from spindle_mcp.upstream.offers.watched import Watched
+from spindle_mcp.upstream.programs.program import program_of
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
 from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, GatewaySpec
@@ -33,9 +33,9 @@ from spindle_spi.records import CatalogRecord, GatewaySpec
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from spindle_mcp.upstream.base import Peer
+    from spindle_mcp.upstream.connections.base import Peer
+    from spindle_mcp.upstream.connections.pool import OwnSessions
     from spindle_mcp.upstream.keys import Keys
-    from spindle_mcp.upstream.pool import OwnSessions
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.records import Target
     from spindle_spi.services import Services

@@ -10,7 +10,7 @@ from mcp_types.jsonrpc import (
     URL_ELICITATION_REQUIRED,
 )
 
-from spindle_mcp.upstream.launcher import CANNOT_START
+from spindle_mcp.upstream.programs.launcher import CANNOT_START
 from spindle_spi.errors import (
     FailedPrecondition,
     GatewayError,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from anyio.abc import TaskGroup
 
     from spindle_mcp.config import McpSettings
-    from spindle_mcp.upstream.base import Request
+    from spindle_mcp.upstream.connections.base import Request
     from spindle_mcp.upstream.credentials.people import PersonalTokens
     from spindle_spi.records import CatalogRecord, Target
     from spindle_spi.services import Services

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Final
 import anyio
 
 from spindle_mcp.upstream.breaker import Breaker
+from spindle_mcp.upstream.connections.relay import seconds_left
 from spindle_mcp.upstream.faults import HttpRefused, SessionLost, Unreachable
-from spindle_mcp.upstream.relay import seconds_left
 from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError, UpstreamTimeout
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from spindle_mcp.config import McpSettings
-    from spindle_mcp.upstream.base import Request
+    from spindle_mcp.upstream.connections.base import Request
     from spindle_spi.types import JsonObject
 
 BUSY_SECONDS: Final = 1.0

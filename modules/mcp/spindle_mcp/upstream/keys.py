@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from spindle_spi.secret import SecretLease
 
 if TYPE_CHECKING:
-    from spindle_mcp.upstream.base import Upstream
+    from spindle_mcp.upstream.connections.base import Upstream
     from spindle_spi.config_secrets import ConfigSecretsService
     from spindle_spi.records import GatewaySpec
     from spindle_spi.secret import Secret

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator
 
-from spindle_mcp.upstream.base import Endpoint, Request
-from spindle_mcp.upstream.connect import open_upstream
+from spindle_mcp.upstream.connections.base import Endpoint, Request
+from spindle_mcp.upstream.connections.connect import open_upstream
 from spindle_mcp.upstream.openapi.document import Api, read_api
 from spindle_mcp.upstream.openapi.options import options_from
 from spindle_spi.records import GatewaySpec
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from jsonschema.protocols import Validator
 
-    from spindle_mcp.upstream.base import Upstream
+    from spindle_mcp.upstream.connections.base import Upstream
     from spindle_spi.types import JsonObject
 
 BASE = "http://api.test/v1"

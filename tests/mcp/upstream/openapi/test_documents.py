@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from spindle_conformance.fakes import FakeHost, caller
-from spindle_mcp.upstream.base import Endpoint
-from spindle_mcp.upstream.connect import open_upstream
+from spindle_mcp.upstream.connections.base import Endpoint
+from spindle_mcp.upstream.connections.connect import open_upstream
 from spindle_mcp.upstream.openapi.faults import BadDocument
 from spindle_spi.errors import UpstreamError
 from spindle_spi.records import GatewaySpec

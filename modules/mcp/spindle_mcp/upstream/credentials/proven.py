@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from spindle_mcp.upstream.base import Endpoint
+    from spindle_mcp.upstream.connections.base import Endpoint
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.types import Json
 

@@ -10,14 +10,14 @@ import aiohttp
 import anyio
 from yarl import URL
 
-from spindle_mcp.upstream.base import CLIENT_NAME
+from spindle_mcp.upstream.connections.base import CLIENT_NAME
 from spindle_mcp.upstream.faults import garbled, too_slow, unreachable
-from spindle_mcp.upstream.pinned import Pinned
+from spindle_mcp.upstream.http.pinned import Pinned
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from spindle_mcp.upstream.base import Endpoint
+    from spindle_mcp.upstream.connections.base import Endpoint
     from spindle_mcp.upstream.openapi.building import RestRequest
 
 _KEEPALIVE_SECONDS: Final = 4.0

@@ -14,7 +14,7 @@ from spindle_mcp.upstream.openapi.servers import base_url
 from spindle_mcp.upstream.openapi.tools import RestTool, make_tools
 
 if TYPE_CHECKING:
-    from spindle_mcp.upstream.base import Endpoint
+    from spindle_mcp.upstream.connections.base import Endpoint
     from spindle_mcp.upstream.openapi.options import OpenApiOptions
     from spindle_spi.types import JsonObject
 

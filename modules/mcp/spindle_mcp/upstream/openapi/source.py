@@ -14,7 +14,7 @@ from spindle_mcp.upstream.openapi.reading import MAX_BYTES, read_document
 from spindle_mcp.upstream.openapi.security import BEARER, UnfitCredential
 
 if TYPE_CHECKING:
-    from spindle_mcp.upstream.base import Endpoint
+    from spindle_mcp.upstream.connections.base import Endpoint
     from spindle_mcp.upstream.openapi.client import RestClient
     from spindle_mcp.upstream.openapi.options import OpenApiOptions
     from spindle_spi.secret import Secret

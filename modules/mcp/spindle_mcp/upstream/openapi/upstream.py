@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import anyio.to_thread
 
-from spindle_mcp.upstream.base import Endpoint, Request, Upstream
+from spindle_mcp.upstream.connections.base import Endpoint, Request, Upstream
 from spindle_mcp.upstream.openapi.answers import tool_answer, unkept
 from spindle_mcp.upstream.openapi.building import RestRequest, build_request
 from spindle_mcp.upstream.openapi.client import RestClient, open_client

@@ -1,0 +1,1 @@
+"""Endpoints with many tools: two tools with which a client finds and calls the others."""

@@ -1,0 +1,1 @@
+"""Messages as they arrive over HTTP and what goes back: transports of both eras, raw ASGI."""

@@ -1,0 +1,1 @@
+"""What one class of callers sees on one endpoint, and who hears when it changes."""

@@ -1,0 +1,1 @@
+"""What a governed request goes through: admitted, judged, carried out, settled once."""

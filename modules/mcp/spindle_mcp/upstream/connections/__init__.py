@@ -1,0 +1,1 @@
+"""Connections to upstreams, in the words of either era, whatever carries them."""

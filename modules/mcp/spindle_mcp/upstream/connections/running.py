@@ -1,0 +1,179 @@
+"""The requests that run on one legacy session, and what their upstream says or asks meanwhile.
+
+Such a session does not say which of its requests a message belongs to. Progress names its token;
+whatever else comes is for the request that began last, which is why only a session whose requests
+all have one client carries it on.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from mcp.shared.exceptions import MCPError
+from mcp_types.jsonrpc import INTERNAL_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND
+
+from spindle_mcp.upstream.connections.relay import LOG, PROGRESS, pass_on, progress_in, seconds_left
+from spindle_spi.errors import GatewayError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from spindle_mcp.upstream.connections.base import Request
+    from spindle_spi.types import Json, JsonObject
+
+_MAX_WAITING: Final = 256
+"""Messages kept for a client that is slow in reading them; more are left out."""
+ASKED: Final = frozenset({"elicitation/create", "sampling/createMessage", "roots/list"})
+
+
+class Running:
+    """One request that runs."""
+
+    def __init__(self, request: Request, token: int) -> None:
+        self.request = request
+        self.token = token
+        self.scope = anyio.CancelScope()
+        self._asking = 0
+        self._waiting: deque[tuple[str, Json]] = deque()
+        self._has_news = anyio.Event()
+        self._is_closed = False
+
+    @property
+    def is_told(self) -> bool:
+        """Whether there is somebody who wants to be told something."""
+        peer = self.request.peer
+        return peer is not None and (self.request.wants_progress or peer.log_level is not None)
+
+    def extend(self) -> None:
+        """Give the upstream more time; while it waits for a client it has all of it."""
+        if self._asking:
+            deadline = self.request.deadline
+            left = math.inf if deadline is None else seconds_left(self.request)
+            self.scope.deadline = anyio.current_time() + left
+        else:
+            self.scope.deadline = anyio.current_time() + seconds_left(self.request)
+
+    def put(self, method: str, params: Json) -> None:
+        """Keep a message for whoever asked, in the order in which they came."""
+        if self.is_told and len(self._waiting) < _MAX_WAITING:
+            self._waiting.append((method, params))
+            self._has_news.set()
+
+    async def deliver(self) -> None:
+        """Pass messages on until the request ends."""
+        while self._waiting or not self._is_closed:
+            if not self._waiting:
+                self._has_news = anyio.Event()
+                await self._has_news.wait()
+                continue
+
+            try:
+                await self._pass_on(*self._waiting.popleft())
+            except GatewayError:
+                # Whoever asked cannot be told any more; the request itself goes on.
+                continue
+
+    def close(self) -> None:
+        """End `deliver` after what is kept."""
+        self._is_closed = True
+        self._has_news.set()
+
+    async def _pass_on(self, method: str, params: Json) -> None:
+        peer = self.request.peer
+
+        if peer is None:
+            return
+
+        if method == LOG:
+            await pass_on(peer, params)
+        elif (update := progress_in(params, self.token)) is not None:
+            await peer.progress(update)
+
+    async def ask(self, method: str, params: JsonObject) -> JsonObject:
+        """Ask whoever asked."""
+        peer = self.request.peer
+
+        if peer is None:
+            raise MCPError(INVALID_REQUEST, "Nobody can be asked.")
+
+        self._asking += 1
+        self.extend()
+
+        try:
+            return await peer.ask(method, params)
+        except GatewayError as exc:
+            raise MCPError(INTERNAL_ERROR, exc.message) from exc
+        finally:
+            self._asking -= 1
+            self.extend()
+
+
+class RunningRequests:
+    """Those of one session, the one that began last at the end."""
+
+    def __init__(self, *, is_own: bool) -> None:
+        self._is_own = is_own
+        self._tokens = itertools.count(1)
+        self._running: dict[int, Running] = {}
+
+    def begin(self, request: Request) -> Running:
+        """Take up a request."""
+        running = Running(request, next(self._tokens))
+        self._running[running.token] = running
+        return running
+
+    def end(self, running: Running) -> None:
+        """Let go of a request."""
+        running.close()
+        del self._running[running.token]
+
+    def hear(self, method: str, params: Mapping[str, Json]) -> bool:
+        """Take a notification, if it belongs to a request."""
+        if method == PROGRESS:
+            token = params.get("progressToken")
+            running = self._running.get(token) if isinstance(token, int) else None
+
+            if running is not None:
+                running.extend()
+                running.put(method, dict(params))
+
+            return True
+
+        if method == LOG:
+            latest = self._latest()
+
+            if latest is not None:
+                latest.put(method, dict(params))
+
+            return True
+
+        return False
+
+    async def ask(self, method: str, params: JsonObject) -> JsonObject:
+        """Answer a request of the upstream.
+
+        Raises:
+            MCPError: What the upstream is told instead.
+        """
+        if method == "ping":
+            return {}
+
+        if method not in ASKED:
+            raise MCPError(METHOD_NOT_FOUND, "Method not found")
+
+        latest = self._latest()
+
+        if latest is None:
+            raise MCPError(INVALID_REQUEST, "There is no request for which a client can be asked.")
+
+        return await latest.ask(method, params)
+
+    def _latest(self) -> Running | None:
+        if not self._is_own or not self._running:
+            return None
+
+        return next(reversed(self._running.values()))
