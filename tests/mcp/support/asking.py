@@ -67,6 +67,8 @@ class Asking:
     message: str = "Who are you?"
     patience: float = math.inf
     """Seconds it waits for an answer in the middle of a call."""
+    may_speak: anyio.Event | None = None
+    """What it waits for before it asks or logs anything."""
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[str]:
@@ -118,6 +120,9 @@ class Asking:
         self, ctx: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> Any:
         self._note(ctx, params)
+
+        if self.may_speak is not None and params.name != "hang":
+            await self.may_speak.wait()
 
         match params.name:
             case "fail":

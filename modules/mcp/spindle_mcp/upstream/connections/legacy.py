@@ -7,6 +7,7 @@ its requests to clients go to those whose requests run.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -52,6 +53,7 @@ from spindle_spi.errors import GatewayError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
+    from contextvars import Context
 
     from mcp.shared.dispatcher import CallOptions, DispatchContext
     from mcp.shared.transport_context import TransportContext
@@ -59,7 +61,7 @@ if TYPE_CHECKING:
     from spindle_mcp.upstream.connections.streams import MessageStreams, TransportStreams
     from spindle_spi.types import JsonObject
 
-    Context = DispatchContext[TransportContext]
+    Asked = DispatchContext[TransportContext]
 
 _MAX_PAGES: Final = 100
 _LATER: Final = frozenset({"inputResponses", "requestState"})
@@ -78,6 +80,7 @@ class LegacyUpstream(Upstream):
         self._endpoint = endpoint
         self._gateway = endpoint.gateway
         self._offered = offered
+        self._reading = streams[0]
         self._dispatcher: JSONRPCDispatcher[TransportContext] = JSONRPCDispatcher(*streams)
         self._running = RunningRequests(is_own=offered is not None)
         self._options: CallOptions = {}
@@ -257,7 +260,7 @@ class LegacyUpstream(Upstream):
         if meta:
             params["_meta"] = meta
 
-        with running.scope:
+        with running.scope, running.sending():
             running.extend()
             return await self._send(request.method, params, self._options)
 
@@ -272,14 +275,13 @@ class LegacyUpstream(Upstream):
             raise unreachable(self._gateway) from exc
 
     async def _answer(
-        self, context: Context, method: str, params: Mapping[str, Any] | None
+        self, context: Asked, method: str, params: Mapping[str, Any] | None
     ) -> dict[str, Any]:
         del context
-        return await self._running.ask(method, dict(params or {}))
+        # The SDK handles a request in the context of the transport's task that read it.
+        return await self._running.ask(method, dict(params or {}), copy_context())
 
-    async def _ignore(
-        self, context: Context, method: str, params: Mapping[str, Any] | None
-    ) -> None:
+    async def _ignore(self, context: Asked, method: str, params: Mapping[str, Any] | None) -> None:
         """What `_hear` did not take is nothing to us."""
 
     def _hear(self, method: str, params: Mapping[str, Any] | None) -> bool:
@@ -290,7 +292,8 @@ class LegacyUpstream(Upstream):
             self._wake(change)
             return True
 
-        return self._running.hear(method, params or {})
+        came_in: Context | None = getattr(self._reading, "last_context", None)
+        return self._running.hear(method, params or {}, came_in)
 
     def _translated(self, error: MCPError) -> Exception:
         if error.code == TRANSPORT_FAILED:
