@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from mcp.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 
+from spindle_spi.types import ASGIApp
 from tests.mcp.support.serving import listening
 
 if TYPE_CHECKING:
@@ -67,6 +69,10 @@ class Asking:
     message: str = "Who are you?"
     patience: float = math.inf
     """Seconds it waits for an answer in the middle of a call."""
+    tokens: list[str] = field(default_factory=list[str])
+    """What proved who makes each call."""
+    guarded: Callable[[ASGIApp], ASGIApp] = field(default=lambda app: app)
+    """Puts something before it."""
     may_speak: anyio.Event | None = None
     """What it waits for before it asks or logs anything."""
 
@@ -100,7 +106,7 @@ class Asking:
 
             await manager.handle_request(scope, receive, send)
 
-        async with manager.run(), listening(app) as url:
+        async with manager.run(), listening(self.guarded(app)) as url:
             yield f"{url}/mcp"
 
     async def _list(
@@ -154,7 +160,9 @@ class Asking:
         )
         self.metas.append(dict(ctx.meta or {}))
         request = ctx.request
-        self.sessions.append("" if request is None else request.headers.get("mcp-session-id", ""))
+        headers = {} if request is None else request.headers
+        self.sessions.append(headers.get("mcp-session-id", ""))
+        self.tokens.append(headers.get("authorization", "").removeprefix("Bearer "))
 
     async def _hang(self) -> None:
         self.reached.set()

@@ -124,9 +124,7 @@ class Fleet:
         held = self._actors.get(gateway)
 
         if held is not None:
-            if held[0].sessions is not None:
-                held[0].sessions.forget(owner)
-
+            held[0].forget(owner)
             held[0].wake()
 
     def describe(self) -> JsonObject:
