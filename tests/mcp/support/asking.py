@@ -37,6 +37,7 @@ TOOLS = (
     "twice",
     "meta",
     "link",
+    "done",
 )
 FORM: dict[str, Any] = {
     "type": "object",
@@ -73,6 +74,8 @@ class Asking:
     """What proved who makes each call."""
     guarded: Callable[[ASGIApp], ASGIApp] = field(default=lambda app: app)
     """Puts something before it."""
+    rooted: list[str] = field(default_factory=list[str])
+    """Ids of sessions whose clients said that their roots changed."""
     may_speak: anyio.Event | None = None
     """What it waits for before it asks or logs anything."""
 
@@ -82,6 +85,9 @@ class Asking:
             "asking", version="1", on_list_tools=self._list, on_call_tool=self._call
         )
         server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self._level)
+        server.add_notification_handler(
+            "notifications/roots/list_changed", types.NotificationParams, self._roots_changed
+        )
         manager = StreamableHTTPSessionManager(server)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -142,6 +148,9 @@ class Asking:
                 await self._log(ctx)
             case "link" if len(self.calls) == 1:
                 raise self._link()
+            case "done":
+                done = types.ElicitCompleteNotificationParams(elicitation_id="e1")
+                await ctx.session.send_notification(types.ElicitCompleteNotification(params=done))
             case "elicit" | "visit" | "sample" | "roots" | "twice":
                 return await self._ask(ctx, params)
             case _:
@@ -171,6 +180,11 @@ class Asking:
             await anyio.sleep_forever()
         finally:
             self.cancelled.set()
+
+    async def _roots_changed(
+        self, ctx: ServerRequestContext[Any], params: types.NotificationParams
+    ) -> None:
+        self.rooted.append("" if ctx.request is None else ctx.request.headers["mcp-session-id"])
 
     def _link(self) -> MCPError:
         link = {

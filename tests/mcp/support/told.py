@@ -26,9 +26,11 @@ class Told:
     log_level: str | None = "debug"
     asked: list[str] = field(default_factory=list[str])
     logged: list[JsonObject] = field(default_factory=list[JsonObject])
+    steps: list[float] = field(default_factory=list[float])
 
     async def progress(self, update: Progress) -> None:
         """See `Peer`."""
+        self.steps.append(update.progress)
 
     async def log(self, params: JsonObject) -> None:
         """See `Peer`."""
@@ -40,3 +42,7 @@ class Told:
         self.asked.append(method)
         await anyio.sleep(self.seconds)
         return self.answer
+
+    async def completed(self, link: str) -> None:
+        """See `Peer`."""
+        self.asked.append(f"completed {link}")

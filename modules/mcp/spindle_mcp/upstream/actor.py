@@ -147,6 +147,11 @@ class GatewayActor:
         if self._own is not None:
             self._own.release(key)
 
+    async def roots_changed(self, key: str) -> None:
+        """Say on a peer's own sessions that its roots are not what they were."""
+        if self._own is not None:
+            await self._own.roots_changed(key)
+
     async def run(self) -> None:
         """Live until cancelled."""
         if self.sessions is None:

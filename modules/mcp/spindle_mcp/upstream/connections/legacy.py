@@ -29,7 +29,7 @@ from spindle_mcp.upstream.connections.base import (
     Upstream,
     change_in,
 )
-from spindle_mcp.upstream.connections.running import Running, RunningRequests
+from spindle_mcp.upstream.connections.running import COMPLETED, Running, RunningRequests
 from spindle_mcp.upstream.connections.streams import (
     NO_MESSAGES,
     PROGRAM_ENDED,
@@ -38,6 +38,7 @@ from spindle_mcp.upstream.connections.streams import (
 )
 from spindle_mcp.upstream.credentials.proven import failure_in
 from spindle_mcp.upstream.faults import (
+    LinksRequired,
     RpcRefused,
     SessionLost,
     ended,
@@ -95,7 +96,7 @@ class LegacyUpstream(Upstream):
         """Carry messages until cancelled, or until the connection ends."""
         try:
             await self._dispatcher.run(
-                self._answer, self._ignore, self._hear, task_status=task_status
+                self._answer, self._take, self._hear, task_status=task_status
             )
         finally:
             self._is_closed = True
@@ -152,6 +153,16 @@ class LegacyUpstream(Upstream):
 
         if scope.cancelled_caught:
             raise too_slow(self._gateway)
+
+    async def roots_changed(self) -> None:
+        """Say that the client's roots are not what they were, if it said it would."""
+        roots = (self._offered or {}).get("roots")
+
+        if isinstance(roots, dict) and roots.get("listChanged") is True:
+            with anyio.move_on_after(self._endpoint.connect_seconds):
+                await self._dispatcher.notify(
+                    "notifications/roots/list_changed", None, self._options
+                )
 
     async def changed(self) -> Change:
         """See `Upstream`; also returns when the session may be lost."""
@@ -222,7 +233,12 @@ class LegacyUpstream(Upstream):
 
             return await self._carry_out(running)
         except RpcRefused as exc:
-            raise explained(exc) from exc
+            failure = explained(exc)
+
+            if isinstance(failure, LinksRequired):
+                self._running.shown(failure.links, request.peer)
+
+            raise failure from exc
         finally:
             self._running.end(running)
 
@@ -281,8 +297,12 @@ class LegacyUpstream(Upstream):
         # The SDK handles a request in the context of the transport's task that read it.
         return await self._running.ask(method, dict(params or {}), copy_context())
 
-    async def _ignore(self, context: Asked, method: str, params: Mapping[str, Any] | None) -> None:
-        """What `_hear` did not take is nothing to us."""
+    async def _take(self, context: Asked, method: str, params: Mapping[str, Any] | None) -> None:
+        """Take what may be long in handing on, and needs no order."""
+        del context
+
+        if method == COMPLETED:
+            await self._running.completed(params or {})
 
     def _hear(self, method: str, params: Mapping[str, Any] | None) -> bool:
         """Take what the upstream says by itself, in the order in which it says it."""

@@ -131,6 +131,12 @@ class OwnSessions:
         for own in [own for own in self._held if own.key == key]:
             self._let_go(own)
 
+    async def roots_changed(self, key: str) -> None:
+        """Say on a peer's sessions that its roots are not what they were."""
+        for own in [own for own in self._held if own.key == key]:
+            if own.upstream is not None:
+                await own.upstream.roots_changed()
+
     def forget(self, owner: str) -> None:
         """Use the sessions of a person no more, whose grant is another now or none."""
         for own in [own for own in self._held if _owner_of(own.person) == owner]:

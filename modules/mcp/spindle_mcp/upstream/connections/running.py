@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections import deque
+from collections import OrderedDict, deque
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
@@ -24,14 +24,18 @@ from spindle_mcp.upstream.connections.relay import LOG, PROGRESS, pass_on, progr
 from spindle_spi.errors import GatewayError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Generator, Mapping, Sequence
     from contextvars import Context
 
-    from spindle_mcp.upstream.connections.base import Request
+    from spindle_mcp.upstream.connections.base import Peer, Request
     from spindle_spi.types import Json, JsonObject
 
 _MAX_WAITING: Final = 256
 """Messages kept for a client that is slow in reading them; more are left out."""
+_MAX_LINKS: Final = 32
+"""Pages of one session whose visits may still be told to be done; the oldest are forgotten."""
+COMPLETED: Final = "notifications/elicitation/complete"
+_ELICIT: Final = "elicitation/create"
 ASKED: Final = frozenset({"elicitation/create", "sampling/createMessage", "roots/list"})
 
 
@@ -146,6 +150,8 @@ class RunningRequests:
         self._is_own = is_own
         self._tokens = itertools.count(1)
         self._running: dict[int, Running] = {}
+        self._links: OrderedDict[str, Peer] = OrderedDict()
+        """Who was asked to visit a page, by the id of the link; also when the request is over."""
 
     def begin(self, request: Request) -> Running:
         """Take up a request."""
@@ -203,7 +209,30 @@ class RunningRequests:
                 for running in tuple(self._running.values()):
                     stack.enter_context(running.patient())
 
+            if method == _ELICIT:
+                self.shown([params], meant.request.peer)
+
             return await meant.ask(method, params)
+
+    def shown(self, links: Sequence[JsonObject], peer: Peer | None) -> None:
+        """Note which pages somebody is asked to visit."""
+        for link in links:
+            name = link.get("elicitationId")
+
+            if self._is_own and peer is not None and isinstance(name, str):
+                self._links[name] = peer
+                self._links.move_to_end(name)
+
+        while len(self._links) > _MAX_LINKS:
+            self._links.popitem(last=False)
+
+    async def completed(self, params: Mapping[str, Json]) -> None:
+        """Tell who was asked to visit a page that it is done."""
+        name = params.get("elicitationId")
+        peer = self._links.pop(name, None) if isinstance(name, str) else None
+
+        if peer is not None and isinstance(name, str):
+            await peer.completed(name)
 
     def _meant(self, came_in: Context | None) -> Running | None:
         """Return the request a message belongs to."""
