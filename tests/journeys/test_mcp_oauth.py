@@ -175,6 +175,8 @@ async def audiences(here: Place) -> None:
     assert await is_let_in("everything-here", "/servers/desk/mcp-key")
     assert not await is_let_in(f"{here.url}0/mcp", "/mcp")
     assert not await is_let_in("https://elsewhere.example/mcp", "/mcp")
+    assert await is_let_in(f"{here.url}/sse", "/sse/messages")
+    assert not await is_let_in(f"{here.url}/sse", "/mcp")
 
 
 async def challenges(here: Place) -> None:
@@ -183,15 +185,19 @@ async def challenges(here: Place) -> None:
     nobody = await here.refused("/mcp")
     stranger = await here.refused("/servers/desk/mcp", "wrong")
     poor = await here.refused("/mcp", here.token(f"{here.url}/mcp", "tools.read"))
+    older = await here.get("/servers/desk/sse")
     key = await here.refused("/mcp-key")
     other = await here.refused("/v1/chat/completions")
 
-    said = [answer.headers["www-authenticate"] for answer in (nobody, stranger, poor, key, other)]
+    said = [
+        answer.headers["www-authenticate"] for answer in (nobody, stranger, poor, older, key, other)
+    ]
     assert said == [
         f'Bearer realm="spindle", {metadata}/mcp", scope="{SCOPE}"',
         f'Bearer realm="spindle", error="invalid_token", {metadata}/servers/desk/mcp", '
         f'scope="{SCOPE}"',
         f'Bearer realm="spindle", error="insufficient_scope", {metadata}/mcp", scope="{SCOPE}"',
+        f'Bearer realm="spindle", {metadata}/servers/desk/sse", scope="{SCOPE}"',
         'Bearer realm="spindle"',
         'Bearer realm="spindle"',
     ]
@@ -232,6 +238,7 @@ async def metadata(here: Place) -> None:
     """The root is another place for the same; twins for keys have none."""
     known = "/.well-known/oauth-protected-resource"
     mcp, root = await here.get(f"{known}/mcp"), await here.get(known)
+    older = await here.get(f"{known}/servers/desk/sse")
     key = await here.get(f"{known}/mcp-key")
     twin = await here.get(f"{known}/servers/desk/mcp-key")
 
@@ -243,6 +250,7 @@ async def metadata(here: Place) -> None:
         "resource_name": "Spindle",
     }
     assert root.json() == mcp.json()
+    assert older.json() == {**mcp.json(), "resource": f"{here.url}/servers/desk/sse"}
     assert (key.status_code, twin.status_code) == (404, 404)
 
 

@@ -41,6 +41,8 @@ PUBLIC = {
     ("GET", "/.well-known/oauth-protected-resource"),
     ("GET", "/.well-known/oauth-protected-resource/mcp"),
     ("GET", "/.well-known/oauth-protected-resource/servers/{slug}/mcp"),
+    ("GET", "/.well-known/oauth-protected-resource/servers/{slug}/sse"),
+    ("GET", "/.well-known/oauth-protected-resource/sse"),
     ("GET", "/mcp/client-metadata.json"),
     ("POST", "/admin/api/v1/invitations/accept"),
 }

@@ -31,12 +31,13 @@ def test_every_route_says_its_permission_and_its_server() -> None:
             *((method, "/mcp") for method in ("GET", "POST", "DELETE")),
             *((method, "/mcp-key") for method in ("GET", "POST", "DELETE")),
             ("GET", "/sse"),
-            ("POST", "/messages"),
+            ("POST", "/sse/messages"),
         )
     }
     assert {route.permission for route in routes} == {"servers.use"}
     assert {route.server_param for route in routes if "slug" in route.path} == {"slug"}
-    assert {r.path for r in routes if r.challenge} == {"/mcp", "/servers/{slug}/mcp"}
+    ends = ("/mcp", "/sse", "/servers/{slug}/mcp", "/servers/{slug}/sse")
+    assert {r.path for r in routes if r.challenge} == set(ends)
 
 
 def test_the_section_may_hold_exactly_the_settings() -> None:

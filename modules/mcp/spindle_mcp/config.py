@@ -15,7 +15,7 @@ class McpSettings:
     accelerated: bool = True
     """Answer plain calls, reads, prompts and lists without the SDK's machinery."""
     legacy_sse: bool = False
-    """Serve the transport of 2024-11-05 as well: `/sse` and `/messages`."""
+    """Serve the transport of 2024-11-05 as well: `/sse` and `/sse/messages`."""
     resumable: bool = False
     """Keep what sessions are told, for clients that lost a stream: every message is written."""
     connect_seconds: float = 10.0

@@ -119,7 +119,7 @@ class McpModule(Module):
                     errors=JSON_RPC,
                     server_param=server_param,
                     operation=partial(operation_at, method, path),
-                    challenge=CHALLENGE if path == "/mcp" else None,
+                    challenge=None if path == MESSAGES else CHALLENGE,
                 )
                 yield route
 
@@ -134,7 +134,6 @@ class McpModule(Module):
         return (
             IngressPrefix(prefix="/mcp", errors=JSON_RPC),
             IngressPrefix(prefix="/sse", errors=JSON_RPC),
-            IngressPrefix(prefix=MESSAGES, errors=JSON_RPC),
             IngressPrefix(prefix="/servers", errors=JSON_RPC),
         )
 

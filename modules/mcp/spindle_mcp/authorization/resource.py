@@ -27,6 +27,7 @@ SCOPES: Final = ("servers.use", "tools.read", "tools.execute")
 """Permissions that an endpoint's client needs."""
 CHALLENGE: Final = Challenge(metadata=WELL_KNOWN, scopes=SCOPES)
 ROOT: Final = "/mcp"
+_ENDS: Final = (ROOT, "/sse")
 
 _SLUG = re.compile(r"[A-Za-z0-9._~-]{1,200}")
 
@@ -36,10 +37,10 @@ Known = Callable[[], Awaitable[tuple["Deployment", bool]]]
 
 def metadata_routes(known: Known) -> Iterator[IngressRoute]:
     """Return the public routes of the metadata."""
-    for path in (WELL_KNOWN, f"{WELL_KNOWN}{ROOT}", f"{WELL_KNOWN}/servers/{{slug}}/mcp"):
+    for path in ("", *(f"{prefix}{end}" for prefix in ("", "/servers/{slug}") for end in _ENDS)):
         yield IngressRoute(
             method="GET",
-            path=path,
+            path=f"{WELL_KNOWN}{path}",
             permission=PUBLIC,
             handler=partial(_tell, known),
             errors=ENVELOPE,

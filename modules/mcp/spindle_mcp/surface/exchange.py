@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 
     from spindle_spi.types import Scope
 
-MESSAGES: Final = "/messages"
-"""Where clients of 2024-11-05 post to; the session is in the query there."""
+MESSAGES: Final = "/sse/messages"
+"""Where clients of 2024-11-05 post to, as their stream tells them; the session is in the query.
+
+Below the stream's own path, so that a token for that one endpoint holds for both.
+"""
 
 _VIEW_KEY: Final = "spindle.mcp.view"
 

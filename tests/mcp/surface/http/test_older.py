@@ -129,7 +129,7 @@ async def test_it_is_off_by_default() -> None:
         httpx2.AsyncClient(timeout=10, headers={"authorization": "Bearer a"}) as http,
     ):
         answer = await http.get(f"{served.url}/sse")
-        posted = await http.post(f"{served.url}/messages", json={})
+        posted = await http.post(f"{served.url}/sse/messages", json={})
 
     assert (answer.status_code, posted.status_code) == (404, 404)
     assert "mcp.legacy_sse" in answer.json()["error"]["message"]

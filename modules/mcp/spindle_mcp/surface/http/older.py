@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class OlderStreams:
-    """Serves `/sse` and `/messages`, also of every virtual server."""
+    """Serves `/sse` and `/sse/messages`, also of every virtual server."""
 
     def __init__(self, server: SpindleServer, views: Views, *, most: int, max_body: int) -> None:
         self._server = server
