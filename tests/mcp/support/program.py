@@ -17,7 +17,10 @@ from typing import Any
 
 TOOLS = (
     "echo", "env", "limits", "where", "die", "crash", "hang", "flood", "garbage", "steps", "ask",
+    "unlisten",
 )  # fmt: skip
+LISTENING: list[Any] = []
+"""Ids of the requests that listen."""
 ASKING: dict[str, dict[str, Any]] = {}
 """Calls that wait for what their client answers."""
 
@@ -66,7 +69,7 @@ def answer(era: str, message: dict[str, Any]) -> None:
     elif method == "tools/call":
         call(message, params["name"], params.get("arguments") or {})
     elif method == "subscriptions/listen":
-        pass
+        LISTENING.append(message["id"])
     else:
         error = {"code": -32601, "message": "secret-of-the-program"}
         say({"jsonrpc": "2.0", "id": message["id"], "error": error})
@@ -83,6 +86,10 @@ def call(message: dict[str, Any], name: str, arguments: dict[str, Any]) -> None:
         sys.stderr.write("hanging\n")
         sys.stderr.flush()
         return
+
+    while name == "unlisten" and LISTENING:
+        params = {"requestId": LISTENING.pop()}
+        say({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": params})
 
     if name == "ask":
         ASKING["q1"] = message

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import pytest
 
-from spindle_mcp.upstream.connections.base import Endpoint
+from spindle_mcp.upstream.connections.base import EVERYTHING, Change, Endpoint
 from spindle_mcp.upstream.connections.connect import open_own, open_upstream
 from spindle_mcp.upstream.faults import ProgramEnded
 from spindle_mcp.upstream.programs.program import Program
@@ -242,6 +242,22 @@ async def test_the_end_of_a_program_is_told_to_whoever_waits(era: str) -> None:
     assert [type(error) for error in told] == [ProgramEnded, ProgramEnded]
     assert all("'up'" in str(error) for error in told)
     assert raised.group_contains(ProgramEnded, match="has ended with status 3")
+
+
+async def test_a_program_may_end_what_is_listened_to_on_it() -> None:
+    """By a notification, for there is no stream that it could close; it is listened to again."""
+    async with started("modern") as upstream:
+        for _ in range(2):
+            heard: Change | None = None
+
+            with anyio.fail_after(10):
+                while heard is None:
+                    await upstream.request(tool_call("unlisten", silence=5))
+
+                    with anyio.move_on_after(0.2):
+                        heard = await upstream.changed()
+
+            assert heard == EVERYTHING
 
 
 async def test_a_program_that_is_not_there_is_a_clear_failure() -> None:

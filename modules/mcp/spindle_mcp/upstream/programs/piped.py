@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _MAX_UNHEARD: Final = 256
 """Notifications kept for who is slow in hearing them; more are left out."""
 _GIVE_UP_SECONDS: Final = 1.0
+CANCELLED: Final = "notifications/cancelled"
 
 
 class PipedExchanges:
@@ -99,7 +100,7 @@ class PipedExchanges:
     async def _give_up(self, request_id: int) -> None:
         note: JsonObject = {
             "jsonrpc": "2.0",
-            "method": "notifications/cancelled",
+            "method": CANCELLED,
             "params": {"requestId": request_id},
         }
 
@@ -122,9 +123,20 @@ class PipedExchanges:
             await self._refuse(identity)
         else:
             params = message.get("params")
+            said = params if isinstance(params, dict) else {}
 
-            for waiting in self._hearers(method, params if isinstance(params, dict) else {}):
+            if method == CANCELLED:
+                self._end_listening(said)
+                return
+
+            for waiting in self._hearers(method, said):
                 waiting.put(method, params)
+
+    def _end_listening(self, params: JsonObject) -> None:
+        """End a subscription that the upstream ends; nothing else is its to cancel."""
+        for waiting in self._named(params.get("requestId")):
+            if waiting.is_listening:
+                waiting.end({"result": {}})
 
     def _hearers(self, method: str, params: JsonObject) -> list[_Waiting]:
         """Return the requests a notification belongs to."""

@@ -95,7 +95,12 @@ async def _modern(
 
             is_modern = False
 
-        yield upstream if is_modern else None
+        if is_modern:
+            async with upstream.listening():
+                yield upstream
+        else:
+            yield None
+
         group.cancel_scope.cancel()
 
 
