@@ -166,6 +166,44 @@ async def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert all(stored.last_sequence <= 4 for stored in kept)
 
 
+async def test_nothing_is_kept_of_a_session_that_its_client_ended() -> None:
+    """Nor of what is said to it after that; another's is none the worse."""
+    host = demo_host()
+
+    async with (
+        session(host) as (http, served),
+        httpx2.AsyncClient(headers=HEADERS, timeout=20, base_url=served.url) as other,
+        anyio.create_task_group() as group,
+    ):
+        await other.post("/mcp", json=HELLO)
+        group.start_soon(cut_off, http, 2, 40)
+        await http.post("/mcp", json=slow(8, 1))
+        kept = len(host.sessions.held)
+        ended = await http.delete("/mcp")
+        left = [*host.sessions.held]
+
+        with anyio.fail_after(10):
+            while host.open_permits:
+                await anyio.sleep(0.005)
+
+    assert (kept, ended.status_code, len(left)) == (2, 200, 1)
+    assert [*host.sessions.held] == left
+
+
+async def test_a_session_that_somebody_else_wants_to_end_is_kept() -> None:
+    host = demo_host()
+
+    async with session(host) as (http, served):
+        await http.post("/mcp", json=slow(7, 1))
+        stranger = {**HEADERS, "authorization": "Bearer b"}
+        named = {"mcp-session-id": http.headers["mcp-session-id"]}
+
+        async with httpx2.AsyncClient(headers={**stranger, **named}, base_url=served.url) as client:
+            refused = await client.delete("/mcp")
+
+        assert (refused.status_code, len(host.sessions.held)) == (404, 1)
+
+
 async def test_a_long_answer_is_not_kept_but_told_to_be_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.services import Services
-    from spindle_spi.types import Json, JsonObject, Receive, Send
+    from spindle_spi.types import Json, JsonObject, Message, Receive, Scope, Send
 
 KIND: Final = "mcp.stream"
 MAX_EVENTS: Final = 1000
@@ -41,6 +42,12 @@ RETRY_MS: Final = 1000
 _EVENT: Final = b"id: %b\r\nevent: message\r\ndata: %b\r\n\r\n"
 _LOST: Final = "lost"
 """The id of a message that could not be kept: nothing comes after it."""
+
+
+_SESSION: Final = b"mcp-session-id"
+_REFUSED: Final = 400
+_OPENED: ContextVar[SessionLog | None] = ContextVar("opened", default=None)
+"""The log of the session that a request opens."""
 
 
 class SessionLog(EventStore):
@@ -62,12 +69,16 @@ class SessionLog(EventStore):
         self._seconds = seconds
         self._logs: deque[str] = deque(maxlen=2)
         self._count = 0
+        self._is_closed = False
         self._opening = anyio.Lock()
         self._news = anyio.Event()
         """Set when something was stored."""
 
     async def store_event(self, stream_id: StreamId, message: JSONRPCMessage | None) -> EventId:
         """See `EventStore`. A store that is away loses the message, not the session."""
+        if self._is_closed:
+            return _LOST
+
         data: JsonObject = {"stream": stream_id, "message": _kept(message)}
 
         try:
@@ -137,6 +148,18 @@ class SessionLog(EventStore):
             else:
                 await news.wait()
 
+    async def close(self) -> None:
+        """Keep nothing any more: the session has been ended."""
+        self._is_closed = True
+
+        async with self._opening:
+            while self._logs:
+                # What cannot be deleted now ends by itself, in its time.
+                with suppress(GatewayError):
+                    await self._events.delete_session(self._context, self._logs[0])
+
+                self._logs.popleft()
+
     async def _log(self) -> str:
         async with self._opening:
             if not self._logs or self._count >= MAX_EVENTS:
@@ -162,6 +185,7 @@ class ResumableSessions(StreamableHTTPSessionManager):
         self._services = services
         self._seconds = seconds
         self._logs: WeakValueDictionary[str, SessionLog] = WeakValueDictionary()
+        self._of_sessions: WeakValueDictionary[str, SessionLog] = WeakValueDictionary()
         super().__init__(
             server,
             retry_interval=RETRY_MS,
@@ -178,11 +202,42 @@ class ResumableSessions(StreamableHTTPSessionManager):
         if asked is None or asked.call.context.subject.token_id is None:
             return None
 
-        return SessionLog(self._services, asked.call.context, self._logs, seconds=self._seconds)
+        log = SessionLog(self._services, asked.call.context, self._logs, seconds=self._seconds)
+        _OPENED.set(log)
+        return log
 
     @event_store.setter
     def event_store(self, store: EventStore | None) -> None:
         del store
+
+    async def handle_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request; the log of a session that it ends goes with it."""
+        method, ended = scope["method"], list[str]()
+
+        async def watch(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < _REFUSED:
+                said = next((value for name, value in message["headers"] if name == _SESSION), b"")
+                opened, session_id = _OPENED.get(), said.decode("latin-1")
+
+                if method == "DELETE":
+                    ended.append(_session_in(scope))
+                elif opened is not None and session_id:
+                    self._of_sessions[session_id] = opened
+
+            await send(message)
+
+        token = _OPENED.set(None)
+
+        try:
+            await super().handle_request(scope, receive, watch)
+        finally:
+            _OPENED.reset(token)
+
+        for session_id in ended:
+            log = self._of_sessions.pop(session_id, None)
+
+            if log is not None:
+                await log.close()
 
     async def resume(self, last_event_id: str, receive: Receive, send: Send) -> bool:
         """Tell a client again what it missed, and what comes; False when that is not kept.
@@ -223,6 +278,11 @@ class ResumableSessions(StreamableHTTPSessionManager):
             group.cancel_scope.cancel()
 
         return True
+
+
+def _session_in(scope: Scope) -> str:
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    return next((value.decode("latin-1") for name, value in headers if name == _SESSION), "")
 
 
 async def _ping(send: Send) -> None:
