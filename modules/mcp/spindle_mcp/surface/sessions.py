@@ -29,10 +29,13 @@ from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
     from spindle_mcp.surface.exchange import Asked
+    from spindle_mcp.surface.http.answers import Answer
 
 DEFAULT_LEVEL: Final = "info"
 """What a session is told that never said which log messages it wants: so the protocol leaves it."""
 _COURTESY_SECONDS: Final = 2.0
+_HASTE: Final = 20
+"""A client that left while it was asked may take so much less of its time."""
 _COMPLETES: Final = "2025-11-25"
 """The first revision in which servers say that what a page was visited for is done."""
 
@@ -88,10 +91,10 @@ class Session:
         """The least level of log messages it gets; one that never said gets the usual ones."""
         return self.level or (DEFAULT_LEVEL if callbacks_in(self.capabilities) else None)
 
-    async def ask(
-        self, say: Callable[[JsonObject], Awaitable[None]], method: str, params: JsonObject
-    ) -> JsonObject:
-        """Ask the client by a message on a stream of its own; returns the result.
+    async def ask(self, answer: Answer, method: str, params: JsonObject) -> JsonObject:
+        """Ask the client by a message on the stream of one of its requests; returns the result.
+
+        It answers by another request, so one that has left may do so still, if soon.
 
         Raises:
             MCPError: The client refused, or what it answered breaks the protocol.
@@ -100,23 +103,32 @@ class Session:
         self.questions[name] = question
 
         try:
-            await say({"jsonrpc": "2.0", "id": name, "method": method, "params": params})
+            await answer.say({"jsonrpc": "2.0", "id": name, "method": method, "params": params})
 
             with anyio.move_on_after(self.patience) as waiting:
-                await question.is_settled.wait()
+                async with anyio.create_task_group() as group:
+                    group.start_soon(self._hasten, answer, waiting)
+                    await question.is_settled.wait()
+                    group.cancel_scope.cancel()
 
             if waiting.cancelled_caught:
-                await say(_cancelling(name))
+                await answer.say(_cancelling(name))
                 raise no_answer()
         except anyio.get_cancelled_exc_class():
             with anyio.move_on_after(_COURTESY_SECONDS, shield=True):
-                await say(_cancelling(name))
+                await answer.say(_cancelling(name))
 
             raise
         finally:
             del self.questions[name]
 
         return _result_of(question.reply or {}, method, self.version)
+
+    async def _hasten(self, answer: Answer, waiting: anyio.CancelScope) -> None:
+        """Have a client that has left answer soon: who left may not have read the question."""
+        await answer.left()
+        soon = anyio.current_time() + self.patience / _HASTE
+        waiting.deadline = min(waiting.deadline, soon)
 
     async def completed(self, link: str) -> None:
         """Say that what a page was visited for is done, where the client knows such words."""

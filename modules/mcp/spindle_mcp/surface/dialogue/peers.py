@@ -273,7 +273,7 @@ class AnswerPeer:
         if self._session is None:
             raise MCPError(INVALID_REQUEST, f"The client cannot be asked: {method}")
 
-        return await self._session.ask(self._answer.say, method, params)
+        return await self._session.ask(self._answer, method, params)
 
     async def completed(self, link: str) -> None:
         """See `Peer`."""

@@ -122,7 +122,8 @@ class FastPath:
         if request is None:
             return replaying(body, receive)
 
-        await self._answer(asked, request, Answer(send, session_id=session_id), session, receive)
+        answer = Answer(send, receive, session_id=session_id)
+        await self._answer(asked, request, answer, session, receive)
         return None
 
     async def _settle(self, session: Session, body: bytes, send: Send) -> bool:

@@ -12,7 +12,7 @@ from spindle_mcp.text import encode
 
 if TYPE_CHECKING:
     from spindle_spi.invocation import Progress
-    from spindle_spi.types import Json, JsonObject, Message, Send
+    from spindle_spi.types import Json, JsonObject, Message, Receive, Send
 
 PING_SECONDS: Final = 15.0
 """How long an answer may be silent before something in between might close it."""
@@ -33,8 +33,10 @@ STREAM_HEADERS: Final = (
 class Answer:
     """The answer to one request. Say what there is to say, then `finish` once."""
 
-    def __init__(self, send: Send, *, session_id: bytes | None = None) -> None:
+    def __init__(self, send: Send, receive: Receive, *, session_id: bytes | None = None) -> None:
         self._send = send
+        self._receive = receive
+        self._departure: asyncio.Future[Message] | None = None
         self._extra = () if session_id is None else ((b"mcp-session-id", session_id),)
         self._is_stream = False
         self._pinger: asyncio.Task[None] | None = None
@@ -73,9 +75,19 @@ class Answer:
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         await self._send({"type": "http.response.body", "body": body})
 
+    async def left(self) -> None:
+        """Return when the client has left."""
+        if self._departure is None:
+            self._departure = asyncio.ensure_future(self._receive())
+
+        await asyncio.wait((self._departure,))
+
     def close(self) -> None:
         """Say nothing more by itself. Idempotent."""
         self._timer.cancel()
+
+        if self._departure is not None:
+            self._departure.cancel()
 
         if self._pinger is not None:
             self._pinger.cancel()
