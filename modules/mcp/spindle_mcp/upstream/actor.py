@@ -72,7 +72,7 @@ class GatewayActor:
             gateway=record.name, prefix=spec.prefix or record.name, limit=settings.name_length
         )
         self._version = version
-        self.headers = headers_of(record, spec, services.config_secrets)
+        self.headers = headers_of(record, spec, services.config_secrets, version)
         """Where what proves us to the upstream comes from, beside a plain credential."""
         is_personal = self.headers is not None and self.headers.is_personal
         self.sessions = PersonalSessions(record.name, self._open_for) if is_personal else None

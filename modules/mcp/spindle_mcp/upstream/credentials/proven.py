@@ -1,6 +1,7 @@
 """Requests with a source's headers on them: on aiohttp, and below the client of the SDK.
 
-A refusal (401) is answered once more where the source has something else to show, and no oftener.
+A refusal (401, or 403 for want of a scope) is answered once more where the source has something
+else to show, and no oftener.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ from typing import TYPE_CHECKING, Final
 import httpx2
 
 from spindle_mcp.text import encode
+from spindle_mcp.upstream.credentials.challenge import (
+    FORBIDDEN,
+    UNAUTHORIZED,
+    Refusal,
+    refusal_in,
+)
 from spindle_mcp.upstream.faults import refused_by_status
 from spindle_spi.codec import decode
 from spindle_spi.codec import encode as encode_typed
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from spindle_mcp.upstream.connections.base import Endpoint
+    from spindle_mcp.upstream.credentials.source import HeaderSource
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.types import Json
 
@@ -32,8 +40,7 @@ UNPROVEN: Final = -32092
 
 _MARK: Final = secrets.token_hex(16)
 """Tells an answer of ours from one that an upstream made up."""
-_UNAUTHORIZED: Final = 401
-_REFUSED: Final = (401, 403)
+_REFUSED: Final = (UNAUTHORIZED, FORBIDDEN)
 
 
 @asynccontextmanager
@@ -55,11 +62,26 @@ async def posted(
         async with session.post(
             endpoint.url, data=body, headers={**headers, **proof}, allow_redirects=False
         ) as response:
-            is_final = source is None or is_last or response.status != _UNAUTHORIZED
+            challenges = response.headers.getall("www-authenticate", [])
+            refusal = refusal_in(response.status, challenges)
 
-            if is_final or (source and not await source.refused(caller, proof)):
+            if source is None or not await _is_mended(source, caller, proof, refusal, is_last):
                 yield response
                 return
+
+
+async def _is_mended(
+    source: HeaderSource,
+    caller: AuthenticatedContext | None,
+    sent: Mapping[str, str],
+    refusal: Refusal,
+    is_last: bool,
+) -> bool:
+    """Tell whether to ask once more; a lack of scope is told of each time, for who can mend it."""
+    if not refusal.may_be_mended or (is_last and not refusal.is_about_scope):
+        return False
+
+    return await source.refused(caller, sent, refusal) and not is_last
 
 
 class ProvenTransport(httpx2.AsyncBaseTransport):
@@ -80,13 +102,7 @@ class ProvenTransport(httpx2.AsyncBaseTransport):
             return await self._inner.handle_async_request(request)
 
         try:
-            sent = await source.headers(caller)
-            response = await self._inner.handle_async_request(_with(request, sent))
-
-            if response.status_code == _UNAUTHORIZED and await source.refused(caller, sent):
-                await response.aclose()
-                sent = await source.headers(caller)
-                response = await self._inner.handle_async_request(_with(request, sent))
+            response = await self._sent(request, source, caller)
         except GatewayError as exc:
             return _answered(exc)
 
@@ -95,6 +111,29 @@ class ProvenTransport(httpx2.AsyncBaseTransport):
             return _answered(refused_by_status(self._endpoint.gateway, response.status_code, None))
 
         return response
+
+    async def _sent(
+        self, request: httpx2.Request, source: HeaderSource, caller: AuthenticatedContext | None
+    ) -> httpx2.Response:
+        is_last = False
+
+        while True:
+            sent = await source.headers(caller)
+            response = await self._inner.handle_async_request(_with(request, sent))
+            challenges = response.headers.get_list("www-authenticate")
+            refusal = refusal_in(response.status_code, challenges)
+
+            try:
+                is_mended = await _is_mended(source, caller, sent, refusal, is_last)
+            except GatewayError:
+                await response.aclose()
+                raise
+
+            if not is_mended:
+                return response
+
+            await response.aclose()
+            is_last = True
 
     async def aclose(self) -> None:
         """Close what is below."""
