@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "mcp-everything"
 SUITE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
 NPX = ("npx", "--yes", "-p", "node@22", "-p", SUITE, "conformance")
+CLIENT_EXIT = "client-exit"
+"""A check of ours beside the suite's: its client has to end as the scenario does."""
+ENDED_WELL = "exit 0"
 REVISIONS = ("2025-11-25", "2026-07-28")
 
 
@@ -80,21 +83,32 @@ def run_suite(
     passed = 0
 
     for scenario in wanted:
-        found = [path for path in results.glob("*") if is_of(side, scenario, path.name)]
+        found = [path for path in results.rglob("*") if is_of(side, scenario, path, results)]
 
         if not found:
             raise SystemExit(f"{scenario} did not run:\n{log.read_text(errors='replace')}")
 
         checks = json.loads((found[0] / "checks.json").read_text())
         failed = [check["id"] for check in checks if check["status"] == "FAILURE"]
+
+        if side == "client" and not has_ended_well(found[0]):
+            failed.append(CLIENT_EXIT)
+
         failures += [f"{scenario}:{check}" for check in dict.fromkeys(failed)]
         passed += not failed
 
     return Verdict(len(required), len(required) - len(wanted), passed, tuple(failures))
 
 
-def is_of(side: str, scenario: str, folder: str) -> bool:
+def has_ended_well(folder: Path) -> bool:
+    """Tell whether the client of a scenario said so in its last line: the suite keeps no code."""
+    said = (folder / "stdout.txt").read_text(errors="replace").splitlines()
+    return said[-1:] == [ENDED_WELL]
+
+
+def is_of(side: str, scenario: str, path: Path, results: Path) -> bool:
     """Tell whether a folder of results, `[server-]<scenario>-<time>`, is a scenario's."""
     prefix = "server-" if side == "server" else ""
     name = re.escape(prefix + scenario)
-    return re.fullmatch(rf"{name}-\d{{4}}-\d\d-\d\dT.*", folder) is not None
+    folder = path.relative_to(results).as_posix()
+    return re.fullmatch(rf"{name}-\d{{4}}-\d\d-\d\dT[^/]*", folder) is not None

@@ -13,6 +13,7 @@ CLIENT_CREDENTIALS = "client_credentials"
 TOKEN_EXCHANGE = "token_exchange"
 AUTHORIZATION_CODE = "authorization_code"
 
+_DOCUMENT = re.compile(r"https://[^\s/?#@]+/[^\s?#]+")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _OWNED = frozenset(
     {
@@ -38,6 +39,7 @@ class GatewayAuth:
     """Instead of what the metadata of the issuer says, as the next one."""
     authorization_url: str | None = None
     client_id: str | None = None
+    """What the issuer knows us by; without one, the address of a client metadata document."""
     client_auth: str = "client_secret_basic"
     """client_secret_basic, client_secret_post, private_key_jwt or none."""
     client_secret: SecretRef | None = None
@@ -59,6 +61,12 @@ class GatewayAuth:
     """Register as a client where nothing else makes us known."""
 
     @property
+    def document(self) -> str | None:
+        """Return the address of our document as a client, where it is not served by the host."""
+        is_bound = self.issuer is not None or self.token_url is not None
+        return self.client_id if not is_bound and is_document(self.client_id) else None
+
+    @property
     def is_personal(self) -> bool:
         """Whether what is shown depends on who calls."""
         return self.type in (TOKEN_EXCHANGE, AUTHORIZATION_CODE)
@@ -76,6 +84,11 @@ class GatewayAuth:
         for url in (self.issuer, self.token_url, self.authorization_url):
             if url is not None:
                 yield url
+
+
+def is_document(client_id: str | None) -> bool:
+    """Tell whether a client's id is the address of its metadata document: nobody's secret."""
+    return client_id is not None and _DOCUMENT.fullmatch(client_id) is not None
 
 
 def is_settable_header(name: str) -> bool:

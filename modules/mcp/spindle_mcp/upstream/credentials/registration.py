@@ -37,11 +37,14 @@ class Registration:
         """
         auth = self._oauth.auth
 
-        if auth.client_id is not None:
+        if auth.client_id is not None and auth.document is None:
             return await self._oauth.client(server), True
 
-        if auth.client_metadata and server.takes_metadata:
-            return Client(id=f"{public_url}{DOCUMENT}"), False
+        ours = f"{public_url}{DOCUMENT}" if auth.client_metadata else None
+        document = auth.document or ours
+
+        if document is not None and server.takes_metadata:
+            return Client(id=document), False
 
         if not auth.dynamic_registration or server.registration_url is None:
             raise ServerFailed("it knows us by nothing: set auth.client_id")
