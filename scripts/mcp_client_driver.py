@@ -167,5 +167,5 @@ def main() -> int:
 
 if __name__ == "__main__":
     code = main()
-    print(f"exit {code}")  # read by `has_ended_well`
+    print(f"exit {code}")  # read by `exit_code_in`
     sys.exit(code)
