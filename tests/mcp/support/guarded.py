@@ -36,6 +36,8 @@ class Guarded:
     needed: dict[str, str] = field(default_factory=dict[str, str])
     """The scope that a token needs, by the method of the protocol."""
     challenge: str = "Bearer"
+    lack: str | None = None
+    """What it says to who lacks a scope; None: that."""
     refusals: int = 0
     """How many requests were refused."""
     refuses_all: bool = False
@@ -71,7 +73,7 @@ class Guarded:
 
         if needed is not None and grant is not None and needed not in grant.scope.split():
             self.refusals += 1
-            challenge = f'Bearer error="insufficient_scope", scope="{needed}"'
+            challenge = self.lack or f'Bearer error="insufficient_scope", scope="{needed}"'
             said = [(b"www-authenticate", challenge.encode())]
             await send({"type": "http.response.start", "status": 403, "headers": said})
             await send({"type": "http.response.body", "body": b""})

@@ -7,6 +7,7 @@ by the metadata there, else by the paths the protocol gave.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _KEPT_SECONDS: Final = 3600.0
 _DOUBTED_SECONDS: Final = 60.0
-"""How old what is known has to be to be read again when it is doubted."""
+"""How often what is known is read again because it is doubted."""
 _OAUTH: Final = "/.well-known/oauth-authorization-server"
 _OPENID: Final = "/.well-known/openid-configuration"
 
@@ -75,6 +76,8 @@ class Discovery:
         self._knock = knock
         self._clock = clock
         self._known: tuple[float, Server] | None = None
+        self._is_doubted = False
+        self._doubtable_at = clock()
         self._turn = anyio.Lock()
 
     async def server(self, *, is_fresh: bool = False) -> Server:
@@ -84,17 +87,27 @@ class Discovery:
             ServerFailed: It cannot be found.
         """
         async with self._turn:
-            now = self._clock()
+            known = None if is_fresh else self._known
 
-            if is_fresh or self._known is None or self._known[0] + _KEPT_SECONDS <= now:
-                self._known = (now, await self._find())
+            if known is None or known[0] + _KEPT_SECONDS <= self._clock():
+                known = await self._read()
+            elif self._is_doubted:
+                # What was known still holds where nothing else can be learned.
+                with suppress(ServerFailed):
+                    known = await self._read()
 
-            return self._known[1]
+            self._known, self._is_doubted = known, False
+            return known[1]
+
+    async def _read(self) -> tuple[float, Server]:
+        return (self._clock(), await self._find())
 
     def doubt(self) -> None:
         """Take the news that a token of it was refused: the upstream may have another by now."""
-        if self._known is not None and self._known[0] + _DOUBTED_SECONDS <= self._clock():
-            self._known = None
+        now = self._clock()
+
+        if now >= self._doubtable_at:
+            self._is_doubted, self._doubtable_at = True, now + _DOUBTED_SECONDS
 
     async def _find(self) -> Server:
         auth = self._auth
