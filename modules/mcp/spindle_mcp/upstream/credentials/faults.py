@@ -27,9 +27,14 @@ class ServerFailed(Exception):
 
 
 class AuthorizationRequired(FailedPrecondition):
-    """A person has to let this gateway act for them first."""
+    """A person has to let a gateway act for them first, or further than they did."""
 
     default_code = "mcp.gateway.authorization_required"
+
+    def __init__(self, need: str, url: str) -> None:
+        super().__init__(f"{need}: open {url} as yourself, then call again.")
+        self.need = need
+        self.url = url
 
 
 def refusal(error: object) -> ServerFailed:
@@ -73,10 +78,8 @@ def unauthorized(
 ) -> AuthorizationRequired:
     """Return what a person is told who has not let the gateway act for them, or not that far."""
     what = "a wider authorisation of yours" if is_wider else "your authorisation"
-    return AuthorizationRequired(
-        f"The gateway {gateway!r} needs {what}: open "
-        f"{consent_url(gateway, public_url)} as yourself, then call again."
-    )
+    need = f"The gateway {gateway!r} needs {what}"
+    return AuthorizationRequired(need, consent_url(gateway, public_url))
 
 
 def consent_url(gateway: str, public_url: str | None) -> str:

@@ -20,6 +20,7 @@ from spindle_mcp.upstream.credentials.challenge import (
     Refusal,
     refusal_in,
 )
+from spindle_mcp.upstream.credentials.faults import AuthorizationRequired
 from spindle_mcp.upstream.faults import refused_by_status
 from spindle_spi.codec import decode
 from spindle_spi.codec import encode as encode_typed
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from spindle_mcp.upstream.connections.base import Endpoint
     from spindle_mcp.upstream.credentials.source import HeaderSource
     from spindle_spi.context import AuthenticatedContext
-    from spindle_spi.types import Json
+    from spindle_spi.types import Json, JsonObject
 
 UNPROVEN: Final = -32092
 """Our own JSON-RPC code for a request that nothing could prove; never leaves the process."""
@@ -145,12 +146,22 @@ def failure_in(code: int, data: Json) -> GatewayError | None:
     if code != UNPROVEN or not isinstance(data, dict) or data.get("mark") != _MARK:
         return None
 
+    consent = data.get("consent")
+
+    if isinstance(consent, dict):
+        return AuthorizationRequired(str(consent["need"]), str(consent["url"]))
+
     return from_envelope(decode(encode(data.get("failure")), ErrorEnvelope))
 
 
 def _answered(failure: GatewayError) -> httpx2.Response:
     told: Json = json.loads(encode_typed(failure.envelope(), ErrorEnvelope))
-    error: Json = {"code": UNPROVEN, "message": "", "data": {"mark": _MARK, "failure": told}}
+    said: JsonObject = {"mark": _MARK, "failure": told}
+
+    if isinstance(failure, AuthorizationRequired):
+        said["consent"] = {"need": failure.need, "url": failure.url}
+
+    error: Json = {"code": UNPROVEN, "message": "", "data": said}
     body = encode({"jsonrpc": "2.0", "id": None, "error": error})
     return httpx2.Response(502, headers={"content-type": "application/json"}, content=body)
 
