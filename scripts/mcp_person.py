@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Final, Literal, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 import anyio
 import httpx2
+import mcp_types
 from anyio.to_thread import run_sync
 from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
@@ -20,6 +21,9 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from scripts.mcp_programs import lists_tools
+
+if TYPE_CHECKING:
+    from mcp.client.context import ClientRequestContext
 
 TOOLS_SECONDS: Final = 15.0
 MOST_CONSENTS: Final = 5
@@ -71,7 +75,7 @@ class Person:
         http = httpx2.AsyncClient(headers=self._headers, timeout=30.0, trust_env=False)
         transport = streamable_http_client(endpoint, http_client=http)
 
-        async with Client(transport, mode=_mode()) as client:
+        async with Client(transport, mode=_mode(), elicitation_callback=self._be_shown) as client:
             refused = await self._use(client)
 
         if refused is not None:
@@ -113,6 +117,20 @@ class Person:
 
             if ended.status_code != 200:
                 raise Refused(_code_in(ended))
+
+    async def _be_shown(
+        self, context: ClientRequestContext, params: mcp_types.ElicitRequestParams
+    ) -> mcp_types.ElicitResult:
+        """Open the link that the client shows."""
+        del context
+        assert isinstance(params, mcp_types.ElicitRequestURLParams)
+
+        try:
+            await self.agree(params.url)
+        except Refused:
+            return mcp_types.ElicitResult(action="decline")
+
+        return mcp_types.ElicitResult(action="accept")
 
     async def _follow(self, failure: MCPError) -> None:
         """Open the address that a refusal names."""

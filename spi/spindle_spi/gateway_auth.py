@@ -64,7 +64,8 @@ class GatewayAuth:
     def document(self) -> str | None:
         """Return the address of our document as a client, where it is not served by the host."""
         is_bound = self.issuer is not None or self.token_url is not None
-        return self.client_id if not is_bound and is_document(self.client_id) else None
+        is_address = self.client_id is not None and _DOCUMENT.fullmatch(self.client_id)
+        return self.client_id if is_address and not is_bound else None
 
     @property
     def is_personal(self) -> bool:
@@ -84,11 +85,6 @@ class GatewayAuth:
         for url in (self.issuer, self.token_url, self.authorization_url):
             if url is not None:
                 yield url
-
-
-def is_document(client_id: str | None) -> bool:
-    """Tell whether a client's id is the address of its metadata document: nobody's secret."""
-    return client_id is not None and _DOCUMENT.fullmatch(client_id) is not None
 
 
 def is_settable_header(name: str) -> bool:
