@@ -15,6 +15,7 @@ WORKERS ?= 2
 CHECKS := format-check lint imports sizes lock-check prices-check proto-check types coverage
 QUICK := format-check lint imports sizes lock-check types-quick test-quick
 TYPED := spi/spindle_spi core/spindle modules/llm/spindle_llm modules/mcp/spindle_mcp \
+	transport/spindle_transport \
 	conformance/spindle_conformance scripts tests $(wildcard benchmarks)
 
 # What a core keeps and how it comes back: files whose cores run on the engine that is chosen.

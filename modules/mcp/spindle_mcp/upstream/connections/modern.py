@@ -1,16 +1,16 @@
 """Upstreams of the current protocol: each request is self-contained; over HTTP, a POST each.
 
 Our own small client: raw dictionaries, bounded answers, and a request is cancelled by closing it.
-On aiohttp, which is why this file may use asyncio.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from math import inf
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
+import anyio
 from mcp.shared.inbound import MCP_NAME_HEADER, encode_header_value, mcp_param_headers
 from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
@@ -34,9 +34,10 @@ from spindle_mcp.upstream.connections.base import (
 )
 from spindle_mcp.upstream.connections.relay import LOG, PROGRESS, pass_on, progress_in, seconds_left
 from spindle_mcp.upstream.faults import RpcRefused, explained, garbled
-from spindle_mcp.upstream.http.exchange import Exchanges, HttpExchanges
+from spindle_mcp.upstream.http.exchange import Exchanges, HttpExchanges, TimeLimit
 from spindle_mcp.upstream.http.headers import HeaderMap, header_maps
 from spindle_mcp.upstream.http.pinned import Pinned
+from spindle_transport.aiohttp_transport import AiohttpTransport, TransportLimits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from spindle_spi.secret import Secret
     from spindle_spi.types import Json, JsonObject
 
-_KEEPALIVE_SECONDS: Final = 4.0
+_PAUSE_SECONDS: Final = 4.0
 """Shorter than what common servers keep, so that a connection is rarely reused as it is closed."""
 _MAX_PAGES: Final = 100
 
@@ -238,14 +239,16 @@ class _Relay:
     def __init__(self, request: Request, peer: Peer) -> None:
         self._request = request
         self._peer = peer
-        self.clock: asyncio.Timeout | None = None
+        self.limit: TimeLimit | None = None
 
     async def hear(self, method: str, params: Json, request_id: int) -> bool:
         """See `Hearing`."""
-        if method == PROGRESS and self._request.wants_progress:
-            await self._take_progress(progress_in(params, request_id))
-        elif method == LOG:
-            await pass_on(self._peer, params)
+        # A client that does not read must not hold the upstream for longer than silence would.
+        with anyio.fail_after(seconds_left(self._request)):
+            if method == PROGRESS and self._request.wants_progress:
+                await self._take_progress(progress_in(params, request_id))
+            elif method == LOG:
+                await pass_on(self._peer, params)
 
         return False
 
@@ -253,9 +256,8 @@ class _Relay:
         if update is None:
             return
 
-        if self.clock is not None:
-            seconds = seconds_left(self._request)
-            self.clock.reschedule(asyncio.get_running_loop().time() + seconds)
+        if self.limit is not None:
+            self.limit.extend(seconds_left(self._request))
 
         await self._peer.progress(update)
 
@@ -264,7 +266,7 @@ class _Listening:
     """Hears a `subscriptions/listen` stream up to the first change it tells of."""
 
     def __init__(self) -> None:
-        self.clock: asyncio.Timeout | None = None
+        self.limit: TimeLimit | None = None
         self.heard = EVERYTHING
         """What changed; a stream that ended may have kept anything from us."""
 
@@ -283,20 +285,19 @@ class _Listening:
 @asynccontextmanager
 async def open_modern(endpoint: Endpoint) -> AsyncGenerator[ModernUpstream]:
     """Open a connection pool to one upstream; nothing is sent yet."""
-    connector = aiohttp.TCPConnector(
-        limit=endpoint.max_connections,
-        keepalive_timeout=_KEEPALIVE_SECONDS,
+    limits = TransportLimits(
+        connect=endpoint.connect_seconds,
+        silence=inf,
+        connections=endpoint.max_connections,
+        pause=_PAUSE_SECONDS,
         resolver=None if endpoint.address is None else Pinned(endpoint.address),
     )
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=endpoint.connect_seconds)
+    transport = AiohttpTransport(limits)
 
-    async with aiohttp.ClientSession(
-        connector=connector,
-        timeout=timeout,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=("user-agent",),
-    ) as session:
-        yield ModernUpstream(endpoint, HttpExchanges(endpoint, session))
+    try:
+        yield ModernUpstream(endpoint, HttpExchanges(endpoint, transport))
+    finally:
+        await transport.close()
 
 
 def _announces(capabilities: JsonObject, name: str) -> bool:

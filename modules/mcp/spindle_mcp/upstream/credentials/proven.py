@@ -1,4 +1,4 @@
-"""Requests with a source's headers on them: on aiohttp, and below the client of the SDK.
+"""Requests with a source's headers on them, below the client of the SDK.
 
 A refusal (401) is answered once more where the source has something else to show, and no oftener.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import httpx2
@@ -19,12 +18,9 @@ from spindle_spi.codec import encode as encode_typed
 from spindle_spi.errors import ErrorEnvelope, GatewayError, from_envelope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
-
-    import aiohttp
+    from collections.abc import Mapping
 
     from spindle_mcp.upstream.connections.base import Endpoint
-    from spindle_spi.context import AuthenticatedContext
     from spindle_spi.types import Json
 
 UNPROVEN: Final = -32092
@@ -34,32 +30,6 @@ _MARK: Final = secrets.token_hex(16)
 """Tells an answer of ours from one that an upstream made up."""
 _UNAUTHORIZED: Final = 401
 _REFUSED: Final = (401, 403)
-
-
-@asynccontextmanager
-async def posted(
-    session: aiohttp.ClientSession,
-    endpoint: Endpoint,
-    body: bytes,
-    headers: Mapping[str, str],
-    caller: AuthenticatedContext | None,
-) -> AsyncGenerator[aiohttp.ClientResponse]:
-    """Post to an upstream for a caller; None is the gateway itself."""
-    source = endpoint.headers
-    proof: Mapping[str, str] = {}
-
-    for is_last in (source is None, True):
-        if source is not None:
-            proof = await source.headers(caller)
-
-        async with session.post(
-            endpoint.url, data=body, headers={**headers, **proof}, allow_redirects=False
-        ) as response:
-            is_final = source is None or is_last or response.status != _UNAUTHORIZED
-
-            if is_final or (source and not await source.refused(caller, proof)):
-                yield response
-                return
 
 
 class ProvenTransport(httpx2.AsyncBaseTransport):
