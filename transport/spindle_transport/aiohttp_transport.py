@@ -342,9 +342,7 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
         due = min(since + self._silence, self._deadline)
 
         if due > now:
-            if due < inf:
-                self._look_in(due - now)
-
+            self._look_in(due - now)
             return
 
         late = aiohttp.SocketTimeoutError()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute
 
 from spindle_conformance.fakes import FakeHost, caller
 from spindle_mcp.surface.dialogue.peers import InvocationPeer
@@ -21,6 +22,8 @@ from tests.mcp.support.serving import serving
 from tests.mcp.support.upstream import ECHO, OBJECT, Scripted, scripted
 
 if TYPE_CHECKING:
+    from anyio.abc import SocketStream
+
     from spindle_spi.invocation import Progress
     from spindle_spi.types import JsonObject
 
@@ -369,15 +372,31 @@ async def test_a_client_that_does_not_take_progress_holds_no_call() -> None:
                 )
 
 
-async def test_a_call_whose_connection_breaks_is_not_sent_again() -> None:
-    """It may have been carried out."""
-    script = Scripted(tools=[tool("cut")])
+async def test_a_call_without_an_answer_is_not_sent_again() -> None:
+    """It may have been carried out; what only reads is asked once more."""
+    requests: list[bytes] = []
 
-    async with scripted(script) as url:
-        endpoint = Endpoint(gateway="up", url=url, version="1")
+    async def close_at_once(stream: SocketStream) -> None:
+        async with stream:
+            requests.append(await stream.receive())
+
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(listener.serve, close_at_once)
+        port = listener.extra(SocketAttribute.local_port)
+        endpoint = Endpoint(gateway="up", url=f"http://127.0.0.1:{port}/mcp", version="1")
 
         async with open_modern(endpoint) as upstream:
             with pytest.raises(UpstreamError, match="'up'"):
-                await upstream.request(tool_call("cut", silence=5))
+                await upstream.request(tool_call("echo", silence=5))
 
-    assert len(script.calls()) == 1
+            assert len(requests) == 1
+
+            with pytest.raises(UpstreamError, match="'up'"):
+                await upstream.list_all("tools/list", "tools")
+
+        group.cancel_scope.cancel()
+
+    assert len(requests) == 3
