@@ -24,6 +24,9 @@ ON_POSTGRESQL := $(addprefix tests/core/,directory services test_admission.py te
 
 export PYTHON
 
+# Whatever a shell says: without bytecode on disk each process compiles all it imports, in seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Trust what the machine trusts, as pip does; uv by itself knows the public authorities only.
 ifneq ($(wildcard /etc/ssl/certs/*),)
 export UV_SYSTEM_CERTS ?= 1
