@@ -5,7 +5,6 @@ Our own small client: raw dictionaries, bounded answers, and a request is cancel
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
 from math import inf
 from typing import TYPE_CHECKING, Final
@@ -22,15 +21,14 @@ from mcp_types import (
 from spindle_mcp.capabilities import OURS, relayed_capabilities
 from spindle_mcp.eras import MODERN
 from spindle_mcp.trace import TRACEPARENT
+from spindle_mcp.upstream.connections.announcements import Announcements
 from spindle_mcp.upstream.connections.base import (
     CLIENT_NAME,
-    EVERYTHING,
     LISTS,
     Change,
     Endpoint,
     Request,
     Upstream,
-    change_in,
 )
 from spindle_mcp.upstream.connections.relay import LOG, PROGRESS, pass_on, progress_in, seconds_left
 from spindle_mcp.upstream.faults import RpcRefused, explained, garbled
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from spindle_mcp.upstream.connections.base import Peer
+    from spindle_mcp.upstream.http.exchange import Hearing
     from spindle_spi.invocation import Progress
     from spindle_spi.secret import Secret
     from spindle_spi.types import Json, JsonObject
@@ -63,7 +62,8 @@ class ModernUpstream(Upstream):
         self._exchanges = exchanges
         self._header_maps: dict[str, HeaderMap] = {}
         self._watched: frozenset[str] = frozenset()
-        self._watches_others = asyncio.Event()
+        self._listens = True
+        self._announcements = Announcements(self._wanted, self._listen)
         self.capabilities = {}
         self._meta: JsonObject = {
             PROTOCOL_VERSION_META_KEY: MODERN,
@@ -89,7 +89,8 @@ class ModernUpstream(Upstream):
         return found
 
     async def list_all(self, method: str, key: str) -> list[JsonObject]:
-        """See `Upstream`."""
+        """See `Upstream`; whoever reads a list hears of what changes in it from then on."""
+        await self._announcements.begin()
         entries: list[JsonObject] = []
         params: JsonObject = {}
 
@@ -132,62 +133,46 @@ class ModernUpstream(Upstream):
             raise explained(exc) from exc
 
     async def changed(self) -> Change:
-        """Listen for what the upstream announces, where it does."""
-        announced = [name for name in LISTS if _announces(self.capabilities, name)]
-
-        while True:
-            if announced or self._watched:
-                heard = await self._heard(announced)
-
-                if heard is not None:
-                    return heard
-            else:
-                await self._watch_others()
+        """Return what the upstream announces, where it does."""
+        await self._announcements.begin()
+        return await self._announcements.next()
 
     async def watch(self, uris: frozenset[str]) -> None:
-        """See `Upstream`: the filter of the next `subscriptions/listen`, which begins at once."""
-        if uris != self._watched:
-            self._watched = uris
-            self._watches_others.set()
+        """See `Upstream`; returns when the upstream has heard of it, or soon."""
+        self._watched = uris
+        await self._announcements.begin()
 
-    async def _heard(self, announced: list[str]) -> Change | None:
-        """Listen until something changed; None: other resources are watched by now."""
-        wanted: JsonObject = {f"{name}ListChanged": True for name in announced}
+    async def close(self) -> None:
+        """Listen no more."""
+        await self._announcements.close()
+
+    def _wanted(self) -> JsonObject:
+        """Return the filter of what there is to listen for, empty if nothing."""
+        if not self._listens:
+            return {}
+
+        wanted: JsonObject = {
+            f"{name}ListChanged": True
+            for name in sorted(LISTS)
+            if _announces(self.capabilities, name)
+        }
 
         if self._watched:
             wanted["resourceSubscriptions"] = [*sorted(self._watched)]
 
-        listening = _Listening()
-        stream = asyncio.ensure_future(self._listen(wanted, listening))
-        others = asyncio.ensure_future(self._watch_others())
+        return wanted
+
+    async def _listen(self, wanted: JsonObject, hearing: Hearing) -> None:
+        params: JsonObject = {"notifications": wanted, "_meta": self._meta}
+        request_id = self._exchanges.next_id()
 
         try:
-            await asyncio.wait((stream, others), return_when=asyncio.FIRST_COMPLETED)
-
-            if not stream.done():
-                return None
-
-            stream.result()
-            return listening.heard
-        finally:
-            for task in (stream, others):
-                task.cancel()
-
-            await asyncio.gather(stream, others, return_exceptions=True)
-
-    async def _watch_others(self) -> None:
-        await self._watches_others.wait()
-        self._watches_others.clear()
-
-    async def _listen(self, wanted: JsonObject, listening: _Listening) -> None:
-        params: JsonObject = {"notifications": wanted, "_meta": self._meta}
-        await self._exchanges.send(
-            self._exchanges.next_id(),
-            "subscriptions/listen",
-            params,
-            seconds=None,
-            hearing=listening,
-        )
+            await self._exchanges.send(
+                request_id, "subscriptions/listen", params, seconds=None, hearing=hearing
+            )
+        except RpcRefused:
+            # It says more of itself than is true; it is asked again when it is connected again.
+            self._listens = False
 
     async def _ask(self, method: str, params: JsonObject) -> JsonObject:
         return await self._exchanges.send(
@@ -262,26 +247,6 @@ class _Relay:
         await self._peer.progress(update)
 
 
-class _Listening:
-    """Hears a `subscriptions/listen` stream up to the first change it tells of."""
-
-    def __init__(self) -> None:
-        self.limit: TimeLimit | None = None
-        self.heard = EVERYTHING
-        """What changed; a stream that ended may have kept anything from us."""
-
-    async def hear(self, method: str, params: Json, request_id: int) -> bool:
-        """See `Hearing`."""
-        del request_id
-        change = change_in(method, params)
-
-        if change is None:
-            return False
-
-        self.heard = change
-        return True
-
-
 @asynccontextmanager
 async def open_modern(endpoint: Endpoint) -> AsyncGenerator[ModernUpstream]:
     """Open a connection pool to one upstream; nothing is sent yet."""
@@ -294,9 +259,12 @@ async def open_modern(endpoint: Endpoint) -> AsyncGenerator[ModernUpstream]:
     )
     transport = AiohttpTransport(limits)
 
+    upstream = ModernUpstream(endpoint, HttpExchanges(endpoint, transport))
+
     try:
-        yield ModernUpstream(endpoint, HttpExchanges(endpoint, transport))
+        yield upstream
     finally:
+        await upstream.close()
         await transport.close()
 
 
