@@ -15,6 +15,7 @@ WORKERS ?= 2
 CHECKS := format-check lint imports sizes lock-check prices-check proto-check types coverage
 QUICK := format-check lint imports sizes lock-check types-quick test-quick
 TYPED := spi/spindle_spi core/spindle modules/llm/spindle_llm modules/mcp/spindle_mcp \
+	transport/spindle_transport \
 	conformance/spindle_conformance scripts tests $(wildcard benchmarks)
 
 # What a core keeps and how it comes back: files whose cores run on the engine that is chosen.
@@ -22,6 +23,9 @@ ON_POSTGRESQL := $(addprefix tests/core/,directory services test_admission.py te
 	test_identity.py test_invocations.py test_snapshot.py test_streams.py)
 
 export PYTHON
+
+# Whatever a shell says: without bytecode on disk each process compiles all it imports, in seconds.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Trust what the machine trusts, as pip does; uv by itself knows the public authorities only.
 ifneq ($(wildcard /etc/ssl/certs/*),)

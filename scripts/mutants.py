@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PATCHES = ROOT / "tests/mutants"
-SOURCES = ("spi", "core", "modules/llm", "modules/mcp", "conformance")
+SOURCES = ("spi", "core", "modules/llm", "modules/mcp", "transport", "conformance")
 HEAD = "# tests:"
 SECONDS = 300
 TESTS_FAILED = 1  # pytest's exit code; 2 and above say that the run itself went wrong

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spindle.administrator import local_context
-from spindle.catalog_editing import Edit, open_editor
+from spindle.catalog.editing import Edit, open_editor
 from spindle_spi.errors import Conflict, GatewayError, InvalidArgument
 from spindle_spi.policy import Action
 from spindle_spi.records import Kind, ProviderSpec, secret_of

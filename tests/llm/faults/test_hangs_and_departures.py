@@ -19,11 +19,11 @@ import pytest
 from spindle_conformance.upstreams.server import Play, Seen
 from spindle_conformance.upstreams.simulator import Quirk
 from spindle_conformance.upstreams.simulators import SIMULATORS
-from spindle_llm.relay.aiohttp_transport import AiohttpResponse
 from spindle_llm.routing.attempts import Opened
 from spindle_llm.surfaces.exchange import Exchange
 from spindle_spi.admission import Status
 from spindle_spi.records import ProviderSpec
+from spindle_transport.aiohttp_transport import AiohttpResponse
 from tests.llm.support.gateway import gateway, until
 from tests.llm.support.records import model
 from tests.llm.support.sockets import (

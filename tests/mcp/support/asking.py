@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from mcp.server import ServerRequestContext
 
-    from spindle_spi.types import Receive, Scope, Send
+    from spindle_spi.types import ASGIApp, Receive, Scope, Send
 
 TOOLS = (
     "echo",
@@ -70,6 +70,12 @@ class Asking:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[str]:
+        async with self.app() as app, listening(app) as url:
+            yield f"{url}/mcp"
+
+    @asynccontextmanager
+    async def app(self) -> AsyncGenerator[ASGIApp]:
+        """Serve on whatever path it is asked."""
         server: Server[Any] = Server(
             "asking", version="1", on_list_tools=self._list, on_call_tool=self._call
         )
@@ -98,8 +104,8 @@ class Asking:
 
             await manager.handle_request(scope, receive, send)
 
-        async with manager.run(), listening(app) as url:
-            yield f"{url}/mcp"
+        async with manager.run():
+            yield app
 
     async def _list(
         self, ctx: ServerRequestContext[Any], params: types.PaginatedRequestParams | None

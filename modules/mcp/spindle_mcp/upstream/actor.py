@@ -293,19 +293,15 @@ class GatewayActor:
         A lease of a secret that ends is such a time: another value is used from then on.
         """
         failures = 0 if is_complete else 1
+        longest = self._settings.refresh_seconds
 
         while True:
-            wait = self._settings.refresh_seconds
-
-            if failures:
-                wait = min(_FIRST_PAUSE * 2**failures, wait)
-
-            lists = EVERYTHING.lists
+            wait, lists = _backoff(failures, longest) if failures else longest, EVERYTHING.lists
 
             try:
                 with anyio.move_on_after(keys.until(wait * random.uniform(0.9, 1.1))):
                     change = await upstream.changed()
-                    lists = change.lists if not failures else lists
+                    lists = lists if failures else change.lists
 
                     for uri in change.resources:
                         self._on_updated(self.name, uri)
@@ -328,6 +324,9 @@ class GatewayActor:
                     failures >= _MAX_FAILED_REFRESHES or isinstance(exc, Unreachable)
                 ):
                     raise
+
+                # What failed at once would fail at once again.
+                await anyio.sleep(_backoff(failures, longest))
 
     async def _keys(self) -> Keys:
         return await lease_keys(self.spec, self._services.config_secrets)
@@ -378,8 +377,7 @@ class GatewayActor:
         return self._upstream
 
     async def _pause(self, failures: int) -> None:
-        longest = self._settings.reconnect_max_seconds
-        pause = min(_FIRST_PAUSE * 2 ** min(failures, 16), longest)
+        pause = _backoff(failures, self._settings.reconnect_max_seconds)
 
         # A caller may shorten the pause, not abolish it.
         await anyio.sleep(min(_FIRST_PAUSE, pause) * random.uniform(0.5, 1.0))
@@ -398,3 +396,7 @@ class GatewayActor:
 
     def _log(self, level: Level, event: str, fields: JsonObject) -> None:
         self._services.observability.log(level, event, {"gateway": self.name, **fields})
+
+
+def _backoff(failures: int, longest: float) -> float:
+    return min(_FIRST_PAUSE * 2.0 ** min(failures, 16), longest)

@@ -1,16 +1,15 @@
 """Upstreams of the current protocol: each request is self-contained; over HTTP, a POST each.
 
 Our own small client: raw dictionaries, bounded answers, and a request is cancelled by closing it.
-On aiohttp, which is why this file may use asyncio.
 """
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
+from math import inf
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
+import anyio
 from mcp.shared.inbound import MCP_NAME_HEADER, encode_header_value, mcp_param_headers
 from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
@@ -22,31 +21,32 @@ from mcp_types import (
 from spindle_mcp.capabilities import OURS, relayed_capabilities
 from spindle_mcp.eras import MODERN
 from spindle_mcp.trace import TRACEPARENT
+from spindle_mcp.upstream.connections.announcements import Announcements
 from spindle_mcp.upstream.connections.base import (
     CLIENT_NAME,
-    EVERYTHING,
     LISTS,
     Change,
     Endpoint,
     Request,
     Upstream,
-    change_in,
 )
 from spindle_mcp.upstream.connections.relay import LOG, PROGRESS, pass_on, progress_in, seconds_left
 from spindle_mcp.upstream.faults import RpcRefused, explained, garbled
-from spindle_mcp.upstream.http.exchange import Exchanges, HttpExchanges
+from spindle_mcp.upstream.http.exchange import Exchanges, HttpExchanges, TimeLimit
 from spindle_mcp.upstream.http.headers import HeaderMap, header_maps
 from spindle_mcp.upstream.http.pinned import Pinned
+from spindle_transport.aiohttp_transport import AiohttpTransport, TransportLimits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from spindle_mcp.upstream.connections.base import Peer
+    from spindle_mcp.upstream.http.exchange import Hearing
     from spindle_spi.invocation import Progress
     from spindle_spi.secret import Secret
     from spindle_spi.types import Json, JsonObject
 
-_KEEPALIVE_SECONDS: Final = 4.0
+_PAUSE_SECONDS: Final = 4.0
 """Shorter than what common servers keep, so that a connection is rarely reused as it is closed."""
 _MAX_PAGES: Final = 100
 
@@ -62,7 +62,8 @@ class ModernUpstream(Upstream):
         self._exchanges = exchanges
         self._header_maps: dict[str, HeaderMap] = {}
         self._watched: frozenset[str] = frozenset()
-        self._watches_others = asyncio.Event()
+        self._listens = True
+        self._announcements = Announcements(self._wanted, self._listen)
         self.capabilities = {}
         self._meta: JsonObject = {
             PROTOCOL_VERSION_META_KEY: MODERN,
@@ -88,7 +89,8 @@ class ModernUpstream(Upstream):
         return found
 
     async def list_all(self, method: str, key: str) -> list[JsonObject]:
-        """See `Upstream`."""
+        """See `Upstream`; whoever reads a list hears of what changes in it from then on."""
+        await self._announcements.begin()
         entries: list[JsonObject] = []
         params: JsonObject = {}
 
@@ -131,62 +133,46 @@ class ModernUpstream(Upstream):
             raise explained(exc) from exc
 
     async def changed(self) -> Change:
-        """Listen for what the upstream announces, where it does."""
-        announced = [name for name in LISTS if _announces(self.capabilities, name)]
-
-        while True:
-            if announced or self._watched:
-                heard = await self._heard(announced)
-
-                if heard is not None:
-                    return heard
-            else:
-                await self._watch_others()
+        """Return what the upstream announces, where it does."""
+        await self._announcements.begin()
+        return await self._announcements.next()
 
     async def watch(self, uris: frozenset[str]) -> None:
-        """See `Upstream`: the filter of the next `subscriptions/listen`, which begins at once."""
-        if uris != self._watched:
-            self._watched = uris
-            self._watches_others.set()
+        """See `Upstream`; returns when the upstream has heard of it, or soon."""
+        self._watched = uris
+        await self._announcements.begin()
 
-    async def _heard(self, announced: list[str]) -> Change | None:
-        """Listen until something changed; None: other resources are watched by now."""
-        wanted: JsonObject = {f"{name}ListChanged": True for name in announced}
+    async def close(self) -> None:
+        """Listen no more."""
+        await self._announcements.close()
+
+    def _wanted(self) -> JsonObject:
+        """Return the filter of what there is to listen for, empty if nothing."""
+        if not self._listens:
+            return {}
+
+        wanted: JsonObject = {
+            f"{name}ListChanged": True
+            for name in sorted(LISTS)
+            if _announces(self.capabilities, name)
+        }
 
         if self._watched:
             wanted["resourceSubscriptions"] = [*sorted(self._watched)]
 
-        listening = _Listening()
-        stream = asyncio.ensure_future(self._listen(wanted, listening))
-        others = asyncio.ensure_future(self._watch_others())
+        return wanted
+
+    async def _listen(self, wanted: JsonObject, hearing: Hearing) -> None:
+        params: JsonObject = {"notifications": wanted, "_meta": self._meta}
+        request_id = self._exchanges.next_id()
 
         try:
-            await asyncio.wait((stream, others), return_when=asyncio.FIRST_COMPLETED)
-
-            if not stream.done():
-                return None
-
-            stream.result()
-            return listening.heard
-        finally:
-            for task in (stream, others):
-                task.cancel()
-
-            await asyncio.gather(stream, others, return_exceptions=True)
-
-    async def _watch_others(self) -> None:
-        await self._watches_others.wait()
-        self._watches_others.clear()
-
-    async def _listen(self, wanted: JsonObject, listening: _Listening) -> None:
-        params: JsonObject = {"notifications": wanted, "_meta": self._meta}
-        await self._exchanges.send(
-            self._exchanges.next_id(),
-            "subscriptions/listen",
-            params,
-            seconds=None,
-            hearing=listening,
-        )
+            await self._exchanges.send(
+                request_id, "subscriptions/listen", params, seconds=None, hearing=hearing
+            )
+        except RpcRefused:
+            # It says more of itself than is true; it is asked again when it is connected again.
+            self._listens = False
 
     async def _ask(self, method: str, params: JsonObject) -> JsonObject:
         return await self._exchanges.send(
@@ -238,14 +224,16 @@ class _Relay:
     def __init__(self, request: Request, peer: Peer) -> None:
         self._request = request
         self._peer = peer
-        self.clock: asyncio.Timeout | None = None
+        self.limit: TimeLimit | None = None
 
     async def hear(self, method: str, params: Json, request_id: int) -> bool:
         """See `Hearing`."""
-        if method == PROGRESS and self._request.wants_progress:
-            await self._take_progress(progress_in(params, request_id))
-        elif method == LOG:
-            await pass_on(self._peer, params)
+        # A client that does not read must not hold the upstream for longer than silence would.
+        with anyio.fail_after(seconds_left(self._request)):
+            if method == PROGRESS and self._request.wants_progress:
+                await self._take_progress(progress_in(params, request_id))
+            elif method == LOG:
+                await pass_on(self._peer, params)
 
         return False
 
@@ -253,50 +241,31 @@ class _Relay:
         if update is None:
             return
 
-        if self.clock is not None:
-            seconds = seconds_left(self._request)
-            self.clock.reschedule(asyncio.get_running_loop().time() + seconds)
+        if self.limit is not None:
+            self.limit.extend(seconds_left(self._request))
 
         await self._peer.progress(update)
-
-
-class _Listening:
-    """Hears a `subscriptions/listen` stream up to the first change it tells of."""
-
-    def __init__(self) -> None:
-        self.clock: asyncio.Timeout | None = None
-        self.heard = EVERYTHING
-        """What changed; a stream that ended may have kept anything from us."""
-
-    async def hear(self, method: str, params: Json, request_id: int) -> bool:
-        """See `Hearing`."""
-        del request_id
-        change = change_in(method, params)
-
-        if change is None:
-            return False
-
-        self.heard = change
-        return True
 
 
 @asynccontextmanager
 async def open_modern(endpoint: Endpoint) -> AsyncGenerator[ModernUpstream]:
     """Open a connection pool to one upstream; nothing is sent yet."""
-    connector = aiohttp.TCPConnector(
-        limit=endpoint.max_connections,
-        keepalive_timeout=_KEEPALIVE_SECONDS,
+    limits = TransportLimits(
+        connect=endpoint.connect_seconds,
+        silence=inf,
+        connections=endpoint.max_connections,
+        pause=_PAUSE_SECONDS,
         resolver=None if endpoint.address is None else Pinned(endpoint.address),
     )
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=endpoint.connect_seconds)
+    transport = AiohttpTransport(limits)
 
-    async with aiohttp.ClientSession(
-        connector=connector,
-        timeout=timeout,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=("user-agent",),
-    ) as session:
-        yield ModernUpstream(endpoint, HttpExchanges(endpoint, session))
+    upstream = ModernUpstream(endpoint, HttpExchanges(endpoint, transport))
+
+    try:
+        yield upstream
+    finally:
+        await upstream.close()
+        await transport.close()
 
 
 def _announces(capabilities: JsonObject, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Requests with a source's headers on them: on aiohttp, and below the client of the SDK.
+"""Requests with a source's headers on them, below the client of the SDK.
 
 A refusal (401, or 403 for want of a scope) is answered once more where the source has something
 else to show, and no oftener.
@@ -8,18 +8,12 @@ from __future__ import annotations
 
 import json
 import secrets
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import httpx2
 
 from spindle_mcp.text import encode
-from spindle_mcp.upstream.credentials.challenge import (
-    FORBIDDEN,
-    UNAUTHORIZED,
-    Refusal,
-    refusal_in,
-)
+from spindle_mcp.upstream.credentials.challenge import FORBIDDEN, UNAUTHORIZED, refusal_in
 from spindle_mcp.upstream.credentials.faults import AuthorizationRequired
 from spindle_mcp.upstream.faults import refused_by_status
 from spindle_spi.codec import decode
@@ -27,9 +21,7 @@ from spindle_spi.codec import encode as encode_typed
 from spindle_spi.errors import ErrorEnvelope, GatewayError, from_envelope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
-
-    import aiohttp
+    from collections.abc import Mapping
 
     from spindle_mcp.upstream.connections.base import Endpoint
     from spindle_mcp.upstream.credentials.source import HeaderSource
@@ -42,47 +34,6 @@ UNPROVEN: Final = -32092
 _MARK: Final = secrets.token_hex(16)
 """Tells an answer of ours from one that an upstream made up."""
 _REFUSED: Final = (UNAUTHORIZED, FORBIDDEN)
-
-
-@asynccontextmanager
-async def posted(
-    session: aiohttp.ClientSession,
-    endpoint: Endpoint,
-    body: bytes,
-    headers: Mapping[str, str],
-    caller: AuthenticatedContext | None,
-) -> AsyncGenerator[aiohttp.ClientResponse]:
-    """Post to an upstream for a caller; None is the gateway itself."""
-    source = endpoint.headers
-    proof: Mapping[str, str] = {}
-
-    for is_last in (source is None, True):
-        if source is not None:
-            proof = await source.headers(caller)
-
-        async with session.post(
-            endpoint.url, data=body, headers={**headers, **proof}, allow_redirects=False
-        ) as response:
-            challenges = response.headers.getall("www-authenticate", [])
-            refusal = refusal_in(response.status, challenges)
-
-            if source is None or not await _is_mended(source, caller, proof, refusal, is_last):
-                yield response
-                return
-
-
-async def _is_mended(
-    source: HeaderSource,
-    caller: AuthenticatedContext | None,
-    sent: Mapping[str, str],
-    refusal: Refusal,
-    is_last: bool,
-) -> bool:
-    """Tell whether to ask once more; a lack of scope is told of each time, for who can mend it."""
-    if not refusal.may_be_mended or (is_last and not refusal.is_about_scope):
-        return False
-
-    return await source.refused(caller, sent, refusal) and not is_last
 
 
 class ProvenTransport(httpx2.AsyncBaseTransport):
@@ -125,7 +76,7 @@ class ProvenTransport(httpx2.AsyncBaseTransport):
             refusal = refusal_in(response.status_code, challenges)
 
             try:
-                is_mended = await _is_mended(source, caller, sent, refusal, is_last)
+                is_mended = await source.mends(caller, sent, refusal, is_last=is_last)
             except GatewayError:
                 await response.aclose()
                 raise

@@ -45,6 +45,24 @@ class HeaderSource(ABC):
         del caller, sent, refusal
         return False
 
+    async def mends(
+        self,
+        caller: AuthenticatedContext | None,
+        sent: Mapping[str, str],
+        refusal: Refusal,
+        *,
+        is_last: bool,
+    ) -> bool:
+        """Tell whether to ask once more; a lack of scope is met each time, for who can mend it.
+
+        Raises:
+            GatewayError: Somebody has to do something first; says what.
+        """
+        if not refusal.may_be_mended or (is_last and not refusal.is_about_scope):
+            return False
+
+        return await self.refused(caller, sent, refusal) and not is_last
+
 
 class StaticHeaders(HeaderSource):
     """The headers of a record; a changed secret is used within a minute."""

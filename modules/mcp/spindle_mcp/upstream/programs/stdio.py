@@ -95,7 +95,11 @@ async def _modern(
 
             is_modern = False
 
-        yield upstream if is_modern else None
+        try:
+            yield upstream if is_modern else None
+        finally:
+            await upstream.close()
+
         group.cancel_scope.cancel()
 
 
