@@ -11,7 +11,7 @@ from tests.support.authorization_server import AuthorizationServer
 from tests.support.http_server import Asked
 
 if TYPE_CHECKING:
-    from spindle_spi.types import Message, Receive, Scope, Send
+    from spindle_spi.types import Json, Message, Receive, Scope, Send
 
 METADATA = "/.well-known/oauth-protected-resource/mcp"
 
@@ -116,7 +116,7 @@ async def _overheard(receive: Receive) -> tuple[Receive, str]:
     first = await receive()
     body: bytes = first.get("body", b"")
     is_whole = not first.get("more_body", False)
-    said = json.loads(body) if body and is_whole else {}
+    said: Json = json.loads(body) if body and is_whole else {}
     is_told = False
 
     async def again() -> Message:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from spindle_mcp.upstream.credentials.challenge import Refusal, refusal_in, scopes_in
+
+if TYPE_CHECKING:
+    from spindle_spi.types import Json
 
 PLACE = "https://up.example/where"
 
@@ -61,7 +66,7 @@ def test_a_lack_of_scope_is_a_403_that_says_so(
         (7, ()),
     ],
 )
-def test_scopes_are_words_of_the_standard(said: object, scopes: tuple[str, ...]) -> None:
+def test_scopes_are_words_of_the_standard(said: Json, scopes: tuple[str, ...]) -> None:
     """What is none is left out."""
     assert scopes_in(said) == scopes
 

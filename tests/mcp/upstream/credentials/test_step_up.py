@@ -163,6 +163,14 @@ async def test_another_authorization_server_is_another_client_and_another_consen
     assert [path for path in first.paths()[shown:] if path == "/register"] == []
 
 
+async def test_a_consent_begins_at_the_server_that_the_upstream_has_today() -> None:
+    """Not at the one it had an hour ago."""
+    async with place(**REGISTERS) as here, authorization_server() as second:
+        assert (await here.begin(ADA)).startswith(here.server.url)
+        here.guard.server = second
+        assert (await here.begin(ADA)).startswith(second.url)
+
+
 async def test_a_refused_token_is_not_renewed_at_a_server_that_is_not_the_upstreams_any_more() -> (
     None
 ):

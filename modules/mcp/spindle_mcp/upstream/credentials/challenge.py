@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from spindle_spi.types import Json
+
 UNAUTHORIZED: Final = 401
 FORBIDDEN: Final = 403
 _MAX_CHALLENGE: Final = 8192
@@ -60,9 +62,13 @@ def refusal_in(status: int, challenges: Iterable[str]) -> Refusal:
     return Refusal(status=status)
 
 
-def scopes_in(said: object) -> tuple[str, ...]:
+def scopes_in(said: Json) -> tuple[str, ...]:
     """Return the scopes of a text or a list, each once; what is none is left out."""
-    words = said.split() if isinstance(said, str) else said if isinstance(said, list) else []
+    words: list[Json] = [*said.split()] if isinstance(said, str) else []
+
+    if isinstance(said, list):
+        words = said
+
     found = (word for word in words if isinstance(word, str) and _SCOPE.fullmatch(word))
     return tuple(dict.fromkeys(found))[:_MAX_SCOPES]
 
