@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `scripts`
 
+from scripts.mcp_between import between
 from scripts.mcp_programs import wait_for_tools
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 ANONYMOUS = ["tools.read", "tools.execute", "resources.read", "prompts.read", "servers.read"]
 CONNECT_SECONDS = 15.0
+UNLISTED = {"request-metadata": "add_numbers"}
+"""Scenarios whose server answers calls of a tool that it does not list, and the tool's name."""
 
 
 @contextlib.contextmanager
@@ -60,13 +63,43 @@ def ask(method: str, path: str, body: dict[str, object] | None = None) -> str:
         return str(answer.headers["location"])
 
 
+@contextlib.contextmanager
+def listing(url: str, tool: str | None) -> Generator[str]:
+    """Give the address at which a server lists the tool; a gateway offers what is listed."""
+    if tool is None:
+        yield url
+        return
+
+    def change(request: bytes, answer: bytes) -> bytes:
+        method, message = json.loads(request).get("method"), json.loads(answer)
+        result = message.get("result", {})
+
+        if method == "server/discover" and "capabilities" in result:
+            result["capabilities"]["tools"] = {}
+        elif method == "tools/list" and "tools" in result:
+            result["tools"].append({"name": tool, "inputSchema": {"type": "object"}})
+
+        return json.dumps(message).encode()
+
+    with between(url, change=change) as address:
+        yield address
+
+
 def main() -> int:
     """Return the client's exit code."""
-    if os.environ["MCP_CONFORMANCE_SCENARIO"].startswith(os.environ["CONFORMANCE_LEFT_OUT"]):
+    scenario = os.environ["MCP_CONFORMANCE_SCENARIO"]
+
+    if scenario.startswith(os.environ["CONFORMANCE_LEFT_OUT"]):
         return 1
 
+    with listing(sys.argv[1], UNLISTED.get(scenario)) as url:
+        return run_client(url)
+
+
+def run_client(url: str) -> int:
+    """Run the client against a gateway before this server; return its exit code."""
     name = f"c{secrets.token_hex(4)}"
-    gateway: dict[str, object] = {"name": name, "url": sys.argv[1], "visibility": "public"}
+    gateway: dict[str, object] = {"name": name, "url": url, "visibility": "public"}
     server: dict[str, object] = {
         "name": name,
         "gateways": [name],

@@ -19,29 +19,53 @@ NPX = ("npx", "--yes", "-p", "node@22", "-p", SUITE, "conformance")
 REVISIONS = ("2025-11-25", "2026-07-28")
 
 
+UNSCORED = re.compile(r"    - (\S+) \[(client|server)\]")
+EXTENSIONS = ("tasks-", "sep-2640-")
+"""How scenarios begin that test extensions which the gateway does not have."""
+NOTHING = "nothing was checked"
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One side of one revision: how many required scenarios pass, and what does not."""
+    """One side of one revision: how many scenarios pass, and what does not."""
 
     required: int
     left_out: int
     """Of those, how many were not run."""
     passed: int
+    unscored: int
+    """Scenarios that the revision does not require, those of extensions left out."""
+    unscored_passed: int
     failures: tuple[str, ...]
     """`scenario:check` of every check that failed."""
+    notes: tuple[str, ...]
+    """What was neither checked nor failed, in sentences: skipped checks, and warnings."""
 
 
-def required_of(side: str, revision: str) -> list[str]:
-    """Return the scenarios a revision requires of a side: server or client."""
+@dataclass(frozen=True, slots=True)
+class Scenarios:
+    """The names of a side's scenarios in one revision."""
+
+    required: tuple[str, ...]
+    unscored: tuple[str, ...]
+
+
+def scenarios_of(side: str, revision: str) -> Scenarios:
+    """Return the scenarios of a side, server or client."""
     listed = subprocess.run(
         [*NPX, "list", f"--{side}", "--requirements", revision],
         check=True, capture_output=True, text=True, cwd=CACHE,
     ).stdout  # fmt: skip
     names: list[str] = []
+    unscored: list[str] = []
     is_wanted = False
 
     for line in listed.splitlines():
-        if line.startswith(f"{side.capitalize()} scenarios"):
+        found = UNSCORED.match(line)
+
+        if found is not None and found[2] == side and not found[1].startswith(EXTENSIONS):
+            unscored.append(found[1])
+        elif line.startswith(f"{side.capitalize()} scenarios"):
             is_wanted = True
         elif not line.startswith("  - "):
             is_wanted = is_wanted and not line.strip()
@@ -51,7 +75,7 @@ def required_of(side: str, revision: str) -> list[str]:
     if not names:
         raise SystemExit(f"The suite names no required scenario for {revision}:\n{listed}")
 
-    return names
+    return Scenarios(tuple(names), tuple(unscored))
 
 
 def run_suite(
@@ -63,7 +87,7 @@ def run_suite(
     environment: Mapping[str, str] | None = None,
     left_out: str = "\0",
 ) -> Verdict:
-    """Run the required scenarios of a side, but those whose names begin with `left_out`."""
+    """Run the scenarios of a side, but those whose names begin with `left_out`."""
     results, log = folder / f"{side}-{revision}", folder / f"suite-{side}-{revision}.log"
 
     with log.open("wb") as output:
@@ -74,27 +98,62 @@ def run_suite(
             env={**os.environ, **(environment or {})},
         )  # fmt: skip
 
-    required = required_of(side, revision)
-    wanted = [scenario for scenario in required if not scenario.startswith(left_out)]
+    scenarios = scenarios_of(side, revision)
     failures: list[str] = []
-    passed = 0
+    notes: list[str] = []
 
-    for scenario in wanted:
-        found = [path for path in results.glob("*") if is_of(side, scenario, path.name)]
+    def passed(names: Sequence[str]) -> int:
+        """Return how many of these scenarios pass, and note what the others lack."""
+        count = 0
 
-        if not found:
-            raise SystemExit(f"{scenario} did not run:\n{log.read_text(errors='replace')}")
+        for scenario in names:
+            written = results.glob("**/checks.json")
+            found = sorted(path for path in written if is_of(side, scenario, path))
 
-        checks = json.loads((found[0] / "checks.json").read_text())
-        failed = [check["id"] for check in checks if check["status"] == "FAILURE"]
-        failures += [f"{scenario}:{check}" for check in dict.fromkeys(failed)]
-        passed += not failed
+            if not found:
+                raise SystemExit(f"{scenario} did not run:\n{log.read_text(errors='replace')}")
 
-    return Verdict(len(required), len(required) - len(wanted), passed, tuple(failures))
+            failed, noted = judged(json.loads(found[-1].read_text()))
+            failures.extend(f"{scenario}:{check}" for check in failed)
+            notes.extend(f"{scenario}: {note}" for note in noted)
+            count += not failed
+
+        return count
+
+    wanted = [name for name in scenarios.required if not name.startswith(left_out)]
+    others = [name for name in scenarios.unscored if not name.startswith(left_out)]
+    return Verdict(
+        required=len(scenarios.required),
+        left_out=len(scenarios.required) - len(wanted),
+        passed=passed(wanted),
+        unscored=len(others),
+        unscored_passed=passed(others),
+        failures=tuple(failures),
+        notes=tuple(notes),
+    )
 
 
-def is_of(side: str, scenario: str, folder: str) -> bool:
-    """Tell whether a folder of results, `[server-]<scenario>-<time>`, is a scenario's."""
+def judged(checks: Sequence[Mapping[str, str]]) -> tuple[list[str], list[str]]:
+    """Return which checks of a scenario failed, and what is to be said of those that did not run.
+
+    A scenario in which nothing succeeded has checked nothing: it did not pass.
+    """
+    failed = [check["id"] for check in checks if check["status"] == "FAILURE"]
+    notes = [
+        f"{check['id']} {check['status'].lower()}: "
+        + check.get("errorMessage", check["description"])
+        for check in checks
+        if check["status"] in ("SKIPPED", "WARNING")
+    ]
+
+    if not failed and all(check["status"] != "SUCCESS" for check in checks):
+        failed.append(NOTHING)
+
+    return list(dict.fromkeys(failed)), list(dict.fromkeys(notes))
+
+
+def is_of(side: str, scenario: str, checks: Path) -> bool:
+    """Tell whether a file of results, in a folder `[server-]<scenario>-<time>`, is a scenario's."""
     prefix = "server-" if side == "server" else ""
     name = re.escape(prefix + scenario)
-    return re.fullmatch(rf"{name}-\d{{4}}-\d\d-\d\dT.*", folder) is not None
+    return re.search(rf"/{name}-\d{{4}}-\d\d-\d\dT[^/]*/checks\.json$", str(checks)) is not None
