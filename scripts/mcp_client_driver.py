@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `scripts`
 
+from scripts.mcp_between import between
 from scripts.mcp_programs import wait_for_tools
+from scripts.mcp_suite import EXTENSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -33,6 +35,8 @@ DOCUMENT = "https://conformance-test.local/client-metadata.json"
 """What the suite's authorization servers know as the document of a client."""
 MACHINES = ("auth/client-credentials-",)
 """How scenarios begin in which the gateway signs in, and nobody else."""
+UNLISTED = {"request-metadata": "add_numbers"}
+"""Scenarios whose server answers calls of a tool that it does not list, and the tool's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,28 @@ def machine_auth(url: str, context: dict[str, str]) -> dict[str, object]:
     return {**auth, "client_secret": context["client_secret"]}
 
 
+@contextlib.contextmanager
+def listing(url: str, tool: str | None) -> Generator[str]:
+    """Give the address at which a server lists the tool; a gateway offers what is listed."""
+    if tool is None:
+        yield url
+        return
+
+    def change(request: bytes, answer: bytes) -> bytes:
+        method, message = json.loads(request).get("method"), json.loads(answer)
+        result = message.get("result", {})
+
+        if method == "server/discover" and "capabilities" in result:
+            result["capabilities"]["tools"] = {}
+        elif method == "tools/list" and "tools" in result:
+            result["tools"].append({"name": tool, "inputSchema": {"type": "object"}})
+
+        return json.dumps(message).encode()
+
+    with between(url, change=change) as address:
+        yield address
+
+
 def run_person(endpoint: str, gateway: str, scenario: str) -> int:
     """Let a person work; return 0 when it ended as the scenario has to end."""
     import anyio
@@ -142,9 +168,21 @@ def run_client(endpoint: str) -> int:
 
 def main() -> int:
     """Return what the suite is told as the client's exit code."""
-    scenario, name = os.environ["MCP_CONFORMANCE_SCENARIO"], f"c{secrets.token_hex(4)}"
+    scenario = os.environ["MCP_CONFORMANCE_SCENARIO"]
+
+    if scenario.startswith(EXTENSIONS):
+        # The suite runs them all the same; nobody looks at what comes of it.
+        return 1
+
+    with listing(sys.argv[1], UNLISTED.get(scenario)) as url:
+        return run(scenario, url)
+
+
+def run(scenario: str, url: str) -> int:
+    """Run a scenario through a gateway before its server; return how its client ended."""
+    name = f"c{secrets.token_hex(4)}"
     context: dict[str, str] = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
-    gateway: dict[str, object] = {"name": name, "url": sys.argv[1], "visibility": "public"}
+    gateway: dict[str, object] = {"name": name, "url": url, "visibility": "public"}
     server: dict[str, object] = {
         "name": name,
         "gateways": [name],
@@ -158,7 +196,7 @@ def main() -> int:
     if has_person:
         gateway["auth"] = personal_auth(context)
     elif scenario.startswith(AUTH):
-        gateway["auth"] = machine_auth(sys.argv[1], context)
+        gateway["auth"] = machine_auth(url, context)
 
     with made("gateways", gateway), made("servers", server):
         endpoint = f"{os.environ['CONFORMANCE_GATEWAY']}/servers/{name}/mcp"

@@ -1,9 +1,10 @@
 """Run the official MCP conformance suite against a real gateway, both ways round.
 
 Server leg: the SDK's own everything-server stands behind the gateway, shown by an anonymous virtual
-server without prefixes; once with the accelerated path and once without. Client leg: the suite's
-servers stand behind the gateway, and the SDK's own client before it. What fails must be on the
-baseline, and the other way round. Needs node (npx) and the package registries.
+server without prefixes; once with the accelerated path, once without, and once with sessions that
+can be resumed. Client leg: the suite's servers stand behind the gateway, and the SDK's own client
+before it. What fails must be on the baseline, and the other way round. Needs node (npx) and the
+package registries.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # for `scripts`
 
+from scripts.mcp_between import between
 from scripts.mcp_programs import (
     EVERYTHING,
     ROOT,
@@ -38,12 +40,15 @@ if TYPE_CHECKING:
 BASELINE = ROOT / "tests" / "mcp" / "conformance_baseline.yml"
 DRIVER = ROOT / "scripts" / "mcp_client_driver.py"
 CLIENT = Path(".github") / "actions" / "conformance" / "client.py"
-LEGS = ("accelerated", "plain", "client")
+RESUMED = "server-sse-polling"
+"""The scenario that there is something to test in only where sessions are resumed."""
+LEGS = ("accelerated", "plain", "resumable", "client")
 
 CONFIG = """\
 modules: {{enabled: [mcp]}}
 mcp:
   accelerated: {accelerated}
+  resumable: {resumable}
   gateways:
     everything: {{transport: streamable_http, url: "{upstream}"}}
 servers:
@@ -62,21 +67,30 @@ egress: {{allowed_hosts: [localhost, "127.0.0.1"]}}
 
 
 @contextlib.contextmanager
-def before_everything(folder: Path, *, accelerated: bool) -> Generator[str]:
+def before_everything(folder: Path, leg: str) -> Generator[str]:
     """Run the everything-server and a gateway in front of it; give the endpoint's address."""
     server, port = fetch_sdk() / EVERYTHING, free_port()
     log = folder / "upstream.log"
     upstream = [sys.executable, "-m", "mcp_everything_server", "--port", str(port)]
     config = CONFIG.format(
-        upstream=f"http://127.0.0.1:{port}/mcp", accelerated=str(accelerated).lower()
+        upstream=f"http://127.0.0.1:{port}/mcp",
+        accelerated=str(leg == "accelerated").lower(),
+        resumable=str(leg == "resumable").lower(),
     )
 
     with running([*upstream, "--log-level", "WARNING"], server, log) as process:
         wait_for_port(port, process, log)
 
-        with gateway(folder, config) as base:
+        with gateway(folder, config) as base, contextlib.ExitStack() as stack:
             endpoint = f"{base}/servers/conformance/mcp"
             wait_for_tools(endpoint)
+
+            if leg == "resumable":
+                # The suite's client has no credential, and only named callers resume.
+                token = (folder / "home" / "admin-token").read_text().strip()
+                proof = {"authorization": f"Bearer {token}"}
+                endpoint = stack.enter_context(between(endpoint, headers=proof))
+
             yield endpoint
 
 
@@ -92,13 +106,22 @@ def gateway(folder: Path, config: str, port: int = 0) -> Generator[str]:
         yield wait_for_url(process, log).replace("127.0.0.1", "localhost")
 
 
-def run_server_leg(folder: Path, url: str | None, *, accelerated: bool) -> dict[str, Verdict]:
+def run_server_leg(folder: Path, url: str | None, leg: str) -> dict[str, Verdict]:
     """Run the server's scenarios of each revision against one gateway."""
+    # Since 2026 there are no sessions.
+    revisions = REVISIONS[:1] if leg == "resumable" else REVISIONS
+
     with contextlib.ExitStack() as stack:
-        endpoint = url or stack.enter_context(before_everything(folder, accelerated=accelerated))
+        endpoint = url or stack.enter_context(before_everything(folder, leg))
         return {
-            revision: run_suite("server", ["--url", endpoint], revision, folder)
-            for revision in REVISIONS
+            revision: run_suite(
+                "server",
+                ["--url", endpoint],
+                revision,
+                folder,
+                left_out="\0" if leg == "resumable" else RESUMED,
+            )
+            for revision in revisions
         }
 
 
@@ -142,8 +165,11 @@ def report(leg: str, revision: str, verdict: Verdict, baseline: dict[str, str]) 
     line = f"{side}, {revision}: required {verdict.required} passed {verdict.passed}"
     print(line + (f" not run {verdict.left_out}" if verdict.left_out else ""))
 
-    for fault in faults:
-        print(f"  {fault}")
+    if verdict.unscored:
+        print(f"  unscored {verdict.unscored} passed {verdict.unscored_passed}")
+
+    for told in (*verdict.notes, *faults):
+        print(f"  {told}")
 
     return bool(faults)
 
@@ -174,7 +200,7 @@ def main() -> int:
             verdicts = (
                 run_client_leg(folder)
                 if leg == "client"
-                else run_server_leg(folder, options.url, accelerated=leg == "accelerated")
+                else run_server_leg(folder, options.url, leg)
             )
             side = "client" if leg == "client" else "server"
 

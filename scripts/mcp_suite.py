@@ -16,38 +16,63 @@ if TYPE_CHECKING:
 CACHE = Path(__file__).resolve().parent.parent / ".cache" / "mcp-everything"
 SUITE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
 NPX = ("npx", "--yes", "-p", "node@22", "-p", SUITE, "conformance")
+REVISIONS = ("2025-11-25", "2026-07-28")
+
+
+UNSCORED = re.compile(r"    - (\S+) \[(client|server)\]")
+EXTENSIONS = (
+    *("tasks-", "sep-2640-"),
+    *("auth/dpop", "auth/enterprise-managed-authorization", "auth/wif-jwt-bearer"),
+)
+"""How scenarios begin that test extensions which the gateway does not have."""
+NOTHING = "nothing was checked"
 CLIENT_EXIT = "client-exit"
 """A check of ours beside the suite's: its client has to end as the scenario does."""
-FAILED = {"server": ("FAILURE",), "client": ("FAILURE", "WARNING")}
+FAILED = {"server": {"FAILURE"}, "client": {"FAILURE", "WARNING"}}
 """What counts as failed; a warning is what a client should do."""
-FAILING = frozenset({"request-metadata"})
-"""Its server lists no tool and its client calls one, which is unknown through a gateway."""
-REVISIONS = ("2025-11-25", "2026-07-28")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """One side of one revision: how many required scenarios pass, and what does not."""
+    """One side of one revision: how many scenarios pass, and what does not."""
 
     required: int
     left_out: int
     """Of those, how many were not run."""
     passed: int
+    unscored: int
+    """Scenarios that the revision does not require, those of extensions left out."""
+    unscored_passed: int
     failures: tuple[str, ...]
     """`scenario:check` of every check that failed."""
+    notes: tuple[str, ...]
+    """What was neither checked nor failed, in sentences: skipped checks, and warnings."""
 
 
-def required_of(side: str, revision: str) -> list[str]:
-    """Return the scenarios a revision requires of a side: server or client."""
+@dataclass(frozen=True, slots=True)
+class Scenarios:
+    """The names of a side's scenarios in one revision."""
+
+    required: tuple[str, ...]
+    unscored: tuple[str, ...]
+
+
+def scenarios_of(side: str, revision: str) -> Scenarios:
+    """Return the scenarios of a side, server or client."""
     listed = subprocess.run(
         [*NPX, "list", f"--{side}", "--requirements", revision],
         check=True, capture_output=True, text=True, cwd=CACHE,
     ).stdout  # fmt: skip
     names: list[str] = []
+    unscored: list[str] = []
     is_wanted = False
 
     for line in listed.splitlines():
-        if line.startswith(f"{side.capitalize()} scenarios"):
+        found = UNSCORED.match(line)
+
+        if found is not None and found[2] == side and not found[1].startswith(EXTENSIONS):
+            unscored.append(found[1])
+        elif line.startswith(f"{side.capitalize()} scenarios"):
             is_wanted = True
         elif not line.startswith("  - "):
             is_wanted = is_wanted and not line.strip()
@@ -57,7 +82,7 @@ def required_of(side: str, revision: str) -> list[str]:
     if not names:
         raise SystemExit(f"The suite names no required scenario for {revision}:\n{listed}")
 
-    return names
+    return Scenarios(tuple(names), tuple(unscored))
 
 
 def run_suite(
@@ -69,7 +94,7 @@ def run_suite(
     environment: Mapping[str, str] | None = None,
     left_out: str = "\0",
 ) -> Verdict:
-    """Run the required scenarios of a side, but those whose names begin with `left_out`."""
+    """Run the scenarios of a side, but those whose names begin with `left_out`."""
     results, log = folder / f"{side}-{revision}", folder / f"suite-{side}-{revision}.log"
 
     with log.open("wb") as output:
@@ -80,27 +105,62 @@ def run_suite(
             env={**os.environ, **(environment or {})},
         )  # fmt: skip
 
-    required = required_of(side, revision)
-    wanted = [scenario for scenario in required if not scenario.startswith(left_out)]
+    scenarios = scenarios_of(side, revision)
     failures: list[str] = []
-    passed = 0
+    notes: list[str] = []
 
-    for scenario in wanted:
-        found = [path for path in results.rglob("*") if is_of(side, scenario, path, results)]
+    def passed(names: Sequence[str]) -> int:
+        """Return how many of these scenarios pass, and note what the others lack."""
+        count = 0
 
-        if not found:
-            raise SystemExit(f"{scenario} did not run:\n{log.read_text(errors='replace')}")
+        for scenario in names:
+            written = results.glob("**/checks.json")
+            found = sorted(path for path in written if is_of(side, scenario, path))
 
-        checks = json.loads((found[0] / "checks.json").read_text())
-        failed = [check["id"] for check in checks if check["status"] in FAILED[side]]
+            if not found:
+                raise SystemExit(f"{scenario} did not run:\n{log.read_text(errors='replace')}")
 
-        if side == "client" and exit_code_in(found[0]) != int(scenario in FAILING):
-            failed.append(CLIENT_EXIT)
+            failed, noted = judged(side, json.loads(found[-1].read_text()))
 
-        failures += [f"{scenario}:{check}" for check in dict.fromkeys(failed)]
-        passed += not failed
+            if side == "client" and exit_code_in(found[-1].parent) != 0:
+                failed.append(CLIENT_EXIT)
 
-    return Verdict(len(required), len(required) - len(wanted), passed, tuple(failures))
+            failures.extend(f"{scenario}:{check}" for check in failed)
+            notes.extend(f"{scenario}: {note}" for note in noted)
+            count += not failed
+
+        return count
+
+    wanted = [name for name in scenarios.required if not name.startswith(left_out)]
+    others = [name for name in scenarios.unscored if not name.startswith(left_out)]
+    return Verdict(
+        required=len(scenarios.required),
+        left_out=len(scenarios.required) - len(wanted),
+        passed=passed(wanted),
+        unscored=len(others),
+        unscored_passed=passed(others),
+        failures=tuple(failures),
+        notes=tuple(notes),
+    )
+
+
+def judged(side: str, checks: Sequence[Mapping[str, str]]) -> tuple[list[str], list[str]]:
+    """Return which checks of a scenario failed, and what is to be said of those that did not run.
+
+    A scenario in which nothing succeeded has checked nothing: it did not pass.
+    """
+    failed = [check["id"] for check in checks if check["status"] in FAILED[side]]
+    notes = [
+        f"{check['id']} {check['status'].lower()}: "
+        + check.get("errorMessage", check["description"])
+        for check in checks
+        if check["status"] in ("SKIPPED", "WARNING")
+    ]
+
+    if not failed and all(check["status"] != "SUCCESS" for check in checks):
+        failed.append(NOTHING)
+
+    return list(dict.fromkeys(failed)), list(dict.fromkeys(notes))
 
 
 def exit_code_in(folder: Path) -> int | None:
@@ -109,9 +169,8 @@ def exit_code_in(folder: Path) -> int | None:
     return None if said is None else int(said[1])
 
 
-def is_of(side: str, scenario: str, path: Path, results: Path) -> bool:
-    """Tell whether a folder of results, `[server-]<scenario>-<time>`, is a scenario's."""
+def is_of(side: str, scenario: str, checks: Path) -> bool:
+    """Tell whether a file of results, in a folder `[server-]<scenario>-<time>`, is a scenario's."""
     prefix = "server-" if side == "server" else ""
     name = re.escape(prefix + scenario)
-    folder = path.relative_to(results).as_posix()
-    return re.fullmatch(rf"{name}-\d{{4}}-\d\d-\d\dT[^/]*", folder) is not None
+    return re.search(rf"/{name}-\d{{4}}-\d\d-\d\dT[^/]*/checks\.json$", str(checks)) is not None

@@ -404,7 +404,8 @@ class LeftOut:
     """As the source calls it."""
     reason: str
     is_partial: bool = False
-    """It is published all the same, and withheld from those clients the reason names."""
+    """It is published all the same, but not for those clients, or without that part of its
+    definition, which the reason names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from mcp.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 
+from spindle_spi.types import ASGIApp
 from tests.mcp.support.serving import listening
 
 if TYPE_CHECKING:
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from mcp.server import ServerRequestContext
 
-    from spindle_spi.types import ASGIApp, Receive, Scope, Send
+    from spindle_spi.types import Receive, Scope, Send
 
 TOOLS = (
     "echo",
@@ -35,6 +37,7 @@ TOOLS = (
     "twice",
     "meta",
     "link",
+    "done",
 )
 FORM: dict[str, Any] = {
     "type": "object",
@@ -67,6 +70,14 @@ class Asking:
     message: str = "Who are you?"
     patience: float = math.inf
     """Seconds it waits for an answer in the middle of a call."""
+    tokens: list[str] = field(default_factory=list[str])
+    """What proved who makes each call."""
+    guarded: Callable[[ASGIApp], ASGIApp] = field(default=lambda app: app)
+    """Puts something before it."""
+    rooted: list[str] = field(default_factory=list[str])
+    """Ids of sessions whose clients said that their roots changed."""
+    may_speak: anyio.Event | None = None
+    """What it waits for before it asks or logs anything."""
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[str]:
@@ -80,6 +91,9 @@ class Asking:
             "asking", version="1", on_list_tools=self._list, on_call_tool=self._call
         )
         server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self._level)
+        server.add_notification_handler(
+            "notifications/roots/list_changed", types.NotificationParams, self._roots_changed
+        )
         manager = StreamableHTTPSessionManager(server)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,7 +119,7 @@ class Asking:
             await manager.handle_request(scope, receive, send)
 
         async with manager.run():
-            yield app
+            yield self.guarded(app)
 
     async def _list(
         self, ctx: ServerRequestContext[Any], params: types.PaginatedRequestParams | None
@@ -125,6 +139,9 @@ class Asking:
     ) -> Any:
         self._note(ctx, params)
 
+        if self.may_speak is not None and params.name != "hang":
+            await self.may_speak.wait()
+
         match params.name:
             case "fail":
                 return types.CallToolResult(content=[types.TextContent(text="no")], is_error=True)
@@ -137,6 +154,9 @@ class Asking:
                 await self._log(ctx)
             case "link" if len(self.calls) == 1:
                 raise self._link()
+            case "done":
+                done = types.ElicitCompleteNotificationParams(elicitation_id="e1")
+                await ctx.session.send_notification(types.ElicitCompleteNotification(params=done))
             case "elicit" | "visit" | "sample" | "roots" | "twice":
                 return await self._ask(ctx, params)
             case _:
@@ -155,7 +175,9 @@ class Asking:
         )
         self.metas.append(dict(ctx.meta or {}))
         request = ctx.request
-        self.sessions.append("" if request is None else request.headers.get("mcp-session-id", ""))
+        headers = {} if request is None else request.headers
+        self.sessions.append(headers.get("mcp-session-id", ""))
+        self.tokens.append(headers.get("authorization", "").removeprefix("Bearer "))
 
     async def _hang(self) -> None:
         self.reached.set()
@@ -164,6 +186,11 @@ class Asking:
             await anyio.sleep_forever()
         finally:
             self.cancelled.set()
+
+    async def _roots_changed(
+        self, ctx: ServerRequestContext[Any], params: types.NotificationParams
+    ) -> None:
+        self.rooted.append("" if ctx.request is None else ctx.request.headers["mcp-session-id"])
 
     def _link(self) -> MCPError:
         link = {

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
     from spindle_spi.types import ASGIApp
+    from tests.mcp.support.asking import Asking
 
 PUBLIC_URL = "https://gateway.example"
 CALLBACK = f"{PUBLIC_URL}/mcp/callback"
@@ -100,7 +101,11 @@ class Place:
 
 @asynccontextmanager
 async def place(
-    era: str = "modern", *, public_url: str = PUBLIC_URL, **changes: object
+    era: str = "modern",
+    *,
+    public_url: str = PUBLIC_URL,
+    asking: Asking | None = None,
+    **changes: object,
 ) -> AsyncGenerator[Place]:
     guards: list[Guarded] = []
 
@@ -119,13 +124,17 @@ async def place(
             **changes,
         }
         auth = GatewayAuth(**given)  # type: ignore[arg-type] # the tests' own shorthand
-        upstream = Handshaking(guarded=guard)
+        upstream: Handshaking | Asking = Handshaking(guarded=guard)
+
+        if asking is not None:
+            asking.guarded, upstream = guard, asking
 
         async with upstream.running() as legacy, listening(guard(Scripted())) as modern:
-            url = legacy if era == "legacy" else f"{modern}/mcp"
+            is_first = era == "legacy" or asking is not None
+            url = legacy if is_first else f"{modern}/mcp"
             record = gateway("up", url=url, auth=auth, era=era)
             host = FakeHost([record], secrets={"client": SECRET})
             host.outside.deployment = Deployment(public_url=public_url)
 
             async with serving(host, people()) as served:  # type: ignore[arg-type] # as above
-                yield Place(served, server, guards[0 if era == "legacy" else 1], host, url)
+                yield Place(served, server, guards[0 if is_first else 1], host, url)

@@ -15,7 +15,11 @@ import sys
 import time
 from typing import Any
 
-TOOLS = ("echo", "env", "limits", "where", "die", "crash", "hang", "flood", "garbage", "steps")
+TOOLS = (
+    "echo", "env", "limits", "where", "die", "crash", "hang", "flood", "garbage", "steps", "ask",
+)  # fmt: skip
+ASKING: dict[str, dict[str, Any]] = {}
+"""Calls that wait for what their client answers."""
 
 
 def main(era: str) -> None:
@@ -28,7 +32,10 @@ def main(era: str) -> None:
         if era == "silent":
             continue
 
-        if "id" in message and "method" in message:
+        if "method" not in message:
+            said = json.dumps(message.get("result"))
+            result(ASKING.pop(message["id"]), content=[{"type": "text", "text": said}])
+        elif "id" in message:
             answer(era, message)
         elif message.get("method") == "notifications/cancelled":
             sys.stderr.write(f"cancelled {message['params']['requestId']}\n")
@@ -75,6 +82,11 @@ def call(message: dict[str, Any], name: str, arguments: dict[str, Any]) -> None:
     if name == "hang":
         sys.stderr.write("hanging\n")
         sys.stderr.flush()
+        return
+
+    if name == "ask":
+        ASKING["q1"] = message
+        say({"jsonrpc": "2.0", "id": "q1", "method": "roots/list"})
         return
 
     if name == "flood":

@@ -111,6 +111,9 @@ class Surface:
         server.add_notification_handler(
             "notifications/cancelled", types.CancelledNotificationParams, self._cancelled
         )
+        server.add_notification_handler(
+            "notifications/roots/list_changed", types.NotificationParams, self._roots_changed
+        )
         server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self._set_level)
         # The SDK's own middleware makes spans; the host traces by itself.
         server.middleware[:] = [self._translate]
@@ -174,6 +177,7 @@ class Surface:
                 version=ctx.protocol_version,
                 capabilities=declared(ctx),
                 patience=self._input_seconds,
+                tell=ctx.session.send_notification,
             )
         )
         connection.exit_stack.callback(self._listeners.remove, session_id)
@@ -200,6 +204,15 @@ class Surface:
         if session_id is not None and params.request_id is not None:
             # What the SDK carries out it has cancelled by itself.
             self._sessions.cancel(session_id, params.request_id)
+
+    async def _roots_changed(
+        self, ctx: ServerRequestContext[dict[str, Any]], params: types.NotificationParams
+    ) -> None:
+        del params
+        session = self._sessions.find(session_id_in(ctx))
+
+        if session is not None:
+            await self._calls.roots_changed(session.key)
 
     async def _list(
         self,

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import anyio
 from mcp.shared.dispatcher import coerce_request_id
 from mcp.shared.exceptions import MCPError
-from mcp_types import RequestId
+from mcp_types import (
+    ElicitCompleteNotification,
+    ElicitCompleteNotificationParams,
+    RequestId,
+    ServerNotification,
+)
 from mcp_types.jsonrpc import INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST
 from mcp_types.methods import validate_client_result
 from pydantic import ValidationError
@@ -23,13 +28,13 @@ from spindle_mcp.capabilities import callbacks_in
 from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from spindle_mcp.surface.exchange import Asked
 
 DEFAULT_LEVEL: Final = "info"
 """What a session is told that never said which log messages it wants: so the protocol leaves it."""
 _COURTESY_SECONDS: Final = 2.0
+_COMPLETES: Final = "2025-11-25"
+"""The first revision in which servers say that what a page was visited for is done."""
 
 Owner = tuple[str | None, str | None]
 
@@ -63,6 +68,8 @@ class Session:
     """The least level of log messages it asked for."""
     patience: float = 600.0
     """Seconds its client may take to answer a question."""
+    tell: Callable[[ServerNotification], Awaitable[None]] | None = None
+    """Says something on the stream of the session as a whole."""
     seen_at: float = field(default_factory=time.monotonic)
     """When the SDK last saw a request of it; what goes round the SDK does not keep it alive."""
     calls: dict[RequestId, anyio.CancelScope] = field(
@@ -110,6 +117,16 @@ class Session:
             del self.questions[name]
 
         return _result_of(question.reply or {}, method, self.version)
+
+    async def completed(self, link: str) -> None:
+        """Say that what a page was visited for is done, where the client knows such words."""
+        if self.tell is None or self.version < _COMPLETES:
+            return
+
+        params = ElicitCompleteNotificationParams(elicitation_id=link)
+
+        with anyio.move_on_after(_COURTESY_SECONDS):
+            await self.tell(ElicitCompleteNotification(params=params))
 
     def settle(self, reply: JsonObject) -> bool:
         """Take a response of the client; False when it answers nothing of ours."""

@@ -134,10 +134,23 @@ class GatewayActor:
         """The era of the protocol that the upstream speaks; None while it is not connected."""
         return None if self._upstream is None else self._upstream.era
 
+    def forget(self, owner: str) -> None:
+        """End the sessions of a person, whose grant is another now or none."""
+        if self.sessions is not None:
+            self.sessions.forget(owner)
+
+        if self._own is not None:
+            self._own.forget(owner)
+
     def release(self, key: str) -> None:
         """Close what is open for a peer that is no more."""
         if self._own is not None:
             self._own.release(key)
+
+    async def roots_changed(self, key: str) -> None:
+        """Say on a peer's own sessions that its roots are not what they were."""
+        if self._own is not None:
+            await self._own.roots_changed(key)
 
     async def run(self) -> None:
         """Live until cancelled."""
@@ -191,20 +204,21 @@ class GatewayActor:
     async def _carry_out(self, request: Request) -> JsonObject:
         upstream = await self._connected()
 
-        if self.sessions is not None and upstream.era == "legacy" and request.caller is not None:
-            return await self._request_as(self.sessions, request.caller, request)
-
         peer = request.peer
+        person = None if self.sessions is None else request.caller
 
         if self._own is not None and peer is not None and self._has_own(upstream, peer):
             try:
-                return await self._own.request(peer, request)
+                return await self._own.request(peer, request, person)
             except NotOpened as exc:
                 if upstream.era == "legacy":
                     raise exc.cause from exc
 
                 # Nothing was sent. One that refused the handshake is not tried again.
                 self._speaks_both = isinstance(exc.cause, Unreachable)
+
+        if self.sessions is not None and upstream.era == "legacy" and person is not None:
+            return await self.sessions.request(person, request)
 
         try:
             return await upstream.request(request)
@@ -227,21 +241,9 @@ class GatewayActor:
 
         return upstream.era == "legacy" or (peer.can_be_asked and self._speaks_both)
 
-    async def _request_as(
-        self, sessions: PersonalSessions, caller: AuthenticatedContext, request: Request
-    ) -> JsonObject:
-        """Ask over a person's own session; once more over a new one if the upstream forgot it."""
-        try:
-            async with sessions.using(caller) as upstream:
-                return await upstream.request(request)
-        except SessionLost:
-            async with sessions.using(caller) as upstream:
-                return await upstream.request(request)
-
     @asynccontextmanager
     async def _open_for(self, caller: AuthenticatedContext) -> AsyncGenerator[Upstream]:
-        # A plain credential, if there is one, reads lists: here a person's own token is shown.
-        endpoint = replace(self._endpoint(await self._keys()), caller=caller, credential=None)
+        endpoint = _shown_as(self._endpoint(await self._keys()), caller)
 
         async with open_own(self.spec, endpoint, {}) as upstream:
             yield upstream
@@ -269,14 +271,12 @@ class GatewayActor:
             upstream.era == "modern" and self.spec.era == "auto" and self.spec.transport != "stdio"
         )
 
-        # A session of one client would show the gateway itself; persons have their own.
-        if self.sessions is not None or (upstream.era != "legacy" and not self._speaks_both):
-            self._speaks_both = False
+        if upstream.era != "legacy" and not self._speaks_both:
             yield
             return
 
         async with own_sessions(
-            lambda offered: open_own(self.spec, endpoint, offered),
+            lambda offered, person: open_own(self.spec, _shown_as(endpoint, person), offered),
             most=self._settings.max_own_sessions,
             idle_seconds=self._settings.own_session_idle_seconds,
         ) as own:
@@ -400,3 +400,9 @@ class GatewayActor:
 
 def _backoff(failures: int, longest: float) -> float:
     return min(_FIRST_PAUSE * 2.0 ** min(failures, 16), longest)
+
+
+def _shown_as(endpoint: Endpoint, person: AuthenticatedContext | None) -> Endpoint:
+    """Return an endpoint at which a person is shown, if one is, in place of the gateway."""
+    # A plain credential, if there is one, reads lists: a person's own token is shown instead.
+    return endpoint if person is None else replace(endpoint, caller=person, credential=None)

@@ -112,6 +112,12 @@ class Fleet:
         for actor, _ in self._actors.values():
             actor.release(key)
 
+    async def roots_changed(self, key: str) -> None:
+        """Say on a peer's own sessions that its roots are not what they were."""
+        async with anyio.create_task_group() as group:
+            for actor, _ in tuple(self._actors.values()):
+                group.start_soon(actor.roots_changed, key)
+
     def personal(self) -> list[PersonalTokens]:
         """Return the sources of the gateways that act for persons."""
         from spindle_mcp.upstream.credentials.people import PersonalTokens
@@ -124,9 +130,7 @@ class Fleet:
         held = self._actors.get(gateway)
 
         if held is not None:
-            if held[0].sessions is not None:
-                held[0].sessions.forget(owner)
-
+            held[0].forget(owner)
             held[0].wake()
 
     def describe(self) -> JsonObject:

@@ -8,15 +8,24 @@ import anyio
 import pytest
 
 from spindle_conformance.fakes import FakeHost, caller
+from spindle_mcp.upstream.connections.base import Endpoint
+from spindle_mcp.upstream.connections.connect import open_own
+from spindle_mcp.upstream.connections.pool import own_sessions
+from spindle_spi.records import GatewaySpec
 from tests.mcp.support.answering import Answering
 from tests.mcp.support.asking import TOOLS, Asking
 from tests.mcp.support.clients import connected, error_of, first_text
 from tests.mcp.support.raw import raw_client
 from tests.mcp.support.records import gateway
+from tests.mcp.support.requests import tool_call
 from tests.mcp.support.serving import serving
+from tests.mcp.support.told import Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from spindle_spi.context import AuthenticatedContext
+    from spindle_spi.types import JsonObject
 
 pytestmark = pytest.mark.anyio
 
@@ -244,3 +253,28 @@ async def test_two_calls_at_once_without_a_session_have_one_each() -> None:
         group.cancel_scope.cancel()
 
     assert len(set(upstream.sessions)) == 2
+
+
+async def test_two_persons_never_have_one_between_them() -> None:
+    """Also not where a client's key would be the same for both."""
+    upstream, peer = Asking("legacy"), Told(capabilities={"roots": {}})
+    opened: list[str | None] = []
+
+    async with upstream.running() as url:
+        endpoint = Endpoint(gateway="up", url=url, version="1", connect_seconds=5)
+
+        def open_one(offered: JsonObject, person: AuthenticatedContext | None) -> Any:
+            opened.append(None if person is None else person.subject.user_email)
+            return open_own(GatewaySpec(url=url), endpoint, offered)
+
+        async with own_sessions(open_one, most=5, idle_seconds=60) as own:
+            for person in (caller("ada@a.example"), caller("bob@a.example"), None):
+                for _ in range(2):
+                    await own.request(peer, tool_call("echo", silence=5), person)
+
+            assert len(own) == 3
+            own.forget("ada@a.example")
+            assert len(own) == 2
+
+    assert opened == ["ada@a.example", "bob@a.example", None]
+    assert len(set(upstream.sessions)) == 3

@@ -84,11 +84,6 @@ def deep(levels: int) -> JsonObject:
             "its input schema refers to '#/gone', which is not in it",
         ),
         (
-            {"name": "t", "inputSchema": OBJECT, "outputSchema": {"$ref": "http://a.example/b"}},
-            "t",
-            "its output schema refers to another document, 'http://a.example/b'",
-        ),
-        (
             {
                 "name": "t",
                 "inputSchema": {
@@ -127,6 +122,39 @@ async def test_a_tool_of_one_era_is_offered_to_that_era_and_told_of() -> None:
     (left,) = found.left_out
     assert left.is_partial
     assert "only clients of 2026-07-28 are shown it" in left.reason
+
+
+async def test_a_tool_that_needs_another_document_is_offered_without_and_told_of() -> None:
+    """In what is listed, in what is checked, and in what other protocols are given."""
+    schema: JsonObject = {
+        "type": "object",
+        "properties": {"id": {"type": "string"}, "who": {"$ref": "http://a.example/who"}},
+    }
+    output: JsonObject = {"type": "object", "$ref": "file:///b"}
+    listing: JsonObject = {**ECHO, "inputSchema": schema, "outputSchema": output}
+    found = await harvest(UP, [listing], 10)
+
+    (record,) = found.records
+    assert isinstance(record.spec, ToolSpec)
+    assert record.spec.input_schema["properties"] == {"id": {"type": "string"}, "who": {}}
+    assert record.spec.definition["inputSchema"] == record.spec.input_schema
+    assert record.spec.definition["outputSchema"] == record.spec.output_schema == OBJECT
+    (left,) = found.left_out
+    assert left.is_partial
+    assert left.reason.startswith(
+        "its input schema refers to another document, 'http://a.example/who': what that says is "
+        "not checked; its output schema refers to another document, 'file:///b'"
+    )
+
+
+async def test_a_tool_may_be_offered_with_less_for_two_reasons() -> None:
+    """Both are told."""
+    output: JsonObject = {"type": "array", "items": {"$ref": "http://a.example/b"}}
+    found = await harvest(UP, [{**ECHO, "outputSchema": output}], 10)
+
+    (left,) = found.left_out
+    assert (len(found.records), left.is_partial) == (1, True)
+    assert "only clients of 2026-07-28 are shown it; its output schema refers" in left.reason
 
 
 async def test_names_depend_on_no_order() -> None:

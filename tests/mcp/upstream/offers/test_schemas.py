@@ -51,12 +51,6 @@ def test_what_json_schema_allows_is_sound(schema: JsonObject) -> None:
             },
             "refers to itself without an end",
         ),
-        (
-            {"properties": {"a": {"items": {"$ref": "https://there.example/s"}}}},
-            "refers to another document, 'https://there.example/s'",
-        ),
-        ({"$ref": "file:///etc/passwd"}, "refers to another document, 'file:///etc/passwd'"),
-        ({"$ref": "other.json#/a"}, "refers to another document, 'other.json#/a'"),
         ({"$ref": "#/$defs/gone"}, "refers to '#/$defs/gone', which is not in it"),
         ({"$dynamicRef": "#gone"}, "refers to '#gone', which is not in it"),
         ({"properties": {"a": {"type": "str"}}}, "says the type 'str', which there is not"),

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from spindle_spi.secret import Secret
 from tests.mcp.support.program import TOOLS
 from tests.mcp.support.programs import SCRIPT, command, is_alive, until
 from tests.mcp.support.requests import tool_call
+from tests.mcp.support.told import Told
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -262,45 +264,14 @@ async def test_a_program_that_is_not_there_is_a_clear_failure() -> None:
 async def test_progress_extends_the_patience(era: str) -> None:
     """Each step takes most of it, all of them more than it."""
     async with started(era) as upstream:
-        heard: list[float] = []
-        request = tool_call("steps", {"delay": 0.6}, silence=1.0)
-        peer = Told(heard)
-        asked = type(request)(
-            method=request.method,
-            params=request.params,
-            name=request.name,
-            silence=request.silence,
-            peer=peer,
-            wants_progress=True,
-        )
+        request, peer = tool_call("steps", {"delay": 0.6}, silence=1.0), Told()
+        asked = replace(request, peer=peer, wants_progress=True)
         assert text(await upstream.request(asked)) == "steps"
 
         with pytest.raises(UpstreamTimeout):
             await upstream.request(tool_call("steps", {"delay": 0.6}, silence=1.0))
 
-    assert heard == [1.0, 2.0]
-
-
-class Told:
-    """Somebody who wants to know how far it is."""
-
-    key = "told"
-    is_session = False
-    can_be_asked = False
-    capabilities: JsonObject = {}
-    log_level = None
-
-    def __init__(self, heard: list[float]) -> None:
-        self._heard = heard
-
-    async def progress(self, update: Any) -> None:
-        self._heard.append(update.progress)
-
-    async def log(self, params: JsonObject) -> None:
-        raise NotImplementedError
-
-    async def ask(self, method: str, params: JsonObject) -> JsonObject:
-        raise NotImplementedError
+    assert peer.steps == [1.0, 2.0]
 
 
 @both

@@ -51,6 +51,9 @@ class Silent:
         del params
         raise MCPError(INVALID_REQUEST, f"The client cannot be asked: {method}")
 
+    async def completed(self, link: str) -> None:
+        """See `Peer`."""
+
 
 class InvocationPeer(Silent):
     """Another module's caller: it hears how far a call is, and may answer in another round."""
@@ -112,6 +115,10 @@ class WrappedPeer:
     async def ask(self, method: str, params: JsonObject) -> JsonObject:
         """See `Peer`."""
         return await self._peer.ask(method, params)
+
+    async def completed(self, link: str) -> None:
+        """See `Peer`."""
+        await self._peer.completed(link)
 
 
 class _Raw(BaseModel):
@@ -204,6 +211,11 @@ class ContextPeer:
 
         raise no_answer()
 
+    async def completed(self, link: str) -> None:
+        """See `Peer`."""
+        if self._session is not None:
+            await self._session.completed(link)
+
 
 class AnswerPeer:
     """The client of a request that is answered round the SDK."""
@@ -262,6 +274,11 @@ class AnswerPeer:
             raise MCPError(INVALID_REQUEST, f"The client cannot be asked: {method}")
 
         return await self._session.ask(self._answer.say, method, params)
+
+    async def completed(self, link: str) -> None:
+        """See `Peer`."""
+        if self._session is not None:
+            await self._session.completed(link)
 
 
 def declared(ctx: ServerRequestContext[dict[str, Any]]) -> JsonObject:

@@ -51,6 +51,10 @@ class ToolCalls:
         """Close what is open at upstreams for a peer that is no more."""
         self._fleet.release(key)
 
+    async def roots_changed(self, key: str) -> None:
+        """Tell upstreams that what a peer gives as its roots is not what it was."""
+        await self._fleet.roots_changed(key)
+
     async def call(
         self, view: View, call: Call, request: GovernedRequest
     ) -> JsonObject | InputRequired:

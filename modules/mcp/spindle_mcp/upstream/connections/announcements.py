@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+import anyio
+
 from spindle_mcp.upstream.connections.base import EVERYTHING, Change, change_in
 
 if TYPE_CHECKING:
@@ -83,8 +85,10 @@ class Announcements:
         """Listen no more."""
         streams, self._former, self._stream = (self._former, self._stream), None, None
 
-        for stream in streams:
-            await _end(stream)
+        # Whoever is cancelled here leaves none behind; they end at once.
+        with anyio.CancelScope(shield=True):
+            for stream in streams:
+                await _end(stream)
 
     def _opened(self, wanted: JsonObject) -> _Stream:
         hearing = _Ear(self._hear)

@@ -100,6 +100,13 @@ class Peer(Protocol):
         """
         ...
 
+    async def completed(self, link: str) -> None:
+        """Say that what the client visited a page for is done, by the id of the link.
+
+        Also after the request has ended; a client that has no session is not told.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:

@@ -7,6 +7,7 @@ its requests to clients go to those whose requests run.
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -28,7 +29,7 @@ from spindle_mcp.upstream.connections.base import (
     Upstream,
     change_in,
 )
-from spindle_mcp.upstream.connections.running import Running, RunningRequests
+from spindle_mcp.upstream.connections.running import COMPLETED, Running, RunningRequests
 from spindle_mcp.upstream.connections.streams import (
     NO_MESSAGES,
     PROGRAM_ENDED,
@@ -37,6 +38,7 @@ from spindle_mcp.upstream.connections.streams import (
 )
 from spindle_mcp.upstream.credentials.proven import failure_in
 from spindle_mcp.upstream.faults import (
+    LinksRequired,
     RpcRefused,
     SessionLost,
     ended,
@@ -52,6 +54,7 @@ from spindle_spi.errors import GatewayError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping
+    from contextvars import Context
 
     from mcp.shared.dispatcher import CallOptions, DispatchContext
     from mcp.shared.transport_context import TransportContext
@@ -59,7 +62,7 @@ if TYPE_CHECKING:
     from spindle_mcp.upstream.connections.streams import MessageStreams, TransportStreams
     from spindle_spi.types import JsonObject
 
-    Context = DispatchContext[TransportContext]
+    Asked = DispatchContext[TransportContext]
 
 _MAX_PAGES: Final = 100
 _LATER: Final = frozenset({"inputResponses", "requestState"})
@@ -78,6 +81,7 @@ class LegacyUpstream(Upstream):
         self._endpoint = endpoint
         self._gateway = endpoint.gateway
         self._offered = offered
+        self._reading = streams[0]
         self._dispatcher: JSONRPCDispatcher[TransportContext] = JSONRPCDispatcher(*streams)
         self._running = RunningRequests(is_own=offered is not None)
         self._options: CallOptions = {}
@@ -92,7 +96,7 @@ class LegacyUpstream(Upstream):
         """Carry messages until cancelled, or until the connection ends."""
         try:
             await self._dispatcher.run(
-                self._answer, self._ignore, self._hear, task_status=task_status
+                self._answer, self._take, self._hear, task_status=task_status
             )
         finally:
             self._is_closed = True
@@ -149,6 +153,16 @@ class LegacyUpstream(Upstream):
 
         if scope.cancelled_caught:
             raise too_slow(self._gateway)
+
+    async def roots_changed(self) -> None:
+        """Say that the client's roots are not what they were, if it said it would."""
+        roots = (self._offered or {}).get("roots")
+
+        if isinstance(roots, dict) and roots.get("listChanged") is True:
+            with anyio.move_on_after(self._endpoint.connect_seconds):
+                await self._dispatcher.notify(
+                    "notifications/roots/list_changed", None, self._options
+                )
 
     async def changed(self) -> Change:
         """See `Upstream`; also returns when the session may be lost."""
@@ -219,7 +233,12 @@ class LegacyUpstream(Upstream):
 
             return await self._carry_out(running)
         except RpcRefused as exc:
-            raise explained(exc) from exc
+            failure = explained(exc)
+
+            if isinstance(failure, LinksRequired):
+                self._running.shown(failure.links, request.peer)
+
+            raise failure from exc
         finally:
             self._running.end(running)
 
@@ -257,7 +276,7 @@ class LegacyUpstream(Upstream):
         if meta:
             params["_meta"] = meta
 
-        with running.scope:
+        with running.scope, running.sending():
             running.extend()
             return await self._send(request.method, params, self._options)
 
@@ -272,15 +291,18 @@ class LegacyUpstream(Upstream):
             raise unreachable(self._gateway) from exc
 
     async def _answer(
-        self, context: Context, method: str, params: Mapping[str, Any] | None
+        self, context: Asked, method: str, params: Mapping[str, Any] | None
     ) -> dict[str, Any]:
         del context
-        return await self._running.ask(method, dict(params or {}))
+        # The SDK handles a request in the context of the transport's task that read it.
+        return await self._running.ask(method, dict(params or {}), copy_context())
 
-    async def _ignore(
-        self, context: Context, method: str, params: Mapping[str, Any] | None
-    ) -> None:
-        """What `_hear` did not take is nothing to us."""
+    async def _take(self, context: Asked, method: str, params: Mapping[str, Any] | None) -> None:
+        """Take what may be long in handing on, and needs no order."""
+        del context
+
+        if method == COMPLETED:
+            await self._running.completed(params or {})
 
     def _hear(self, method: str, params: Mapping[str, Any] | None) -> bool:
         """Take what the upstream says by itself, in the order in which it says it."""
@@ -290,7 +312,8 @@ class LegacyUpstream(Upstream):
             self._wake(change)
             return True
 
-        return self._running.hear(method, params or {})
+        came_in: Context | None = getattr(self._reading, "last_context", None)
+        return self._running.hear(method, params or {}, came_in)
 
     def _translated(self, error: MCPError) -> Exception:
         if error.code == TRANSPORT_FAILED:

@@ -264,8 +264,10 @@ async def open_modern(endpoint: Endpoint) -> AsyncGenerator[ModernUpstream]:
     try:
         yield upstream
     finally:
-        await upstream.close()
-        await transport.close()
+        # Whoever is cancelled here leaves no connection behind; neither takes long.
+        with anyio.CancelScope(shield=True):
+            await upstream.close()
+            await transport.close()
 
 
 def _announces(capabilities: JsonObject, name: str) -> bool:

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskGroup
 
-    from spindle_mcp.upstream.connections.base import Upstream
+    from spindle_mcp.upstream.connections.base import Request, Upstream
     from spindle_spi.context import AuthenticatedContext
+    from spindle_spi.types import JsonObject
 
     Open = Callable[[AuthenticatedContext], AbstractAsyncContextManager[Upstream]]
 
@@ -73,6 +74,19 @@ class PersonalSessions:
                             self._end(key)
             finally:
                 self._group = None
+
+    async def request(self, caller: AuthenticatedContext, request: Request) -> JsonObject:
+        """Carry out a request over a person's session; once more if the upstream forgot it.
+
+        Raises:
+            GatewayError: The session cannot be opened, or the request failed.
+        """
+        try:
+            async with self.using(caller) as upstream:
+                return await upstream.request(request)
+        except SessionLost:
+            async with self.using(caller) as upstream:
+                return await upstream.request(request)
 
     @asynccontextmanager
     async def using(self, caller: AuthenticatedContext) -> AsyncGenerator[Upstream]:

@@ -1,7 +1,8 @@
 """Sessions of a legacy upstream that belong to one client each, beside the one all others share.
 
 What an upstream asks or logs on a session cannot be told apart by caller; so a client that can be
-asked gets a session of its own. Bounded, opened on demand, closed when idle.
+asked gets a session of its own. Where each person is shown to the upstream as themselves, it is
+that person's as well. Bounded, opened on demand, closed when idle.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from spindle_mcp.capabilities import callbacks_in
 from spindle_mcp.text import encode
 from spindle_mcp.upstream.connections.legacy import LegacyUpstream
 from spindle_mcp.upstream.faults import SessionLost, innermost
+from spindle_spi.context import AuthenticatedContext
 from spindle_spi.errors import GatewayError, Internal, Origin, Unavailable
 from spindle_spi.types import JsonObject
 
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
 
     from spindle_mcp.upstream.connections.base import Peer, Request
 
-    Open = Callable[[JsonObject], AbstractAsyncContextManager[LegacyUpstream]]
+    Open = Callable[
+        [JsonObject, AuthenticatedContext | None], AbstractAsyncContextManager[LegacyUpstream]
+    ]
 
 _SWEEPS: Final = 4
 """How often, in the time a session may be idle, it is looked after."""
@@ -47,6 +51,10 @@ class NotOpened(Exception):
         self.cause = cause
 
 
+def _owner_of(person: AuthenticatedContext | None) -> str | None:
+    return None if person is None else (person.subject.user_email or "").lower()
+
+
 def _offered(peer: Peer) -> JsonObject:
     return callbacks_in(peer.capabilities) if peer.can_be_asked else {}
 
@@ -56,6 +64,8 @@ class _Own:
     """One session, from before it is open until it is let go."""
 
     key: str
+    person: AuthenticatedContext | None
+    """Who is shown to the upstream; None is the gateway itself."""
     offered: JsonObject
     variant: bytes
     is_shared: bool
@@ -68,9 +78,12 @@ class _Own:
     """Open, or failed to be."""
     let_go: anyio.Event = field(default_factory=anyio.Event)
 
-    def fits(self, peer: Peer, variant: bytes) -> bool:
+    def fits(self, peer: Peer, person: AuthenticatedContext | None, variant: bytes) -> bool:
         """Tell whether a request of a peer may run on it."""
-        if self.key != peer.key or self.variant != variant or self.failure is not None:
+        if self.key != peer.key or _owner_of(self.person) != _owner_of(person):
+            return False
+
+        if self.variant != variant or self.failure is not None:
             return False
 
         return self.is_shared or not self.users
@@ -89,18 +102,20 @@ class OwnSessions:
     def __len__(self) -> int:
         return len(self._held)
 
-    async def request(self, peer: Peer, request: Request) -> JsonObject:
-        """Carry out a request on a session of its peer's own.
+    async def request(
+        self, peer: Peer, request: Request, person: AuthenticatedContext | None = None
+    ) -> JsonObject:
+        """Carry out a request on a session of its peer's own, and of the person's if one is shown.
 
         Raises:
             NotOpened: There was no session and none could be opened; nothing was sent.
             GatewayError: There are too many sessions, or the request failed.
         """
         try:
-            return await self._on_own(peer, request)
+            return await self._on_own(peer, request, person)
         except SessionLost:
             # The upstream forgot the session and has done nothing: once more, over a new one.
-            return await self._on_own(peer, request)
+            return await self._on_own(peer, request, person)
 
     async def sweep(self) -> None:
         """Close what is idle, until cancelled."""
@@ -116,8 +131,24 @@ class OwnSessions:
         for own in [own for own in self._held if own.key == key]:
             self._let_go(own)
 
-    async def _on_own(self, peer: Peer, request: Request) -> JsonObject:
-        async with self._taken(peer) as own:
+    async def roots_changed(self, key: str) -> None:
+        """Say on a peer's sessions that its roots are not what they were."""
+        for own in [own for own in self._held if own.key == key]:
+            if own.upstream is not None:
+                await own.upstream.roots_changed()
+
+    def forget(self, owner: str) -> None:
+        """Use the sessions of a person no more, whose grant is another now or none."""
+        for own in [own for own in self._held if _owner_of(own.person) == owner]:
+            self._held.remove(own)
+
+            if not own.users:
+                own.let_go.set()
+
+    async def _on_own(
+        self, peer: Peer, request: Request, person: AuthenticatedContext | None
+    ) -> JsonObject:
+        async with self._taken(peer, person) as own:
             if own.upstream is None:
                 raise NotOpened(own.failure or Internal("A session was let go as it opened."))
 
@@ -129,8 +160,8 @@ class OwnSessions:
                 raise
 
     @asynccontextmanager
-    async def _taken(self, peer: Peer) -> AsyncGenerator[_Own]:
-        own = self._find(peer)
+    async def _taken(self, peer: Peer, person: AuthenticatedContext | None) -> AsyncGenerator[_Own]:
+        own = self._find(peer, person)
         own.users += 1
 
         try:
@@ -142,19 +173,21 @@ class OwnSessions:
 
             if own.failure is not None or (own.upstream is not None and own.upstream.is_closed):
                 self._let_go(own)
+            elif own not in self._held and not own.users:
+                own.let_go.set()
 
-    def _find(self, peer: Peer) -> _Own:
+    def _find(self, peer: Peer, person: AuthenticatedContext | None) -> _Own:
         offered = _offered(peer)
         variant = encode(offered)
 
         for own in self._held:
-            if own.fits(peer, variant):
+            if own.fits(peer, person, variant):
                 return own
 
         if len(self._held) >= self._most:
             self._make_room()
 
-        own = _Own(peer.key, offered, variant, peer.is_session)
+        own = _Own(peer.key, person, offered, variant, peer.is_session)
         self._held.append(own)
         self._group.start_soon(self._hold, own)
         return own
@@ -181,7 +214,7 @@ class OwnSessions:
     async def _hold(self, own: _Own) -> None:
         """Open a session and close it, both in this task."""
         try:
-            async with self._open_one(own.offered) as upstream:
+            async with self._open_one(own.offered, own.person) as upstream:
                 own.upstream = upstream
                 own.settled.set()
                 await own.let_go.wait()

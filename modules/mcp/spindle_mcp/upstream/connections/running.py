@@ -1,15 +1,19 @@
 """The requests that run on one legacy session, and what their upstream says or asks meanwhile.
 
-Such a session does not say which of its requests a message belongs to. Progress names its token;
-whatever else comes is for the request that began last, which is why only a session whose requests
-all have one client carries it on.
+A message does not say which request it belongs to; only progress does. Over streamable HTTP each
+request has a stream of its own, and what comes on it is of that request. On a pipe, on the one
+stream of HTTP+SSE, and on the stream of a session as a whole there is no telling: what comes there
+is for the request that began last. All of them have one client, for only a session of one client
+carries messages on.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections import deque
+from collections import OrderedDict, deque
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -20,22 +24,32 @@ from spindle_mcp.upstream.connections.relay import LOG, PROGRESS, pass_on, progr
 from spindle_spi.errors import GatewayError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Generator, Mapping, Sequence
+    from contextvars import Context
 
-    from spindle_mcp.upstream.connections.base import Request
+    from spindle_mcp.upstream.connections.base import Peer, Request
     from spindle_spi.types import Json, JsonObject
 
 _MAX_WAITING: Final = 256
 """Messages kept for a client that is slow in reading them; more are left out."""
+_MAX_LINKS: Final = 32
+"""Pages of one session whose visits may still be told to be done; the oldest are forgotten."""
+COMPLETED: Final = "notifications/elicitation/complete"
+_ELICIT: Final = "elicitation/create"
 ASKED: Final = frozenset({"elicitation/create", "sampling/createMessage", "roots/list"})
+
+
+_SENDING: ContextVar[Running | None] = ContextVar("sending", default=None)
+"""The request that is being sent; so the transport's task that reads what answers it knows it."""
 
 
 class Running:
     """One request that runs."""
 
-    def __init__(self, request: Request, token: int) -> None:
+    def __init__(self, request: Request, token: int, session: RunningRequests) -> None:
         self.request = request
         self.token = token
+        self.session = session
         self.scope = anyio.CancelScope()
         self._asking = 0
         self._waiting: deque[tuple[str, Json]] = deque()
@@ -100,16 +114,33 @@ class Running:
         if peer is None:
             raise MCPError(INVALID_REQUEST, "Nobody can be asked.")
 
+        try:
+            with self.patient():
+                return await peer.ask(method, params)
+        except GatewayError as exc:
+            raise MCPError(INTERNAL_ERROR, exc.message) from exc
+
+    @contextmanager
+    def patient(self) -> Generator[None]:
+        """Give the upstream all of the time meanwhile: it may be waiting for the client."""
         self._asking += 1
         self.extend()
 
         try:
-            return await peer.ask(method, params)
-        except GatewayError as exc:
-            raise MCPError(INTERNAL_ERROR, exc.message) from exc
+            yield
         finally:
             self._asking -= 1
             self.extend()
+
+    @contextmanager
+    def sending(self) -> Generator[None]:
+        """Let what comes on the request's own stream be known as such, where it has one."""
+        before = _SENDING.set(self)
+
+        try:
+            yield
+        finally:
+            _SENDING.reset(before)
 
 
 class RunningRequests:
@@ -119,10 +150,12 @@ class RunningRequests:
         self._is_own = is_own
         self._tokens = itertools.count(1)
         self._running: dict[int, Running] = {}
+        self._links: OrderedDict[str, Peer] = OrderedDict()
+        """Who was asked to visit a page, by the id of the link; also when the request is over."""
 
     def begin(self, request: Request) -> Running:
         """Take up a request."""
-        running = Running(request, next(self._tokens))
+        running = Running(request, next(self._tokens), self)
         self._running[running.token] = running
         return running
 
@@ -131,8 +164,8 @@ class RunningRequests:
         running.close()
         del self._running[running.token]
 
-    def hear(self, method: str, params: Mapping[str, Json]) -> bool:
-        """Take a notification, if it belongs to a request."""
+    def hear(self, method: str, params: Mapping[str, Json], came_in: Context | None) -> bool:
+        """Take a notification, if it belongs to a request; `came_in` is the transport's context."""
         if method == PROGRESS:
             token = params.get("progressToken")
             running = self._running.get(token) if isinstance(token, int) else None
@@ -144,17 +177,17 @@ class RunningRequests:
             return True
 
         if method == LOG:
-            latest = self._latest()
+            running = self._meant(came_in)
 
-            if latest is not None:
-                latest.put(method, dict(params))
+            if running is not None:
+                running.put(method, dict(params))
 
             return True
 
         return False
 
-    async def ask(self, method: str, params: JsonObject) -> JsonObject:
-        """Answer a request of the upstream.
+    async def ask(self, method: str, params: JsonObject, came_in: Context | None) -> JsonObject:
+        """Answer a request of the upstream; `came_in` as for `hear`.
 
         Raises:
             MCPError: What the upstream is told instead.
@@ -165,15 +198,55 @@ class RunningRequests:
         if method not in ASKED:
             raise MCPError(METHOD_NOT_FOUND, "Method not found")
 
-        latest = self._latest()
+        meant = self._meant(came_in)
 
-        if latest is None:
+        if meant is None:
             raise MCPError(INVALID_REQUEST, "There is no request for which a client can be asked.")
 
-        return await latest.ask(method, params)
+        with ExitStack() as stack:
+            if self._sent_in(came_in) is None:
+                # Any of them may be the one that waits for the answer.
+                for running in tuple(self._running.values()):
+                    stack.enter_context(running.patient())
 
-    def _latest(self) -> Running | None:
+            if method == _ELICIT:
+                self.shown([params], meant.request.peer)
+
+            return await meant.ask(method, params)
+
+    def shown(self, links: Sequence[JsonObject], peer: Peer | None) -> None:
+        """Note which pages somebody is asked to visit."""
+        for link in links:
+            name = link.get("elicitationId")
+
+            if self._is_own and peer is not None and isinstance(name, str):
+                self._links[name] = peer
+                self._links.move_to_end(name)
+
+        while len(self._links) > _MAX_LINKS:
+            self._links.popitem(last=False)
+
+    async def completed(self, params: Mapping[str, Json]) -> None:
+        """Tell who was asked to visit a page that it is done."""
+        name = params.get("elicitationId")
+        peer = self._links.pop(name, None) if isinstance(name, str) else None
+
+        if peer is not None and isinstance(name, str):
+            await peer.completed(name)
+
+    def _meant(self, came_in: Context | None) -> Running | None:
+        """Return the request a message belongs to."""
         if not self._is_own or not self._running:
             return None
 
-        return next(reversed(self._running.values()))
+        sent = self._sent_in(came_in)
+
+        if sent is None:
+            return next(reversed(self._running.values()))
+
+        # What comes late for a request that was given up is for nobody.
+        return sent if self._running.get(sent.token) is sent else None
+
+    def _sent_in(self, came_in: Context | None) -> Running | None:
+        sent = None if came_in is None else came_in.get(_SENDING)
+        return sent if sent is not None and sent.session is self else None

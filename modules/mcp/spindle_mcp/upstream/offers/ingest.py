@@ -9,7 +9,13 @@ import anyio
 
 from spindle_mcp.matching import TemplateMatch
 from spindle_mcp.offers import TOOLS
-from spindle_mcp.upstream.offers.soundness import Flaw, flaw_of_item, flaw_of_name, flaw_of_tool
+from spindle_mcp.upstream.offers.soundness import (
+    Flaw,
+    flaw_of_item,
+    flaw_of_name,
+    flaw_of_tool,
+    without_foreign,
+)
 from spindle_mcp.uris import scoped
 from spindle_spi.records import (
     Kind,
@@ -75,6 +81,10 @@ async def harvest(
 
         if name in records and (flaw is None or flaw.is_partial):
             flaw = Flaw("its name is given twice")
+
+        if offer.kind is Kind.TOOL and (flaw is None or flaw.is_partial):
+            item, narrowed = without_foreign(item)
+            flaw = narrowed if flaw is None else flaw.beside(narrowed)
 
         if flaw is None or flaw.is_partial:
             records[name] = PublishedRecord(

@@ -1,11 +1,12 @@
 """What may be wrong with an upstream's JSON Schema, found before anybody validates with it.
 
 A schema that goes round in circles over the value it describes is legal and welcome: a tree. What
-is refused never ends on one value, multiplies, needs another document, or is no schema.
+is refused never ends on one value, multiplies, refers to nothing, or is no schema.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from referencing import Registry
@@ -35,7 +36,7 @@ _MAX_SHOWN: Final = 80
 
 _TYPES: Final = frozenset({"string", "number", "integer", "boolean", "object", "array", "null"})
 _DATA: Final = frozenset({"const", "enum", "default", "examples", "example"})
-_NAMED: Final = frozenset(
+NAMED: Final = frozenset(
     {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
 )
 """Keywords whose members are named schemas: there `not` is a name, not a keyword."""
@@ -80,7 +81,7 @@ def fault_of_schema(schema: JsonObject) -> str | None:
     """
     has_references = False
 
-    for _, part in _parts(schema):
+    for _, part in schemas_in(schema):
         fault = _fault_of_words(part)
 
         if fault is not None:
@@ -94,6 +95,33 @@ def fault_of_schema(schema: JsonObject) -> str | None:
 
 def _fault_of_references(schema: JsonObject) -> str | None:
     try:
+        references = references_in(schema)
+    except _Lost as exc:
+        return str(exc)
+
+    edges = {
+        id(part): [*references.within.get(id(part), ()), *map(id, _same_value(part))]
+        for _, part in schemas_in(schema)
+    }
+    return _fault_of_steps(edges)
+
+
+@dataclass(frozen=True, slots=True)
+class References:
+    """The references of the schemas of a document, which have their ids for keys."""
+
+    within: dict[int, list[int]] = field(default_factory=dict[int, list[int]])
+    """The ids of what they lead to in the document."""
+    foreign: dict[int, dict[str, str]] = field(default_factory=dict[int, dict[str, str]])
+    """Those that lead out of it, by their keywords."""
+
+
+def references_in(schema: JsonObject) -> References:
+    """Find the references of a document; nothing is fetched.
+
+    It must not be too much, see `too_much_of`, and be without faults.
+    """
+    try:
         dialect: Specification[Any] = specification_with(
             str(schema.get("$schema", "")), default=DRAFT202012
         )
@@ -102,24 +130,21 @@ def _fault_of_references(schema: JsonObject) -> str | None:
 
     registry = Registry[Any]().with_resource("", dialect.create_resource(schema))
     resolvers: dict[int, Resolver[Any]] = {0: registry.resolver()}
-    edges: dict[int, list[int]] = {}
+    references = References()
 
-    try:
-        for parent, part in _parts(schema):
-            resolver = resolvers[parent]
+    for parent, part in schemas_in(schema):
+        resolver = resolvers[parent]
 
-            if parent and isinstance(part.get("$id"), str):
-                resolver = resolver.in_subresource(dialect.create_resource(part))
+        if parent and isinstance(part.get("$id"), str):
+            resolver = resolver.in_subresource(dialect.create_resource(part))
 
-            resolvers[id(part)] = resolver
-            edges[id(part)] = [*_referenced(part, resolver), *map(id, _same_value(part))]
-    except _Lost as exc:
-        return str(exc)
+        resolvers[id(part)] = resolver
+        _follow(part, resolver, references)
 
-    return _fault_of_steps(edges)
+    return references
 
 
-def _parts(schema: JsonObject) -> Iterator[tuple[int, JsonObject]]:
+def schemas_in(schema: JsonObject) -> Iterator[tuple[int, JsonObject]]:
     """Yield every schema of a document, with the id of the schema around it; 0 is none."""
     waiting: list[tuple[int, Json, bool]] = [(0, schema, True)]
 
@@ -133,7 +158,7 @@ def _parts(schema: JsonObject) -> Iterator[tuple[int, JsonObject]]:
                 yield around, value
                 around = id(value)
                 waiting += [
-                    (around, inner, key not in _NAMED)
+                    (around, inner, key not in NAMED)
                     for key, inner in value.items()
                     if key not in _DATA and isinstance(inner, dict | list)
                 ]
@@ -147,7 +172,7 @@ def _fault_of_words(schema: JsonObject) -> str | None:
     if kinds is not None and not (isinstance(kinds, str) and kinds in _TYPES):
         for kind in kinds if isinstance(kinds, list) else (kinds,):
             if not isinstance(kind, str) or kind not in _TYPES:
-                return f"says the type {_shown(kind)}, which there is not"
+                return f"says the type {shown(kind)}, which there is not"
 
     for key in _OBJECTS & schema.keys():
         if not isinstance(schema[key], dict):
@@ -160,11 +185,11 @@ def _fault_of_words(schema: JsonObject) -> str | None:
     return None
 
 
-def _referenced(schema: JsonObject, resolver: Resolver[Any]) -> Iterator[int]:
-    """Yield the ids of the schemas a schema refers to.
+def _follow(schema: JsonObject, resolver: Resolver[Any], references: References) -> None:
+    """Note where the references of a schema lead.
 
     Raises:
-        _Lost: One is not in the document.
+        _Lost: One leads to what is not in the document.
     """
     for key in _REFERENCES:
         reference = schema.get(key)
@@ -173,11 +198,13 @@ def _referenced(schema: JsonObject, resolver: Resolver[Any]) -> Iterator[int]:
             continue
 
         try:
-            yield id(resolver.lookup(reference).contents)
+            target = id(resolver.lookup(reference).contents)
         except (PointerToNowhere, NoSuchAnchor, InvalidAnchor) as exc:
-            raise _Lost(f"refers to {_shown(reference)}, which is not in it") from exc
-        except (Unresolvable, ValueError) as exc:
-            raise _Lost(f"refers to another document, {_shown(reference)}") from exc
+            raise _Lost(f"refers to {shown(reference)}, which is not in it") from exc
+        except (Unresolvable, ValueError):
+            references.foreign.setdefault(id(schema), {})[key] = reference
+        else:
+            references.within.setdefault(id(schema), []).append(target)
 
 
 def _same_value(schema: JsonObject) -> list[Json]:
@@ -223,6 +250,7 @@ def _fault_of_steps(edges: dict[int, list[int]]) -> str | None:
     return None
 
 
-def _shown(value: Json) -> str:
+def shown(value: Json) -> str:
+    """Return what an upstream says, as it is told of."""
     text = repr(value)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}…"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from spindle_mcp.eras import LEGACY, MODERN, fits
 from spindle_mcp.offers import TOOLS
 from spindle_mcp.upstream.http.headers import has_bad_headers
+from spindle_mcp.upstream.offers.foreign import self_contained
 from spindle_mcp.upstream.offers.schemas import fault_of_schema, too_much_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ class Flaw(NamedTuple):
 
     reason: str
     is_partial: bool = False
-    """Some clients can be offered it all the same."""
+    """It can be offered all the same, if only to some clients or with less said of it."""
+
+    def beside(self, other: Flaw | None) -> Flaw:
+        """Return it and another partial one as one."""
+        return self if other is None else Flaw(f"{self.reason}; {other.reason}", is_partial=True)
 
 
 def flaw_of_name(name: Json) -> Flaw | None:
@@ -54,6 +59,20 @@ def flaw_of_tool(tool: JsonObject) -> Flaw | None:
         return Flaw("it mirrors arguments into headers in a way that is not allowed")
 
     return _flaw_of_eras(tool, TOOLS)
+
+
+def without_foreign(tool: JsonObject) -> tuple[JsonObject, Flaw | None]:
+    """Return a sound tool as it is offered: its schemas refer to no other document."""
+    offered, told = dict(tool), list[str]()
+
+    for key, said in _SCHEMAS.items():
+        schema = tool.get(key)
+
+        if isinstance(schema, dict):
+            offered[key], note = self_contained(schema)
+            told += [] if note is None else [f"its {said} {note}"]
+
+    return (offered, Flaw("; ".join(told), is_partial=True)) if told else (tool, None)
 
 
 def flaw_of_item(item: JsonObject, offer: Offer) -> Flaw | None:

@@ -132,7 +132,9 @@ class PipedExchanges:
             return self._named(params.get("progressToken"))
 
         if method == LOG:
-            # It does not say whose it is: with several running, it would reach a stranger.
+            # The protocol has no word for whose it is. On a pipe progress names a token, and what
+            # is listened to the id of its request; log messages name nothing. With several
+            # requests running one would reach a stranger, so it is left out.
             calls = [waiting for waiting in self._waiting.values() if not waiting.is_listening]
             return calls if len(calls) == 1 else []
 

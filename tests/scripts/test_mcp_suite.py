@@ -1,0 +1,31 @@
+"""What is made of the checks that the official suite writes down."""
+
+from __future__ import annotations
+
+import pytest
+
+from scripts.mcp_suite import NOTHING, judged
+
+GOOD = {"id": "a", "status": "SUCCESS", "description": "A."}
+SAID = {"id": "b", "status": "INFO", "description": "B."}
+SKIPPED = {"id": "c", "status": "SKIPPED", "description": "C."}
+WARNED = {"id": "d", "status": "WARNING", "description": "D.", "errorMessage": "Not so."}
+FAILED = {"id": "e", "status": "FAILURE", "description": "E."}
+
+
+@pytest.mark.parametrize(
+    ("checks", "failed", "notes"),
+    [
+        ([GOOD, SAID], [], []),
+        ([GOOD, FAILED, FAILED], ["e"], []),
+        ([GOOD, SKIPPED, WARNED], [], ["c skipped: C.", "d warning: Not so."]),
+        ([SAID, SKIPPED], [NOTHING], ["c skipped: C."]),
+        ([SAID, WARNED], [NOTHING], ["d warning: Not so."]),
+        ([], [NOTHING], []),
+    ],
+)
+def test_a_scenario_passes_when_something_succeeded_and_nothing_failed(
+    checks: list[dict[str, str]], failed: list[str], notes: list[str]
+) -> None:
+    """What was skipped, or only warned of, is told; alone it is no pass."""
+    assert judged(checks) == (failed, notes)
