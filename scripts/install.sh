@@ -67,7 +67,10 @@ if ! has_version .venv/bin/python; then
 fi
 
 say "installing the packages of requirements.lock (a minute or so the first time)"
-"$uv" pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
+"$uv" pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes \
+    requirements.lock
 "$uv" pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation \
     -e ./spi -e ./conformance -e .
+# As pip does, and as uv did above: a first start need not compile what it imports.
+.venv/bin/python -m compileall -q spi core modules conformance
 say "done"

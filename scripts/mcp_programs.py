@@ -119,6 +119,18 @@ def wait_for_tools(endpoint: str, seconds: float = START_SECONDS) -> None:
         SystemExit: It lists none within the time.
     """
     deadline = time.monotonic() + seconds
+
+    while time.monotonic() < deadline:
+        if lists_tools(endpoint):
+            return
+
+        time.sleep(0.05)
+
+    raise SystemExit(f"{endpoint} lists no tool within {seconds:.0f} s.")
+
+
+def lists_tools(endpoint: str, token: str = "") -> bool:
+    """Tell whether an endpoint answers, and lists a tool."""
     meta: dict[str, object] = {
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
@@ -131,19 +143,18 @@ def wait_for_tools(endpoint: str, seconds: float = START_SECONDS) -> None:
         "mcp-method": "tools/list",
     }
 
-    while time.monotonic() < deadline:
-        request = urllib.request.Request(endpoint, json.dumps(body).encode(), headers)
+    if token:
+        headers["authorization"] = f"Bearer {token}"
 
-        with (
-            contextlib.suppress(urllib.error.URLError, ConnectionError),
-            urllib.request.urlopen(request, timeout=10) as answer,
-        ):
-            if json.load(answer)["result"]["tools"]:
-                return
+    request = urllib.request.Request(endpoint, json.dumps(body).encode(), headers)
 
-        time.sleep(0.05)
+    with (
+        contextlib.suppress(urllib.error.URLError, ConnectionError),
+        urllib.request.urlopen(request, timeout=10) as answer,
+    ):
+        return bool(json.load(answer)["result"]["tools"])
 
-    raise SystemExit(f"{endpoint} lists no tool within {seconds:.0f} s.")
+    return False
 
 
 def check_alive(process: subprocess.Popen[bytes], log: Path, deadline: float) -> None:

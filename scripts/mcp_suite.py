@@ -20,9 +20,16 @@ REVISIONS = ("2025-11-25", "2026-07-28")
 
 
 UNSCORED = re.compile(r"    - (\S+) \[(client|server)\]")
-EXTENSIONS = ("tasks-", "sep-2640-")
+EXTENSIONS = (
+    *("tasks-", "sep-2640-"),
+    *("auth/dpop", "auth/enterprise-managed-authorization", "auth/wif-jwt-bearer"),
+)
 """How scenarios begin that test extensions which the gateway does not have."""
 NOTHING = "nothing was checked"
+CLIENT_EXIT = "client-exit"
+"""A check of ours beside the suite's: its client has to end as the scenario does."""
+FAILED = {"server": {"FAILURE"}, "client": {"FAILURE", "WARNING"}}
+"""What counts as failed; a warning is what a client should do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +120,11 @@ def run_suite(
             if not found:
                 raise SystemExit(f"{scenario} did not run:\n{log.read_text(errors='replace')}")
 
-            failed, noted = judged(json.loads(found[-1].read_text()))
+            failed, noted = judged(side, json.loads(found[-1].read_text()))
+
+            if side == "client" and exit_code_in(found[-1].parent) != 0:
+                failed.append(CLIENT_EXIT)
+
             failures.extend(f"{scenario}:{check}" for check in failed)
             notes.extend(f"{scenario}: {note}" for note in noted)
             count += not failed
@@ -133,12 +144,12 @@ def run_suite(
     )
 
 
-def judged(checks: Sequence[Mapping[str, str]]) -> tuple[list[str], list[str]]:
+def judged(side: str, checks: Sequence[Mapping[str, str]]) -> tuple[list[str], list[str]]:
     """Return which checks of a scenario failed, and what is to be said of those that did not run.
 
     A scenario in which nothing succeeded has checked nothing: it did not pass.
     """
-    failed = [check["id"] for check in checks if check["status"] == "FAILURE"]
+    failed = [check["id"] for check in checks if check["status"] in FAILED[side]]
     notes = [
         f"{check['id']} {check['status'].lower()}: "
         + check.get("errorMessage", check["description"])
@@ -150,6 +161,12 @@ def judged(checks: Sequence[Mapping[str, str]]) -> tuple[list[str], list[str]]:
         failed.append(NOTHING)
 
     return list(dict.fromkeys(failed)), list(dict.fromkeys(notes))
+
+
+def exit_code_in(folder: Path) -> int | None:
+    """Return what the client of a scenario says last, for the suite keeps no exit code."""
+    said = re.search(r"^exit (\d+)$\s*\Z", (folder / "stdout.txt").read_text(), re.MULTILINE)
+    return None if said is None else int(said[1])
 
 
 def is_of(side: str, scenario: str, checks: Path) -> bool:

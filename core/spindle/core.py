@@ -12,7 +12,7 @@ from spindle.api.inventory import api_routes
 from spindle.audit import Audit
 from spindle.budgets import Budgets
 from spindle.bundles.service import Bundles
-from spindle.catalog_editing import CatalogEditor
+from spindle.catalog.editing import CatalogEditor
 from spindle.config.records import TELEMETRY_HEADERS
 from spindle.definition_review import DefinitionReview
 from spindle.directory import Directory

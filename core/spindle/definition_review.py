@@ -12,7 +12,7 @@ import anyio.to_thread
 
 from spindle.audit import AuditEntry
 from spindle.authority import actor_of
-from spindle.catalog_access import check_change, has_part
+from spindle.catalog.access import check_change, has_part
 from spindle.definitions import canonical, definition_of, diff_of
 from spindle.pinning import DefinitionChange, key_of
 from spindle.store.pins import Pin, PinWrite
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spindle.audit import Audit
-    from spindle.catalog_editing import CatalogEditor
+    from spindle.catalog.editing import CatalogEditor
     from spindle.snapshots import Snapshots
     from spindle.store import Store
     from spindle_spi.context import AuthenticatedContext

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from spindle.catalog_access import PLATFORM, is_platform
+from spindle.catalog.access import PLATFORM, is_platform
 from spindle_spi.errors import PermissionDenied
 from spindle_spi.records import GatewaySpec
 

@@ -8,8 +8,8 @@ import anyio
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from spindle.catalog_authors import Authors
-from spindle.catalog_overrides import StoredOverrides
+from spindle.catalog.authors import Authors
+from spindle.catalog.overrides import StoredOverrides
 from spindle.people import NOBODY, compile_people
 from spindle.pinning import Pinning
 from spindle.publications import Publications

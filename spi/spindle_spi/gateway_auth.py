@@ -13,6 +13,7 @@ CLIENT_CREDENTIALS = "client_credentials"
 TOKEN_EXCHANGE = "token_exchange"
 AUTHORIZATION_CODE = "authorization_code"
 
+_DOCUMENT = re.compile(r"https://[^\s/?#@]+/[^\s?#]+")
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _OWNED = frozenset(
     {
@@ -38,6 +39,7 @@ class GatewayAuth:
     """Instead of what the metadata of the issuer says, as the next one."""
     authorization_url: str | None = None
     client_id: str | None = None
+    """What the issuer knows us by; without one, the address of a client metadata document."""
     client_auth: str = "client_secret_basic"
     """client_secret_basic, client_secret_post, private_key_jwt or none."""
     client_secret: SecretRef | None = None
@@ -57,6 +59,13 @@ class GatewayAuth:
     """Be known by the URL of a client metadata document where the server takes that."""
     dynamic_registration: bool = False
     """Register as a client where nothing else makes us known."""
+
+    @property
+    def document(self) -> str | None:
+        """Return the address of our document as a client, where it is not served by the host."""
+        is_bound = self.issuer is not None or self.token_url is not None
+        is_address = self.client_id is not None and _DOCUMENT.fullmatch(self.client_id)
+        return self.client_id if is_address and not is_bound else None
 
     @property
     def is_personal(self) -> bool:

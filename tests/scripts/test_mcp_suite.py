@@ -28,4 +28,10 @@ def test_a_scenario_passes_when_something_succeeded_and_nothing_failed(
     checks: list[dict[str, str]], failed: list[str], notes: list[str]
 ) -> None:
     """What was skipped, or only warned of, is told; alone it is no pass."""
-    assert judged(checks) == (failed, notes)
+    assert judged("server", checks) == (failed, notes)
+
+
+def test_what_a_client_is_warned_of_is_a_fault() -> None:
+    """So the suite has it: a client that only warns does not pass."""
+    assert judged("client", [GOOD, WARNED])[0] == ["d"]
+    assert judged("client", [GOOD, SKIPPED])[0] == []

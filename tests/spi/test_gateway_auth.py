@@ -27,3 +27,14 @@ def test_every_address_it_names_is_told() -> None:
     )
     assert set(auth.urls()) == {"https://as.example", "https://as.example/token"}
     assert list(GatewayAuth(type="headers").urls()) == []
+
+
+def test_an_https_address_is_a_document_unless_it_belongs_to_a_server() -> None:
+    """What an issuer has given as an id is that, whatever it looks like."""
+    address = "https://my.example/client.json"
+    assert GatewayAuth(client_id=address).document == address
+    assert GatewayAuth(client_id="http://my.example/client.json").document is None
+    assert GatewayAuth(client_id="spindle").document is None
+    assert GatewayAuth().document is None
+    assert GatewayAuth(client_id=address, issuer="https://as.example").document is None
+    assert GatewayAuth(client_id=address, token_url="https://as.example/t").document is None

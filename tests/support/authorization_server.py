@@ -68,6 +68,8 @@ class AuthorizationServer:
     """Seconds; None says none."""
     metadata: dict[str, Any] = field(default_factory=dict[str, Any])
     """Over the metadata; None takes one out."""
+    place: str = "/.well-known/oauth-authorization-server"
+    """Where its metadata are."""
     raw: dict[str, Answered] = field(default_factory=dict[str, Answered])
     """Instead of an endpoint's answer, by path."""
     asked: list[Asked] = field(default_factory=list[Asked])
@@ -80,6 +82,15 @@ class AuthorizationServer:
     claims: dict[str, Any] | None = None
     """Makes its access tokens JWTs, with these claims over the usual ones."""
     key: ECKey = field(default_factory=lambda: ECKey.generate_key("P-256"))
+
+    @property
+    def issuer(self) -> str:
+        """Who it says it is."""
+        return str(self.metadata.get("issuer", self.url))
+
+    def paths(self) -> list[str]:
+        """Return what was asked for, in order."""
+        return [urlsplit(one.target).path for one in self.asked]
 
     def count(self, path: str) -> int:
         """Return how often a path was asked for."""
@@ -100,7 +111,7 @@ class AuthorizationServer:
         assert known is None or asked["redirect_uri"] in known.redirects
         code = secrets.token_urlsafe(16)
         self._codes[code] = {**asked, "subject": subject}
-        return {"code": code, "state": asked["state"], "iss": self.url, **changes}
+        return {"code": code, "state": asked["state"], "iss": self.issuer, **changes}
 
     def jwt(self, grant: Grant) -> str:
         """Return an access token that says what it is."""
@@ -129,7 +140,7 @@ class AuthorizationServer:
             return self.raw[path]
 
         match path:
-            case "/.well-known/oauth-authorization-server":
+            case self.place:
                 return _json(self._metadata())
             case "/jwks":
                 return _json({"keys": [{**self.key.as_dict(private=False), "kid": "one"}]})
@@ -161,8 +172,11 @@ class AuthorizationServer:
     def _register(self, request: Asked) -> Answered:
         wanted = json.loads(request.body)
         client = f"registered-{len(self.clients)}"
-        self.clients[client] = KnownClient("none", redirects=tuple(wanted["redirect_uris"]))
-        return _json({**wanted, "client_id": client}, 201)
+        method = wanted["token_endpoint_auth_method"]
+        known = KnownClient(method, redirects=tuple(wanted["redirect_uris"]))
+        self.clients[client] = known
+        secret = {} if method == "none" else {"client_secret": known.secret}
+        return _json({**wanted, "client_id": client, **secret}, 201)
 
     def _token(self, request: Asked) -> Answered:
         form = _form(request)

@@ -13,9 +13,9 @@ from spindle.api.request import Body, etag_of
 from spindle.api.response import created, no_content, ok
 from spindle.api.routing import ApiRoute
 from spindle.api.texts import check_value
-from spindle.catalog_access import may_change, without_unknown
-from spindle.catalog_kinds import KINDS, KindRules
-from spindle.catalog_shown import FILTERS, RecordFilter, shown
+from spindle.catalog.access import may_change, without_unknown
+from spindle.catalog.kinds import KINDS, KindRules
+from spindle.catalog.shown import FILTERS, RecordFilter, shown
 from spindle_spi.errors import InvalidArgument
 from spindle_spi.policy import Action
 from spindle_spi.records import Kind

@@ -21,8 +21,8 @@ from spindle.api.registry_shapes import (
 from spindle.api.request import etag_of
 from spindle.api.response import created, no_content, ok
 from spindle.api.routing import ApiRoute
-from spindle.catalog_access import manageable, may_change, without_unknown
-from spindle.catalog_shown import FILTERS, RecordFilter
+from spindle.catalog.access import manageable, may_change, without_unknown
+from spindle.catalog.shown import FILTERS, RecordFilter
 from spindle_spi.policy import Action, holds
 from spindle_spi.records import CatalogRecord, Kind, ModelSpec
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, JsonValue
 
 from spindle.api.request import Body
-from spindle.catalog_bodies import NAMED_PROVIDER, FactsBody
-from spindle.catalog_shown import author_shown
+from spindle.catalog.bodies import NAMED_PROVIDER, FactsBody
+from spindle.catalog.shown import author_shown
 from spindle.config.catalog import Trigger
 from spindle.store.catalog import Authorship
 from spindle_spi.records import CatalogRecord, ModelSpec, ProviderSpec, Visibility, secret_of

@@ -12,9 +12,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from spindle.catalog_auth import values_in
-from spindle.catalog_bodies import SECRETS
-from spindle.catalog_kinds import KINDS
+from spindle.catalog.auth import values_in
+from spindle.catalog.bodies import SECRETS
+from spindle.catalog.kinds import KINDS
 from spindle.config.faults import Fault, Path, describe_type, unknown_key
 from spindle_spi.errors import InvalidArgument
 from spindle_spi.records import Kind

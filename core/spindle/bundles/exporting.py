@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spindle.catalog_kinds import KINDS, body_of
+from spindle.catalog.kinds import KINDS, body_of
 from spindle_spi.records import CatalogRecord, Kind, secret_of
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from spindle.bundles.document import SECTIONS, Item
 from spindle.bundles.order import cycles_of, in_order
-from spindle.catalog_access import default_holding, may_change
-from spindle.catalog_bodies import SECRETS, Governance, read_body
-from spindle.catalog_draft import API, CONFIG, Change
-from spindle.catalog_editing import Edit
-from spindle.catalog_kinds import KINDS, body_of
+from spindle.catalog.access import default_holding, may_change
+from spindle.catalog.bodies import SECRETS, Governance, read_body
+from spindle.catalog.draft import API, CONFIG, Change
+from spindle.catalog.editing import Edit
+from spindle.catalog.kinds import KINDS, body_of
 from spindle.config.faults import Fault, Path
 from spindle_spi.errors import GatewayError
 from spindle_spi.policy import Action
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from spindle.bundles.document import Bundle
-    from spindle.catalog_draft import Draft
+    from spindle.catalog.draft import Draft
     from spindle.store.catalog import Contents, OverrideRow
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.types import Json

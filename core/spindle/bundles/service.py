@@ -19,10 +19,10 @@ from spindle.bundles.document import (
 )
 from spindle.bundles.exporting import exported
 from spindle.bundles.planning import Plan, Planner
-from spindle.catalog_access import is_platform, may_change, readable
-from spindle.catalog_draft import API
-from spindle.catalog_kinds import KINDS
-from spindle.catalog_shown import shown
+from spindle.catalog.access import is_platform, may_change, readable
+from spindle.catalog.draft import API
+from spindle.catalog.kinds import KINDS
+from spindle.catalog.shown import shown
 from spindle.config.faults import render_fault
 from spindle.store.versions import VersionRow
 from spindle_spi.errors import FailedPrecondition, InvalidArgument, NotFound
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from spindle.audit import Audit
     from spindle.bundles.planning import Planned
-    from spindle.catalog_draft import Draft
-    from spindle.catalog_editing import CatalogEditor
+    from spindle.catalog.draft import Draft
+    from spindle.catalog.editing import CatalogEditor
     from spindle.store import Store
     from spindle.store.catalog import Contents
     from spindle_spi.context import AuthenticatedContext

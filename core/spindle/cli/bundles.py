@@ -14,7 +14,7 @@ from spindle.audit import Audit
 from spindle.bundles.document import MAX_BYTES, Bundle, read_bundle
 from spindle.bundles.service import Bundles, Wish, show_plan, show_version
 from spindle.bundles.writing import to_yaml
-from spindle.catalog_editing import open_editor
+from spindle.catalog.editing import open_editor
 from spindle.cli.failures import Failure, fail, reported
 from spindle.cli.stores import on_store
 from spindle.cli.tables import print_table

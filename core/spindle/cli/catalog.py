@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from spindle.administrator import local_context
-from spindle.catalog_editing import CatalogEditor, open_editor
-from spindle.catalog_shown import shown
+from spindle.catalog.editing import CatalogEditor, open_editor
+from spindle.catalog.shown import shown
 from spindle.cli.failures import Failure, reported
 from spindle.cli.stores import on_store
 from spindle.cli.tables import print_table

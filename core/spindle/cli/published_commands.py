@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spindle.cli.catalog_commands import (
+from spindle.cli.options import HOME, AsJson, Config, Home, sources_of
+from spindle.cli.record_commands import (
     Description,
     Owner,
     Settings,
@@ -15,7 +16,6 @@ from spindle.cli.catalog_commands import (
     Visibility,
     said,
 )
-from spindle.cli.options import HOME, AsJson, Config, Home, sources_of
 
 if TYPE_CHECKING:
     from spindle_spi.types import JsonObject

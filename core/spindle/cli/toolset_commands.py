@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from spindle.cli.catalog_commands import (
+from spindle.cli.options import HOME, AsJson, Config, Home, sources_of
+from spindle.cli.record_commands import (
     Description,
     Owner,
     Tags,
@@ -15,7 +16,6 @@ from spindle.cli.catalog_commands import (
     add_common,
     said,
 )
-from spindle.cli.options import HOME, AsJson, Config, Home, sources_of
 from spindle_spi.types import JsonObject
 
 app = typer.Typer(no_args_is_help=True, help="Keep toolsets, named selections of tools.")

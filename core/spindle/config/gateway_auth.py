@@ -196,16 +196,17 @@ def _client_faults(path: Path, auth: GatewayAuth) -> Iterator[Fault]:
             expected="client_secret or client_key",
         )
 
-    made_known = auth.type == AUTHORIZATION_CODE and (
-        auth.client_metadata or auth.dynamic_registration
-    )
+    is_of_people = auth.type == AUTHORIZATION_CODE
+    made_known = is_of_people and (auth.client_metadata or auth.dynamic_registration)
 
     if auth.client_id is None and not made_known:
         expected = "the id the authorization server knows us by"
         yield Fault(path=(*path, "client_id"), problem="is missing", expected=expected)
 
     # An upstream names any server it likes: what only one of them may see goes to no other.
-    if auth.client_id is not None and auth.issuer is None and auth.token_url is None:
+    is_public = auth.document is not None and is_of_people and auth.client_auth == "none"
+
+    if auth.client_id is not None and not is_public and not auth.issuer and not auth.token_url:
         yield Fault(
             path=(*path, "issuer"),
             problem="is missing beside client_id",

@@ -16,7 +16,6 @@ from spindle_llm.relay.answers import mend_answer
 from spindle_llm.relay.client import UNWATCHED
 from spindle_llm.relay.invariants import StreamRules
 from spindle_llm.relay.journal import Journal
-from spindle_llm.relay.patience import Patience
 from spindle_llm.relay.reading import (
     CLOSING_PATIENCE,
     decoded,
@@ -36,6 +35,7 @@ from spindle_spi.errors import Unavailable, UpstreamError
 from spindle_spi.module import Spawn
 from spindle_spi.services import Services
 from spindle_spi.types import JsonObject
+from spindle_transport.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable

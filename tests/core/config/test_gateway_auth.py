@@ -56,6 +56,38 @@ def test_the_way_a_client_proves_itself_follows_from_what_it_has() -> None:
     assert one.spec.auth.client_auth == "private_key_jwt"
 
 
+def test_the_address_of_a_document_is_a_client_id_that_belongs_to_no_issuer() -> None:
+    """It is public, and servers that take documents read it themselves."""
+    auth = {"type": "authorization_code", "client_id": "https://my.example/client.json"}
+    text = json.dumps(
+        {
+            "server": {"public_url": "https://gw.example"},
+            "mcp": {"gateways": {"a": {"url": "https://up.example/mcp", "auth": auth}}},
+        }
+    )
+    (record,) = [record for record in load(text).declared if record.name == "a"]
+    assert isinstance(record.spec, GatewaySpec)
+    assert record.spec.auth is not None
+    assert record.spec.auth.document == auth["client_id"]
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [
+        {"client_id": "http://my.example/client.json"},
+        {"client_id": "https://my.example"},
+        {"client_id": "https://me@my.example/client.json"},
+        {"client_id": "https://my.example/client.json?a=b"},
+        {"client_id": "https://my.example/client.json", "client_secret_env_var": "S"},
+        {"client_id": "spindle", "dynamic_registration": True},
+    ],
+)
+def test_any_other_client_id_belongs_to_an_issuer(auth: dict[str, object]) -> None:
+    """A document with a secret is none: what only one server may see goes to no other."""
+    found = faults(written({"type": "authorization_code", **auth}))
+    assert any(line.startswith(f"{PLACE}.issuer: is missing beside client_id") for line in found)
+
+
 @pytest.mark.parametrize(
     ("auth", "gateway", "expected"),
     [

@@ -8,7 +8,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from spindle.administrator import local_context
-from spindle.catalog_editing import open_editor
+from spindle.catalog.editing import open_editor
 from spindle.core import Core
 from spindle.master_key import MasterKeys
 from spindle.store.rows import UserRow

@@ -19,11 +19,11 @@ import pytest
 from spindle_conformance.upstreams.server import Play, Seen
 from spindle_conformance.upstreams.simulator import Quirk
 from spindle_conformance.upstreams.simulators import SIMULATORS
-from spindle_llm.relay.aiohttp_transport import AiohttpResponse
 from spindle_llm.routing.attempts import Opened
 from spindle_llm.surfaces.exchange import Exchange
 from spindle_spi.admission import Status
 from spindle_spi.records import ProviderSpec
+from spindle_transport.aiohttp_transport import AiohttpResponse
 from tests.llm.support.gateway import gateway, until
 from tests.llm.support.records import model
 from tests.llm.support.sockets import (
@@ -171,6 +171,7 @@ def _tasks() -> set[int]:
 
 
 @EACH
+@pytest.mark.unmeasured
 async def test_streams_that_are_dropped_leave_nothing_behind(case: Case) -> None:
     """Two hundred on the shortest way, forty on each other: no task, no socket, no object."""
     count = 200 if case is RAW_CHAT else 40

@@ -15,7 +15,6 @@ from spindle_conformance.fakes import FakeHost
 from spindle_conformance.parity import Relayed
 from spindle_conformance.upstreams.server import Ending, Play, ScriptedServer
 from spindle_llm.providers.registry import adapters
-from spindle_llm.relay.transport import Transport, UpstreamRequest, UpstreamResponse
 from spindle_llm.routing.health import HealthBoard
 from spindle_llm.routing.upstreams import Upstreams
 from spindle_llm.runtime import Runtime, State
@@ -26,6 +25,7 @@ from spindle_llm.surfaces.responses.routes import Responses
 from spindle_spi.errors import UpstreamError
 from spindle_spi.ingress import Call
 from spindle_spi.records import ProviderSpec
+from spindle_transport.exchange import Transport, UpstreamRequest, UpstreamResponse
 from tests.llm.support.gateway import Client
 from tests.llm.support.records import CONTEXT, model, provider
 

@@ -17,7 +17,6 @@ from spindle_llm.providers.litellm import NOWHERE, LitellmAdapter
 from spindle_llm.providers.litellm_package import Package
 from spindle_llm.providers.litellm_transport import CHATS, EMBEDDINGS, LitellmTransport
 from spindle_llm.providers.registry import adapters
-from spindle_llm.relay.transport import UpstreamRequest
 from spindle_llm.relay.wire_json import encode
 from spindle_spi.errors import (
     FailedPrecondition,
@@ -29,6 +28,7 @@ from spindle_spi.errors import (
 from spindle_spi.records import ProviderSpec
 from spindle_spi.secret import Secret
 from spindle_spi.types import JsonObject
+from spindle_transport.exchange import UpstreamRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -11,9 +11,9 @@ from spindle_conformance.fakes import FakeHost
 from spindle_conformance.upstreams.server import Play, ScriptedServer
 from spindle_llm.providers.openai_chat import OpenAiChat
 from spindle_llm.providers.registry import adapters
-from spindle_llm.relay.transport import UpstreamRequest
 from spindle_llm.routing.addresses import COOLDOWN, Addresses
 from spindle_llm.routing.upstreams import Upstreams
+from spindle_transport.exchange import UpstreamRequest
 from tests.llm.support.providers import DEAD, script
 from tests.llm.support.records import SPEC, provider
 

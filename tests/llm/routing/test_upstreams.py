@@ -12,12 +12,12 @@ from spindle_conformance.fakes import FakeHost
 from spindle_llm.providers.openai import OpenAiCompatibleAdapter
 from spindle_llm.providers.openai_chat import OpenAiChat
 from spindle_llm.providers.registry import adapters
-from spindle_llm.relay.transport import UpstreamRequest
 from spindle_llm.routing.upstreams import Upstreams
 from spindle_spi.config_secrets import LEASE_SECONDS
 from spindle_spi.errors import FailedPrecondition, Unavailable
 from spindle_spi.records import Kind
 from spindle_spi.secret import Secret, SecretRef
+from spindle_transport.exchange import UpstreamRequest
 from tests.core.heart import open_heart
 from tests.llm.support.records import SPEC, model, provider
 

@@ -41,8 +41,6 @@ class Announcing:
     streams: list[Listened] = field(default_factory=list[Listened])
     acknowledges: bool = True
     """At once; otherwise each stream when it is told to."""
-    is_away: bool = False
-    """Closes each stream before it says anything."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         message: Any = json.loads((await receive())["body"])
@@ -73,10 +71,6 @@ class Announcing:
     async def _announce(self, listened: Listened, receive: Receive, send: Send) -> None:
         kind = [(b"content-type", b"text/event-stream")]
         await send({"type": "http.response.start", "status": 200, "headers": kind})
-
-        if self.is_away:
-            await send({"type": "http.response.body", "body": b""})
-            return
 
         async with anyio.create_task_group() as group:
 

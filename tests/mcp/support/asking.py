@@ -81,6 +81,12 @@ class Asking:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[str]:
+        async with self.app() as app, listening(app) as url:
+            yield f"{url}/mcp"
+
+    @asynccontextmanager
+    async def app(self) -> AsyncGenerator[ASGIApp]:
+        """Serve on whatever path it is asked."""
         server: Server[Any] = Server(
             "asking", version="1", on_list_tools=self._list, on_call_tool=self._call
         )
@@ -112,8 +118,8 @@ class Asking:
 
             await manager.handle_request(scope, receive, send)
 
-        async with manager.run(), listening(self.guarded(app)) as url:
-            yield f"{url}/mcp"
+        async with manager.run():
+            yield self.guarded(app)
 
     async def _list(
         self, ctx: ServerRequestContext[Any], params: types.PaginatedRequestParams | None

@@ -16,6 +16,7 @@ from mcp.server.subscriptions import (
     PromptsListChanged,
     ResourcesListChanged,
     ResourceUpdated,
+    ToolsListChanged,
 )
 from mcp.shared.exceptions import MCPError
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from mcp.server import ServerRequestContext
     from mcp.server.session import ServerSession
 
-    from spindle_spi.types import Receive, Scope, Send
+    from spindle_spi.types import ASGIApp, Receive, Scope, Send
 
 README = "file:///README.md"
 PICTURE = "test://picture"
@@ -67,6 +68,8 @@ class Library:
         default_factory=lambda: [types.ResourceTemplate(name="notes", uri_template=NOTES)]
     )
     prompts: list[str] = field(default_factory=lambda: ["summary", "broken"])
+    tools: list[str] = field(default_factory=lambda: ["links"])
+    """Beside the clock, which has an interface."""
     asked: list[tuple[str, dict[str, Any]]] = field(
         default_factory=list[tuple[str, dict[str, Any]]]
     )
@@ -87,6 +90,13 @@ class Library:
 
     @asynccontextmanager
     async def running(self, *, port: int = 0) -> AsyncGenerator[str]:
+        async with self.app() as app, listening(app, port=port) as url:
+            yield f"{url}/mcp"
+            self._listen.close()
+
+    @asynccontextmanager
+    async def app(self) -> AsyncGenerator[ASGIApp]:
+        """Serve on whatever path it is asked."""
         self._bus = InMemorySubscriptionBus()
         self._sessions: dict[str, ServerSession] = {}
         self._listen = ListenHandler(self._bus)
@@ -117,9 +127,8 @@ class Library:
 
             await manager.handle_request(scope, receive, send)
 
-        async with manager.run(), listening(app, port=port) as url:
-            yield f"{url}/mcp"
-            self._listen.close()
+        async with manager.run():
+            yield app
 
     async def update(self, uri: str) -> None:
         """Say that a resource was updated."""
@@ -129,7 +138,13 @@ class Library:
             await session.send_resource_updated(uri)
 
     async def change(self, *kinds: str) -> None:
-        """Say that lists changed: `resources`, `prompts`."""
+        """Say that lists changed: `tools`, `resources`, `prompts`."""
+        if "tools" in kinds:
+            await self._bus.publish(ToolsListChanged())
+
+            for session in self._sessions.values():
+                await session.send_tool_list_changed()
+
         if "resources" in kinds:
             await self._bus.publish(ResourcesListChanged())
 
@@ -159,7 +174,7 @@ class Library:
         return types.ListToolsResult(
             tools=[
                 types.Tool(name="clock", input_schema=schema, _meta=meta),
-                types.Tool(name="links", input_schema=schema),
+                *(types.Tool(name=name, input_schema=schema) for name in self.tools),
             ]
         )
 

@@ -60,6 +60,8 @@ class Scripted:
     """Tools a page."""
     lists_nothing: bool = False
     announces: bool = False
+    refuses_to_listen: bool = False
+    """Although it announces."""
     news: anyio.Event = field(default_factory=anyio.Event)
     before_step: Callable[[], Awaitable[None]] = anyio.lowlevel.checkpoint
     """Awaited before each step of a call that takes steps."""
@@ -101,15 +103,14 @@ class Scripted:
             )
         elif method == "tools/list":
             await self._list(send, identity, params)
+        elif method == "subscriptions/listen" and self.refuses_to_listen:
+            error: Json = {"code": -32601, "message": "secret-of-the-upstream"}
+            await _json(send, 404, {"jsonrpc": "2.0", "id": identity, "error": error})
         elif method == "subscriptions/listen":
             await _start(send, "text/event-stream")
+            await _event(send, _note("notifications/subscriptions/acknowledged"))
             await self.news.wait()
-            note: JsonObject = {
-                "jsonrpc": "2.0",
-                "method": "notifications/tools/list_changed",
-                "params": {},
-            }
-            await _event(send, note)
+            await _event(send, _note("notifications/tools/list_changed"))
             await self.release.wait()
         else:
             await getattr(self, f"_call_{params['name']}", self._call_echo)(message, receive, send)
@@ -369,6 +370,10 @@ def _replaying(body: bytes, receive: Receive) -> Receive:
         return dict(await receive())
 
     return replay
+
+
+def _note(method: str) -> JsonObject:
+    return {"jsonrpc": "2.0", "method": method, "params": {}}
 
 
 async def _start(send: Send, kind: str, status: int = 200) -> None:

@@ -37,8 +37,8 @@ from spindle.api.documentation.shapes import (
     write,
 )
 from spindle.api.registry_shapes import ModelChanges, NewModel, NewProvider, ProviderChanges
-from spindle.catalog_bodies import Governance
-from spindle.catalog_kinds import KINDS, KindRules
+from spindle.catalog.bodies import Governance
+from spindle.catalog.kinds import KINDS, KindRules
 from spindle_spi.records import SPEC_OF, Kind
 
 if TYPE_CHECKING:

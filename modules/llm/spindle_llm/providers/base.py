@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from spindle_llm.providers.dialect import ChatDialect, EmbeddingsDialect, TokenCountDialect
     from spindle_llm.providers.inquiry import Inquiry, Reply
-    from spindle_llm.relay.transport import Transport
     from spindle_spi.errors import GatewayError
     from spindle_spi.records import ModelSpec, ProviderSpec, PublishedRecord
     from spindle_spi.secret import Secret
+    from spindle_transport.exchange import Transport
 
 
 class Condition(StrEnum):

@@ -32,11 +32,11 @@ if TYPE_CHECKING:
     from spindle_llm.members import Members
     from spindle_llm.providers.dialect import ChatDialect, EmbeddingsDialect
     from spindle_llm.providers.inquiry import Inquiry
-    from spindle_llm.relay.transport import Transport
     from spindle_spi.errors import GatewayError
     from spindle_spi.records import ProviderSpec, PublishedRecord
     from spindle_spi.secret import Secret
     from spindle_spi.types import JsonObject
+    from spindle_transport.exchange import Transport
 
 NOWHERE: Final = "https://litellm.invalid/v1"
 """Stands for the address that LiteLLM knows by itself."""

@@ -11,9 +11,9 @@ import anyio
 from spindle_llm.providers.litellm_errors import event_of, failure_of, no_provider, refusal_in
 from spindle_llm.providers.litellm_package import Package, package
 from spindle_llm.providers.parameters import CHAT_PARAMETERS
-from spindle_llm.relay.transport import Transport, UpstreamRequest, UpstreamResponse
 from spindle_llm.relay.wire_json import encode, read_object
 from spindle_spi.errors import UpstreamTimeout
+from spindle_transport.exchange import Transport, UpstreamRequest, UpstreamResponse
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

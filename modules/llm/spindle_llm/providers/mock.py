@@ -10,10 +10,10 @@ import anyio
 from spindle_llm.providers.mock_embeddings import DIMENSIONS, EMBEDDERS, embed
 from spindle_llm.providers.mock_scripts import CREATED, MODELS, Question, Script, script_for
 from spindle_llm.providers.openai import OpenAiAdapter
-from spindle_llm.relay.transport import Transport, UpstreamRequest, UpstreamResponse
 from spindle_llm.relay.wire_json import read_object
 from spindle_spi.errors import UpstreamError, UpstreamTimeout
 from spindle_spi.records import Kind, ModelSpec, ProviderSpec, PublishedRecord
+from spindle_transport.exchange import Transport, UpstreamRequest, UpstreamResponse
 
 if TYPE_CHECKING:
     from spindle_llm.providers.inquiry import Inquiry

@@ -13,8 +13,8 @@ from spindle_spi.errors import GatewayError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from spindle_llm.relay.patience import Patience
     from spindle_spi.types import Receive, Send
+    from spindle_transport.patience import Patience
 
 UNWATCHED = 0.02
 """Seconds before the watch begins; a departure before that is noticed then."""

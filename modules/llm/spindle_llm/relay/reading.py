@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from spindle_llm.providers.dialect import StreamDecoder
     from spindle_llm.relay.invariants import StreamRules
     from spindle_llm.relay.journal import Journal
-    from spindle_llm.relay.transport import UpstreamResponse
     from spindle_spi.types import JsonObject
+    from spindle_transport.exchange import UpstreamResponse
 
 CLOSING_PATIENCE = 0.25
 """Seconds an upstream gets to close its stream after it said that it is done."""

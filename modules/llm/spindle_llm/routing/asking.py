@@ -8,9 +8,9 @@ import anyio
 
 from spindle_llm.providers.inquiry import Reply
 from spindle_llm.relay.reading import read_all
-from spindle_llm.relay.transport import UpstreamRequest
 from spindle_llm.relay.wire_json import encode
 from spindle_spi.errors import FailedPrecondition, UpstreamTimeout
+from spindle_transport.exchange import UpstreamRequest
 
 if TYPE_CHECKING:
     from spindle_llm.routing.upstreams import Upstream

@@ -17,7 +17,6 @@ import anyio
 
 from spindle_llm.providers.dialect import Dialect, Encoded
 from spindle_llm.relay.journal import Exclusion
-from spindle_llm.relay.transport import UpstreamRequest, UpstreamResponse
 from spindle_llm.routing.faults import TRIGGERS, Fault, fault_of, retries_for
 from spindle_llm.routing.pauses import pause_before
 from spindle_llm.routing.shown_headers import shown_headers
@@ -32,6 +31,7 @@ from spindle_spi.errors import (
     UpstreamError,
 )
 from spindle_spi.records import CatalogRecord, ModelSpec, ProviderSpec
+from spindle_transport.exchange import UpstreamRequest, UpstreamResponse
 
 if TYPE_CHECKING:
     from spindle_llm.relay.journal import Journal

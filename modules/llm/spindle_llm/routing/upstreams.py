@@ -11,7 +11,6 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
-from spindle_llm.relay.aiohttp_transport import AiohttpTransport, TransportLimits
 from spindle_llm.routing.addresses import Addresses
 from spindle_llm.routing.settings import RoutingSettings
 from spindle_llm.routing.standing import Standing
@@ -24,16 +23,17 @@ from spindle_spi.errors import (
 )
 from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, ProviderSpec
+from spindle_transport.aiohttp_transport import AiohttpTransport, TransportLimits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from spindle_llm.providers.base import Adapter
     from spindle_llm.providers.dialect import Dialect
-    from spindle_llm.relay.transport import Transport, UpstreamRequest, UpstreamResponse
     from spindle_spi.secret import SecretLease
     from spindle_spi.services import Services
     from spindle_spi.types import Json
+    from spindle_transport.exchange import Transport, UpstreamRequest, UpstreamResponse
 
 UNREACHABLE = "upstream_unreachable"
 """Code of a failure to connect, after which another address may be tried at once."""

@@ -21,7 +21,9 @@ from spindle_mcp.upstream.credentials.grants import (
     read_grant,
     read_pending,
 )
+from spindle_mcp.upstream.credentials.machine import filled
 from spindle_mcp.upstream.credentials.names import CALLBACK
+from spindle_mcp.upstream.credentials.scopes import OFFLINE, scopes_for
 from spindle_spi.errors import FailedPrecondition, NotFound, PermissionDenied
 from spindle_spi.observability import AuditEvent
 from spindle_spi.policy import Action
@@ -30,6 +32,8 @@ from spindle_spi.records import Kind, Target
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from spindle_mcp.upstream.credentials.discovery import Server
+    from spindle_mcp.upstream.credentials.grants import Grant
     from spindle_mcp.upstream.credentials.people import PersonalTokens
     from spindle_mcp.upstream.credentials.registration import Registration
     from spindle_mcp.upstream.fleet import Fleet
@@ -68,7 +72,8 @@ class Authorizations:
         oauth = source.oauth
 
         try:
-            server = await oauth.discovery.server()
+            # As the upstream says today: what somebody was told may be why they are here again.
+            server = await oauth.discovery.server(is_fresh=True)
 
             if server.authorization_url is None:
                 raise ServerFailed("it has no place for people to say yes")
@@ -77,6 +82,7 @@ class Authorizations:
                 raise ServerFailed("it does not do PKCE with S256")
 
             client, is_configured = await registration.client(server, public_url)
+            scopes = scopes_for(oauth.auth, server, await self._granted(owner, source, server))
             state = f"{gateway}.{secrets.token_urlsafe(32)}"
             pending = Pending(
                 state=_digest(state),
@@ -87,6 +93,8 @@ class Authorizations:
                 expires_at=self._clock() + PENDING_SECONDS,
                 names_issuer=server.names_issuer,
                 issuer=server.issuer,
+                resource=oauth.resource(server),
+                asked=" ".join(scopes),
                 client_id=None if is_configured else client.id,
                 client_method=client.method,
                 client_secret=None
@@ -101,7 +109,9 @@ class Authorizations:
                 {
                     "state": state,
                     "redirect_uri": pending.redirect_uri,
-                    **oauth.wanted(server),
+                    **oauth.wanted_with(scopes, server),
+                    # OpenID gives what outlives the visit only to who was seen to say yes.
+                    **filled(prompt="consent" if OFFLINE in scopes else None),
                 },
             )
         except ServerFailed as exc:
@@ -206,6 +216,12 @@ class Authorizations:
         if grant is not None:
             await source.oauth.revoke(grant)
 
+    async def _granted(self, owner: str, source: PersonalTokens, server: Server) -> Grant | None:
+        """Return what a person has agreed to at a server before."""
+        kept = await self._kept.kept(owner, grant_name(source.record))
+        grant = None if kept is None else read_grant(kept.secret)
+        return grant if grant is not None and grant.is_of(source.oauth.url, server) else None
+
     async def _begun(self, owner: str, source: PersonalTokens, state: str) -> Pending | None:
         """Return what was begun with a state, and nobody can end any more but this caller."""
         name = pending_name(source.record)
@@ -234,7 +250,7 @@ class Authorizations:
 
     async def _exchanged(self, source: PersonalTokens, pending: Pending, code: str) -> Secret:
         oauth = source.oauth
-        client = pending.client(await oauth.client())
+        client = pending.client(await oauth.client(await oauth.discovery.server()))
         answer = await request_token(
             oauth.judge,
             pending.token_url,
@@ -244,7 +260,7 @@ class Authorizations:
                 "code": code,
                 "code_verifier": pending.verifier,
                 "redirect_uri": pending.redirect_uri,
-                **oauth.resource(),
+                **filled(resource=pending.resource),
             },
         )
         return pending.grant(answer, self._clock()).sealed()

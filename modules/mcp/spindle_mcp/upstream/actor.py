@@ -26,7 +26,7 @@ from spindle_mcp.upstream.keys import lease_keys
 from spindle_mcp.upstream.offers.lists import Lists
 from spindle_mcp.upstream.offers.watched import Watched
 from spindle_mcp.upstream.programs.program import program_of
-from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
+from spindle_spi.errors import GatewayError, Origin, RateLimited, Unavailable, UpstreamError
 from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, GatewaySpec
 
@@ -72,7 +72,7 @@ class GatewayActor:
             gateway=record.name, prefix=spec.prefix or record.name, limit=settings.name_length
         )
         self._version = version
-        self.headers = headers_of(record, spec, services.config_secrets)
+        self.headers = headers_of(record, spec, services.config_secrets, version)
         """Where what proves us to the upstream comes from, beside a plain credential."""
         is_personal = self.headers is not None and self.headers.is_personal
         self.sessions = PersonalSessions(record.name, self._open_for) if is_personal else None
@@ -293,19 +293,15 @@ class GatewayActor:
         A lease of a secret that ends is such a time: another value is used from then on.
         """
         failures = 0 if is_complete else 1
+        longest = self._settings.refresh_seconds
 
         while True:
-            wait = self._settings.refresh_seconds
-
-            if failures:
-                wait = min(_FIRST_PAUSE * 2**failures, wait)
-
-            lists = EVERYTHING.lists
+            wait, lists = _backoff(failures, longest) if failures else longest, EVERYTHING.lists
 
             try:
                 with anyio.move_on_after(keys.until(wait * random.uniform(0.9, 1.1))):
                     change = await upstream.changed()
-                    lists = change.lists if not failures else lists
+                    lists = lists if failures else change.lists
 
                     for uri in change.resources:
                         self._on_updated(self.name, uri)
@@ -317,10 +313,13 @@ class GatewayActor:
                         return
 
                 failures = 0 if await self._lists.read(upstream, lists) else failures + 1
-            except (SessionLost, RpcRefused, HttpRefused):
+            except (SessionLost, RpcRefused):
                 # It is not what it was: find out anew what it is.
                 raise
-            except UpstreamError as exc:
+            except (UpstreamError, RateLimited) as exc:
+                if isinstance(exc, HttpRefused) and not exc.retryable:
+                    raise
+
                 failures += 1
                 self._log(Level.WARNING, "mcp.gateway.refresh_failed", {"error": exc.code})
 
@@ -328,6 +327,9 @@ class GatewayActor:
                     failures >= _MAX_FAILED_REFRESHES or isinstance(exc, Unreachable)
                 ):
                     raise
+
+                # What failed at once would fail at once again.
+                await anyio.sleep(_backoff(failures, longest))
 
     async def _keys(self) -> Keys:
         return await lease_keys(self.spec, self._services.config_secrets)
@@ -378,8 +380,7 @@ class GatewayActor:
         return self._upstream
 
     async def _pause(self, failures: int) -> None:
-        longest = self._settings.reconnect_max_seconds
-        pause = min(_FIRST_PAUSE * 2 ** min(failures, 16), longest)
+        pause = _backoff(failures, self._settings.reconnect_max_seconds)
 
         # A caller may shorten the pause, not abolish it.
         await anyio.sleep(min(_FIRST_PAUSE, pause) * random.uniform(0.5, 1.0))
@@ -398,6 +399,10 @@ class GatewayActor:
 
     def _log(self, level: Level, event: str, fields: JsonObject) -> None:
         self._services.observability.log(level, event, {"gateway": self.name, **fields})
+
+
+def _backoff(failures: int, longest: float) -> float:
+    return min(_FIRST_PAUSE * 2.0 ** min(failures, 16), longest)
 
 
 def _shown_as(endpoint: Endpoint, person: AuthenticatedContext | None) -> Endpoint:

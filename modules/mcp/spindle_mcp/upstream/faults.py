@@ -97,14 +97,22 @@ class CapabilityRequired(FailedPrecondition):
 
 
 class LinksRequired(FailedPrecondition):
-    """The upstream wants its user to visit some pages before it does anything."""
+    """Somebody has to visit some pages before anything is done: for the upstream, or for us."""
 
     default_code = "mcp.links_required"
 
-    def __init__(self, gateway: str, links: list[JsonObject]) -> None:
+    def __init__(
+        self,
+        gateway: str,
+        links: list[JsonObject],
+        *,
+        message: str | None = None,
+        code: str | None = None,
+    ) -> None:
         super().__init__(
-            f"The gateway {gateway!r} asks for a page to be visited first.",
-            origin=Origin.UPSTREAM,
+            message or f"The gateway {gateway!r} asks for a page to be visited first.",
+            code=code,
+            origin=Origin.UPSTREAM if message is None else Origin.MODULE,
         )
         self.gateway = gateway
         self.links = links

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute
 
 from spindle_conformance.fakes import FakeHost, caller
+from spindle_mcp.surface.dialogue.peers import InvocationPeer
 from spindle_mcp.upstream.connections.base import Endpoint
 from spindle_mcp.upstream.connections.modern import open_modern
 from spindle_spi import config_secrets
 from spindle_spi.admission import Limits, Status
-from spindle_spi.errors import InvalidArgument
+from spindle_spi.errors import InvalidArgument, UpstreamError, UpstreamTimeout
 from spindle_spi.secret import SecretRef
 from tests.mcp.support.clients import ERAS, connected, error_of, names, text_of
 from tests.mcp.support.records import gateway, logged
@@ -19,6 +22,9 @@ from tests.mcp.support.serving import serving
 from tests.mcp.support.upstream import ECHO, OBJECT, Scripted, scripted
 
 if TYPE_CHECKING:
+    from anyio.abc import SocketStream
+
+    from spindle_spi.invocation import Progress
     from spindle_spi.types import JsonObject
 
 pytestmark = pytest.mark.anyio
@@ -347,3 +353,50 @@ async def test_another_credential_is_used_when_the_lease_of_the_first_ends(
 
     assert script.calls()[0][0]["authorization"] == "Bearer second"
     assert len(logged(host, "mcp.gateway.connected")) == 1
+
+
+async def test_a_client_that_does_not_take_progress_holds_no_call() -> None:
+    """It could keep the upstream's connection for as long as it likes."""
+
+    async def never(update: Progress) -> None:
+        await anyio.sleep_forever()
+
+    async with scripted(Scripted(tools=[tool("steps")])) as url:
+        endpoint = Endpoint(gateway="up", url=url, version="1")
+        request = tool_call("steps", silence=0.2)
+
+        async with open_modern(endpoint) as upstream:
+            with anyio.fail_after(5), pytest.raises(UpstreamTimeout, match="'up'"):
+                await upstream.request(
+                    replace(request, peer=InvocationPeer({}, never), wants_progress=True)
+                )
+
+
+async def test_a_call_without_an_answer_is_not_sent_again() -> None:
+    """It may have been carried out; what only reads is asked once more."""
+    requests: list[bytes] = []
+
+    async def close_at_once(stream: SocketStream) -> None:
+        async with stream:
+            requests.append(await stream.receive())
+
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as group,
+    ):
+        group.start_soon(listener.serve, close_at_once)
+        port = listener.extra(SocketAttribute.local_port)
+        endpoint = Endpoint(gateway="up", url=f"http://127.0.0.1:{port}/mcp", version="1")
+
+        async with open_modern(endpoint) as upstream:
+            with pytest.raises(UpstreamError, match="'up'"):
+                await upstream.request(tool_call("echo", silence=5))
+
+            assert len(requests) == 1
+
+            with pytest.raises(UpstreamError, match="'up'"):
+                await upstream.list_all("tools/list", "tools")
+
+        group.cancel_scope.cancel()
+
+    assert len(requests) == 3

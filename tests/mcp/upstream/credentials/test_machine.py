@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 import pytest
+from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from spindle_conformance.fakes import FakeHost, caller
@@ -367,3 +368,78 @@ async def test_a_token_that_nobody_said_the_end_of_is_used_for_some_minutes() ->
         ):
             await text_of(client, "up__echo", {"text": "hi"})
             assert len(server.forms()) == 1
+
+
+@pytest.mark.parametrize("has_issuer", [True, False])
+async def test_an_assertion_is_for_the_issuer_else_for_the_endpoint(has_issuer: bool) -> None:
+    """A server whose issuer is not said is known by its endpoint alone."""
+    key = ECKey.generate_key("P-256")
+
+    async with authorization_server() as server, listening(Guarded(Scripted(), server)) as url:
+        server.clients["spindle"] = KnownClient("private_key_jwt", CANARY, key)
+        place = {"issuer": server.url} if has_issuer else {"token_url": f"{server.url}/token"}
+        auth = machine(
+            None, client_auth="private_key_jwt", client_secret=None, client_key=SECRET, **place
+        )
+        host = host_of(f"{url}/mcp", auth, era="modern")
+        host.secrets["client"] = key.as_pem(private=True).decode()
+
+        async with serving(host, CALLERS, wait_for=1):
+            assertion = server.forms()[0]["client_assertion"]
+
+        claims = jwt.decode(assertion, key, algorithms=["ES256"]).claims
+        assert claims["aud"] == (server.url if has_issuer else f"{server.url}/token")
+
+
+@pytest.mark.parametrize(
+    ("said", "taken", "method"),
+    [
+        ("client_secret_basic", ["client_secret_post"], "client_secret_post"),
+        ("client_secret_post", ["private_key_jwt", "client_secret_basic"], "client_secret_basic"),
+        ("client_secret_post", None, "client_secret_post"),
+        ("client_secret_post", ["private_key_jwt"], "client_secret_post"),
+    ],
+)
+async def test_a_secret_is_sent_the_way_that_the_server_takes(
+    said: str, taken: list[str] | None, method: str
+) -> None:
+    """As the record says, unless the metadata have the other way and not that."""
+    async with authorization_server() as server, listening(Guarded(Scripted(), server)) as url:
+        server.clients["spindle"] = KnownClient(method, CANARY)
+        server.metadata = {"token_endpoint_auth_methods_supported": taken}
+        host = host_of(f"{url}/mcp", machine(server, client_auth=said), era="modern")
+
+        async with (
+            serving(host, CALLERS, wait_for=1) as served,
+            connected(served.endpoint()) as client,
+        ):
+            assert await text_of(client, "up__echo", HI) == "hi"
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+async def test_a_token_that_lacks_a_scope_is_the_administrators_affair(era: str) -> None:
+    """Nobody's consent would help, nor would another token like it."""
+    guards: list[Guarded] = []
+
+    async with authorization_server() as server:
+
+        def guard(app: ASGIApp) -> Guarded:
+            guards.append(Guarded(app, server, needed={"tools/call": "write"}))
+            return guards[-1]
+
+        upstream = Handshaking(guarded=guard)
+
+        async with upstream.running() as legacy, listening(guard(Scripted())) as modern:
+            url = legacy if era == "legacy" else f"{modern}/mcp"
+            host = host_of(url, machine(server), era=era)
+
+            async with (
+                serving(host, CALLERS, wait_for=1) as served,
+                connected(served.endpoint()) as client,
+            ):
+                error = await error_of(client, "up__echo", {"text": "hi"})
+
+        assert len(server.forms()) == 1
+
+    assert error.data["code"] == "mcp.upstream.insufficient_scope"
+    assert "auth.scopes of the gateway" in error.message

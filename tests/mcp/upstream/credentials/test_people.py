@@ -2,132 +2,35 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
-import httpx2
 import pytest
 
-from spindle_conformance.fakes import FakeHost, caller
 from spindle_mcp.upstream.credentials.grants import read_grant
-from spindle_spi.config_secrets import Deployment
 from spindle_spi.gateway_auth import GatewayAuth
 from spindle_spi.records import GatewaySpec, Kind, Visibility
-from spindle_spi.secret import SecretRef
 from tests.mcp.support.clients import connected, error_of, text_of
-from tests.mcp.support.guarded import Guarded
-from tests.mcp.support.records import gateway, has_tool
-from tests.mcp.support.serving import Served, listening, serving
-from tests.mcp.support.upstream import Handshaking, Scripted
-from tests.support.authorization_server import (
-    AuthorizationServer,
-    KnownClient,
-    authorization_server,
+from tests.mcp.support.consent import (
+    ADA,
+    BOB,
+    CALLBACK,
+    PUBLIC_URL,
+    ROBOT,
+    SECRET,
+    UNKNOWN,
+    place,
 )
+from tests.mcp.support.records import gateway
+from tests.mcp.support.serving import listening
+from tests.mcp.support.upstream import Scripted
 from tests.support.http_server import Answered
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
-
-    from spindle_spi.types import ASGIApp
-    from tests.mcp.support.asking import Asking
 
 pytestmark = pytest.mark.anyio
 
 HI: dict[str, object] = {"text": "hi"}
-
-PUBLIC_URL = "https://gateway.example"
-CALLBACK = f"{PUBLIC_URL}/mcp/callback"
-SECRET = "client-secret-of-the-tests"
-ADA, BOB, ROBOT = "ada@example.org", "bob@example.org", "robot"
-
-
-def people() -> dict[str, object]:
-    robot = caller("robot@example.org")
-    nobody = replace(robot, subject=replace(robot.subject, user_email=None))
-    return {ADA: caller(ADA), BOB: caller(BOB), ROBOT: nobody}
-
-
-@dataclass
-class Place:
-    """A module before a guarded upstream, and a person's browser."""
-
-    served: Served
-    server: AuthorizationServer
-    guard: Guarded
-    host: FakeHost
-    url: str
-
-    async def ask(self, method: str, path: str, who: str) -> httpx2.Response:
-        headers = {"authorization": f"Bearer {who}"} if who else {}
-
-        async with httpx2.AsyncClient(base_url=self.served.url, trust_env=False) as client:
-            return await client.request(method, path, headers=headers)
-
-    async def begin(self, who: str) -> str:
-        answer = await self.ask("GET", "/mcp/authorize/up", who)
-        assert answer.status_code == 302, answer.text
-        return answer.headers["location"]
-
-    async def finish(self, query: dict[str, str], who: str) -> httpx2.Response:
-        return await self.ask("GET", f"/mcp/callback?{httpx2.QueryParams(query)}", who)
-
-    async def authorize(self, who: str) -> None:
-        """Say yes, and come back."""
-        query = self.server.approve(await self.begin(who), who)
-        answer = await self.finish(query, who)
-        assert answer.status_code == 200, answer.text
-
-        with anyio.fail_after(10):
-            while not has_tool(self.host, "up__echo"):
-                await anyio.sleep(0.005)
-
-    def kept(self, who: str) -> object:
-        return self.host.outside.held.get(("mcp", who, "grant:gw-up"))
-
-
-@asynccontextmanager
-async def place(
-    era: str = "modern",
-    *,
-    host: FakeHost | None = None,
-    asking: Asking | None = None,
-    **changes: object,
-) -> AsyncGenerator[Place]:
-    guards: list[Guarded] = []
-
-    async with authorization_server() as server:
-        server.clients["spindle"] = KnownClient(secret=SECRET, redirects=(CALLBACK,))
-
-        def guard(app: ASGIApp) -> Guarded:
-            guards.append(Guarded(app, server))
-            return guards[-1]
-
-        given: dict[str, object] = {
-            "type": "authorization_code",
-            "issuer": server.url,
-            "client_id": "spindle",
-            "client_secret": SecretRef(name="client"),
-            **changes,
-        }
-        auth = GatewayAuth(**given)  # type: ignore[arg-type] # the tests' own shorthand
-        upstream: Handshaking | Asking = Handshaking(guarded=guard)
-
-        if asking is not None:
-            asking.guarded, upstream = guard, asking
-
-        async with upstream.running() as legacy, listening(guard(Scripted())) as modern:
-            is_first = era == "legacy" or asking is not None
-            url = legacy if is_first else f"{modern}/mcp"
-            record = gateway("up", url=url, auth=auth, era=era)
-            host = FakeHost([record], secrets={"client": SECRET})
-            host.outside.deployment = Deployment(public_url=PUBLIC_URL)
-
-            async with serving(host, people()) as served:  # type: ignore[arg-type] # as above
-                yield Place(served, server, guards[0 if is_first else 1], host, url)
 
 
 @pytest.mark.parametrize("era", ["modern", "legacy"])
@@ -396,9 +299,7 @@ async def test_a_gateway_without_a_client_makes_itself_known(
     changes: dict[str, Any], metadata: dict[str, object], client: str
 ) -> None:
     """By its document where the server takes that, else by registration where that is allowed."""
-    none: dict[str, Any] = {"client_id": None, "client_secret": None, "client_auth": "none"}
-
-    async with place(**none, **changes, issuer=None) as here:
+    async with place(**UNKNOWN, **changes) as here:
         here.server.metadata = metadata
         await here.authorize(ADA)
         assert here.server.forms()[0]["client_id"] == client
@@ -434,9 +335,7 @@ async def test_a_server_that_cannot_do_it_safely_is_not_used(
 
 async def test_registration_is_not_done_where_it_is_not_allowed() -> None:
     """Nobody makes clients behind the operator's back."""
-    none: dict[str, Any] = {"client_id": None, "client_secret": None, "client_auth": "none"}
-
-    async with place(**none, client_metadata=True) as here:
+    async with place(**UNKNOWN, client_metadata=True) as here:
         answer = await here.ask("GET", "/mcp/authorize/up", ADA)
         assert answer.status_code == 502
         assert here.server.count("/register") == 0

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Final
 from mcp.shared.exceptions import MCPError
 
 from spindle_mcp.capabilities import required_for
+from spindle_mcp.surface.dialogue.consent import asked_for, without_answer
 from spindle_mcp.surface.dialogue.questions import (
     check_capabilities,
     for_round,
     for_session,
     read_question,
 )
+from spindle_mcp.upstream.credentials.faults import AuthorizationRequired
 from spindle_mcp.upstream.faults import LinksRequired, garbled
 from spindle_spi.errors import Origin, UpstreamError
 from spindle_spi.invocation import InputRequired
@@ -120,6 +122,7 @@ class Rounds:
         Raises:
             GatewayError: The upstream failed, or asks for what this client cannot give.
         """
+        request, was_asked = without_answer(request)
         peer = request.peer
 
         async def send(again: JsonObject) -> JsonObject:
@@ -135,6 +138,11 @@ class Rounds:
                 raise LinksRequired(gateway, links) from exc
 
             return as_round(links, peer)
+        except AuthorizationRequired as exc:
+            if was_asked:
+                raise
+
+            return asked_for(exc, gateway, request)
 
         if isinstance(found, InputRequired) and judge is not None:
             return replace(found, requests=await _judged(found.requests, gateway, judge))

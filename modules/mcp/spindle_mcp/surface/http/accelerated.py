@@ -16,7 +16,7 @@ from mcp_types import SERVER_INFO_META_KEY
 from spindle_mcp.eras import MODERN, for_wire, written
 from spindle_mcp.results import GET, READ, on_wire
 from spindle_mcp.surface.dialogue.peers import AnswerPeer
-from spindle_mcp.surface.http.answers import Answer, accept
+from spindle_mcp.surface.http.answers import UNWATCHED, Answer, accept
 from spindle_mcp.surface.http.posts import (
     CALL,
     PlainCall,
@@ -31,6 +31,7 @@ from spindle_mcp.surface.sessions import owner_of
 from spindle_mcp.surface.walks.request import GovernedRequest
 from spindle_mcp.text import encode
 from spindle_spi.invocation import InputRequired
+from spindle_transport.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -81,6 +82,7 @@ class FastPath:
         self._stamp: JsonObject = {SERVER_INFO_META_KEY: server_info}
         self._surface = surface
         self._with_sessions = with_sessions
+        self._patience = Patience(UNWATCHED)
 
     async def serve(
         self, scope: Scope, receive: Receive, send: Send, asked: Asked
@@ -122,7 +124,7 @@ class FastPath:
         if request is None:
             return replaying(body, receive)
 
-        answer = Answer(send, receive, session_id=session_id)
+        answer = Answer(send, receive, self._patience, session_id=session_id)
         await self._answer(asked, request, answer, session, receive)
         return None
 
@@ -170,13 +172,12 @@ class FastPath:
         self, asked: Asked, call: PlainCall, answer: Answer, receive: Receive
     ) -> None:
         with anyio.CancelScope() as scope:
-            departure = asyncio.ensure_future(receive())
-            departure.add_done_callback(_Leaving(scope))
+            watch = _DepartureWatch(scope, receive, self._patience)
 
             try:
                 status, body = await self._carry_out(asked, call, answer, None)
             finally:
-                departure.cancel()
+                watch.stop()
 
             await answer.finish(body, status)
 
@@ -243,15 +244,32 @@ class FastPath:
         }
 
 
-class _Leaving:
+class _DepartureWatch:
     """In the current protocol to leave is to cancel."""
 
-    __slots__ = ("_scope",)
+    __slots__ = ("_departure", "_receive", "_scope", "is_over")
 
-    def __init__(self, scope: anyio.CancelScope) -> None:
+    def __init__(self, scope: anyio.CancelScope, receive: Receive, patience: Patience) -> None:
         self._scope = scope
+        self._receive = receive
+        self._departure: asyncio.Future[Message] | None = None
+        self.is_over = False
+        """The call has ended by itself."""
+        patience.add(self)
 
-    def __call__(self, departure: asyncio.Future[Message]) -> None:
+    def late(self) -> None:
+        """Begin to listen to the client: its answer takes a while."""
+        self._departure = asyncio.ensure_future(self._receive())
+        self._departure.add_done_callback(self._leave)
+
+    def stop(self) -> None:
+        """Stop listening."""
+        self.is_over = True
+
+        if self._departure is not None:
+            self._departure.cancel()
+
+    def _leave(self, departure: asyncio.Future[Message]) -> None:
         # The exception, if there is one, was already met where the body was read.
         if not departure.cancelled() and departure.exception() is None:
             self._scope.cancel()

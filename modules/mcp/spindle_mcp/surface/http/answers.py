@@ -13,9 +13,13 @@ from spindle_mcp.text import encode
 if TYPE_CHECKING:
     from spindle_spi.invocation import Progress
     from spindle_spi.types import Json, JsonObject, Message, Receive, Send
+    from spindle_transport.patience import Patience
 
 PING_SECONDS: Final = 15.0
 """How long an answer may be silent before something in between might close it."""
+
+UNWATCHED: Final = 0.02
+"""Seconds before anything is done about a call that takes long; most are over by then."""
 
 PING: Final[Message] = {
     "type": "http.response.body",
@@ -33,14 +37,29 @@ STREAM_HEADERS: Final = (
 class Answer:
     """The answer to one request. Say what there is to say, then `finish` once."""
 
-    def __init__(self, send: Send, receive: Receive, *, session_id: bytes | None = None) -> None:
+    def __init__(
+        self,
+        send: Send,
+        receive: Receive,
+        patience: Patience,
+        *,
+        session_id: bytes | None = None,
+    ) -> None:
         self._send = send
         self._receive = receive
         self._departure: asyncio.Future[Message] | None = None
         self._extra = () if session_id is None else ((b"mcp-session-id", session_id),)
         self._is_stream = False
         self._pinger: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(PING_SECONDS, self._start_pinging)
+        self._timer: asyncio.TimerHandle | None = None
+        self.is_over = False
+        """It was given."""
+        patience.add(self)
+
+    def late(self) -> None:
+        """Begin to count the silence, once the call was not answered at once."""
+        seconds = max(0.0, PING_SECONDS - UNWATCHED)
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._start_pinging)
 
     async def progress(self, token: Json, update: Progress) -> None:
         """Say how far the call is."""
@@ -84,7 +103,10 @@ class Answer:
 
     def close(self) -> None:
         """Say nothing more by itself. Idempotent."""
-        self._timer.cancel()
+        self.is_over = True
+
+        if self._timer is not None:
+            self._timer.cancel()
 
         if self._departure is not None:
             self._departure.cancel()

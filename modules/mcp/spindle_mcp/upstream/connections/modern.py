@@ -1,16 +1,15 @@
 """Upstreams of the current protocol: each request is self-contained; over HTTP, a POST each.
 
 Our own small client: raw dictionaries, bounded answers, and a request is cancelled by closing it.
-On aiohttp, which is why this file may use asyncio.
 """
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import asynccontextmanager
+from math import inf
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
+import anyio
 from mcp.shared.inbound import MCP_NAME_HEADER, encode_header_value, mcp_param_headers
 from mcp_types import (
     CLIENT_CAPABILITIES_META_KEY,
@@ -22,6 +21,7 @@ from mcp_types import (
 from spindle_mcp.capabilities import OURS, relayed_capabilities
 from spindle_mcp.eras import MODERN
 from spindle_mcp.trace import TRACEPARENT
+from spindle_mcp.upstream.connections.announcements import Announcements
 from spindle_mcp.upstream.connections.base import (
     CLIENT_NAME,
     LISTS,
@@ -30,12 +30,12 @@ from spindle_mcp.upstream.connections.base import (
     Request,
     Upstream,
 )
-from spindle_mcp.upstream.connections.listening import Announcements
 from spindle_mcp.upstream.connections.relay import LOG, PROGRESS, pass_on, progress_in, seconds_left
 from spindle_mcp.upstream.faults import RpcRefused, explained, garbled
-from spindle_mcp.upstream.http.exchange import Exchanges, HttpExchanges
+from spindle_mcp.upstream.http.exchange import Exchanges, HttpExchanges, TimeLimit
 from spindle_mcp.upstream.http.headers import HeaderMap, header_maps
 from spindle_mcp.upstream.http.pinned import Pinned
+from spindle_transport.aiohttp_transport import AiohttpTransport, TransportLimits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from spindle_spi.secret import Secret
     from spindle_spi.types import Json, JsonObject
 
-_KEEPALIVE_SECONDS: Final = 4.0
+_PAUSE_SECONDS: Final = 4.0
 """Shorter than what common servers keep, so that a connection is rarely reused as it is closed."""
 _MAX_PAGES: Final = 100
 
@@ -62,7 +62,8 @@ class ModernUpstream(Upstream):
         self._exchanges = exchanges
         self._header_maps: dict[str, HeaderMap] = {}
         self._watched: frozenset[str] = frozenset()
-        self._announcements = Announcements(endpoint.gateway, self._listen)
+        self._listens = True
+        self._announcements = Announcements(self._wanted, self._listen)
         self.capabilities = {}
         self._meta: JsonObject = {
             PROTOCOL_VERSION_META_KEY: MODERN,
@@ -85,11 +86,11 @@ class ModernUpstream(Upstream):
         capabilities, instructions = found.get("capabilities"), found.get("instructions")
         self.capabilities = capabilities if isinstance(capabilities, dict) else {}
         self.instructions = instructions if isinstance(instructions, str) else None
-        self._want()
         return found
 
     async def list_all(self, method: str, key: str) -> list[JsonObject]:
-        """See `Upstream`."""
+        """See `Upstream`; whoever reads a list hears of what changes in it from then on."""
+        await self._announcements.begin()
         entries: list[JsonObject] = []
         params: JsonObject = {}
 
@@ -132,40 +133,46 @@ class ModernUpstream(Upstream):
             raise explained(exc) from exc
 
     async def changed(self) -> Change:
-        """See `Upstream`; what was announced while nobody asked is not lost."""
+        """Return what the upstream announces, where it does."""
+        await self._announcements.begin()
         return await self._announcements.next()
 
     async def watch(self, uris: frozenset[str]) -> None:
-        """See `Upstream`: it is another filter, which the upstream acknowledges."""
+        """See `Upstream`; returns when the upstream has heard of it, or soon."""
         self._watched = uris
-        self._want()
-        await self._announcements.in_force()
+        await self._announcements.begin()
 
-    @asynccontextmanager
-    async def listening(self) -> AsyncGenerator[None]:
-        """Hear what is announced as long as the block runs."""
-        listening = asyncio.ensure_future(self._announcements.run())
+    async def close(self) -> None:
+        """Listen no more."""
+        await self._announcements.close()
 
-        try:
-            yield
-        finally:
-            listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+    def _wanted(self) -> JsonObject:
+        """Return the filter of what there is to listen for, empty if nothing."""
+        if not self._listens:
+            return {}
 
-    def _want(self) -> None:
-        announced = [name for name in sorted(LISTS) if _announces(self.capabilities, name)]
-        wanted: JsonObject = {f"{name}ListChanged": True for name in announced}
+        wanted: JsonObject = {
+            f"{name}ListChanged": True
+            for name in sorted(LISTS)
+            if _announces(self.capabilities, name)
+        }
 
         if self._watched:
             wanted["resourceSubscriptions"] = [*sorted(self._watched)]
 
-        self._announcements.want(wanted)
+        return wanted
 
     async def _listen(self, wanted: JsonObject, hearing: Hearing) -> None:
         params: JsonObject = {"notifications": wanted, "_meta": self._meta}
-        await self._exchanges.send(
-            self._exchanges.next_id(), "subscriptions/listen", params, seconds=None, hearing=hearing
-        )
+        request_id = self._exchanges.next_id()
+
+        try:
+            await self._exchanges.send(
+                request_id, "subscriptions/listen", params, seconds=None, hearing=hearing
+            )
+        except RpcRefused:
+            # It says more of itself than is true; it is asked again when it is connected again.
+            self._listens = False
 
     async def _ask(self, method: str, params: JsonObject) -> JsonObject:
         return await self._exchanges.send(
@@ -217,14 +224,16 @@ class _Relay:
     def __init__(self, request: Request, peer: Peer) -> None:
         self._request = request
         self._peer = peer
-        self.clock: asyncio.Timeout | None = None
+        self.limit: TimeLimit | None = None
 
     async def hear(self, method: str, params: Json, request_id: int) -> bool:
         """See `Hearing`."""
-        if method == PROGRESS and self._request.wants_progress:
-            await self._take_progress(progress_in(params, request_id))
-        elif method == LOG:
-            await pass_on(self._peer, params)
+        # A client that does not read must not hold the upstream for longer than silence would.
+        with anyio.fail_after(seconds_left(self._request)):
+            if method == PROGRESS and self._request.wants_progress:
+                await self._take_progress(progress_in(params, request_id))
+            elif method == LOG:
+                await pass_on(self._peer, params)
 
         return False
 
@@ -232,9 +241,8 @@ class _Relay:
         if update is None:
             return
 
-        if self.clock is not None:
-            seconds = seconds_left(self._request)
-            self.clock.reschedule(asyncio.get_running_loop().time() + seconds)
+        if self.limit is not None:
+            self.limit.extend(seconds_left(self._request))
 
         await self._peer.progress(update)
 
@@ -242,23 +250,24 @@ class _Relay:
 @asynccontextmanager
 async def open_modern(endpoint: Endpoint) -> AsyncGenerator[ModernUpstream]:
     """Open a connection pool to one upstream; nothing is sent yet."""
-    connector = aiohttp.TCPConnector(
-        limit=endpoint.max_connections,
-        keepalive_timeout=_KEEPALIVE_SECONDS,
+    limits = TransportLimits(
+        connect=endpoint.connect_seconds,
+        silence=inf,
+        connections=endpoint.max_connections,
+        pause=_PAUSE_SECONDS,
         resolver=None if endpoint.address is None else Pinned(endpoint.address),
     )
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=endpoint.connect_seconds)
+    transport = AiohttpTransport(limits)
 
-    async with aiohttp.ClientSession(
-        connector=connector,
-        timeout=timeout,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=("user-agent",),
-    ) as session:
-        upstream = ModernUpstream(endpoint, HttpExchanges(endpoint, session))
+    upstream = ModernUpstream(endpoint, HttpExchanges(endpoint, transport))
 
-        async with upstream.listening():
-            yield upstream
+    try:
+        yield upstream
+    finally:
+        # Whoever is cancelled here leaves no connection behind; neither takes long.
+        with anyio.CancelScope(shield=True):
+            await upstream.close()
+            await transport.close()
 
 
 def _announces(capabilities: JsonObject, name: str) -> bool:

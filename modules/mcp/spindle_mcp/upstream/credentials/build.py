@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 
 def headers_of(
-    record: CatalogRecord, spec: GatewaySpec, secrets: ConfigSecretsService
+    record: CatalogRecord, spec: GatewaySpec, secrets: ConfigSecretsService, version: str
 ) -> HeaderSource | None:
-    """Return where the headers of a gateway come from; None where it shows none of its own."""
+    """Return where the headers of a gateway come from; None where it shows none of its own.
+
+    `version` is ours, as the upstream is told it.
+    """
     auth = spec.auth
 
     if auth is None:
@@ -31,4 +34,6 @@ def headers_of(
     from spindle_mcp.upstream.credentials.oauth import oauth_headers
 
     judge = partial(secrets.address_for, gateway=record.name)
-    return oauth_headers(record, spec, auth, fixed=fixed, secrets=secrets, judge=judge)
+    return oauth_headers(
+        record, spec, auth, fixed=fixed, secrets=secrets, judge=judge, version=version
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Protocol, Self, cast
 from urllib.parse import urlencode
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _ASSERTION_SECONDS: Final = 60
 _JWT_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_SECRET_METHODS: Final = ("client_secret_basic", "client_secret_post")
 _NO_TOKENS = (ValueError, TypeError, AttributeError, RecursionError)
 """What authlib runs into where an answer is JSON and no object, or nested without end."""
 _KEYS: Final[dict[str, type[ECKey] | type[RSAKey] | type[OKPKey]]] = {
@@ -56,6 +57,15 @@ class Client:
     """client_secret_basic, client_secret_post, private_key_jwt or none."""
     secret: Secret | None = None
     key: SigningKey | None = None
+    audience: str | None = None
+    """Whom its assertions are for: the server's issuer; None is the endpoint they are sent to."""
+
+    def as_taken(self, methods: tuple[str, ...]) -> Client:
+        """Return it with its secret sent the other way, where a server takes only that."""
+        others = [one for one in _SECRET_METHODS if one in methods]
+        is_secret = self.method in _SECRET_METHODS
+        is_refused = is_secret and others and self.method not in methods
+        return replace(self, method=others[0]) if is_refused else self
 
 
 class _Session(Protocol):
@@ -160,7 +170,7 @@ def _assertion(client: Client, url: str) -> dict[str, str]:
     if client.key is None:
         raise ServerFailed("we have no key to prove ourselves with")
 
-    claims: JsonObject = {"iss": client.id, "sub": client.id, "aud": url}
+    claims: JsonObject = {"iss": client.id, "sub": client.id, "aud": client.audience or url}
     return {"client_assertion_type": _JWT_BEARER, "client_assertion": signed(client.key, claims)}
 
 

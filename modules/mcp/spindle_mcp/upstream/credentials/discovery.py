@@ -1,30 +1,37 @@
-"""Finds the authorization server of an upstream: RFC 9728, then RFC 8414 or OpenID discovery."""
+"""Finds the authorization server of an upstream: RFC 9728, then RFC 8414 or OpenID discovery.
+
+An upstream of 2025-03-26 says nothing of itself: its own origin is its authorization server then,
+by the metadata there, else by the paths the protocol gave.
+"""
 
 from __future__ import annotations
 
-import re
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import anyio
-import httpx2
 
 from spindle_mcp.upstream.credentials.faults import ServerFailed
-from spindle_mcp.upstream.credentials.transport import Judge, fetch_json, send
+from spindle_mcp.upstream.credentials.resource import Resource, origin_of, read_resource
+from spindle_mcp.upstream.credentials.scopes import OFFLINE
+from spindle_mcp.upstream.credentials.transport import Judge, fetch_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import httpx2
 
     from spindle_spi.gateway_auth import GatewayAuth
     from spindle_spi.types import JsonObject
 
 _KEPT_SECONDS: Final = 3600.0
-_RESOURCE: Final = "/.well-known/oauth-protected-resource"
+_DOUBTED_SECONDS: Final = 60.0
+"""How often what is known is read again because it is doubted."""
 _OAUTH: Final = "/.well-known/oauth-authorization-server"
 _OPENID: Final = "/.well-known/openid-configuration"
-_METADATA = re.compile(r'resource_metadata="([^"\s]{1,2000})"')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,8 +48,14 @@ class Server:
     takes_metadata: bool = False
     """Whether a client may be the URL of its metadata document."""
     has_s256: bool = True
+    methods: tuple[str, ...] = ()
+    """How clients may prove themselves at its token endpoint; empty: it does not say."""
+    has_offline: bool = False
+    """Whether refresh tokens are given to who asks for the scope `offline_access`."""
+    resource: str | None = None
+    """The upstream's own name for itself."""
     scopes: tuple[str, ...] = ()
-    """Those of the resource."""
+    """Those the upstream wants."""
 
 
 class Discovery:
@@ -53,28 +66,48 @@ class Discovery:
         url: str,
         auth: GatewayAuth,
         judge: Judge,
+        knock: Callable[[], httpx2.Request],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`knock` makes a request to the upstream as its clients do, without a credential."""
         self._url = url
         self._auth = auth
         self._judge = judge
+        self._knock = knock
         self._clock = clock
         self._known: tuple[float, Server] | None = None
+        self._is_doubted = False
+        self._doubtable_at = clock()
         self._turn = anyio.Lock()
 
-    async def server(self) -> Server:
-        """Return it.
+    async def server(self, *, is_fresh: bool = False) -> Server:
+        """Return it; `is_fresh` as it is now, not as it was within the hour.
 
         Raises:
             ServerFailed: It cannot be found.
         """
         async with self._turn:
-            now = self._clock()
+            known = None if is_fresh else self._known
 
-            if self._known is None or self._known[0] + _KEPT_SECONDS <= now:
-                self._known = (now, await self._find())
+            if known is None or known[0] + _KEPT_SECONDS <= self._clock():
+                known = await self._read()
+            elif self._is_doubted:
+                # What was known still holds where nothing else can be learned.
+                with suppress(ServerFailed):
+                    known = await self._read()
 
-            return self._known[1]
+            self._known, self._is_doubted = known, False
+            return known[1]
+
+    async def _read(self) -> tuple[float, Server]:
+        return (self._clock(), await self._find())
+
+    def doubt(self) -> None:
+        """Take the news that a token of it was refused: the upstream may have another by now."""
+        now = self._clock()
+
+        if now >= self._doubtable_at:
+            self._is_doubted, self._doubtable_at = True, now + _DOUBTED_SECONDS
 
     async def _find(self) -> Server:
         auth = self._auth
@@ -87,68 +120,55 @@ class Discovery:
             )
 
         if auth.issuer is not None:
-            return await self._read_server(auth.issuer, ())
+            return await self._read_server(auth.issuer)
 
-        resource = await self._read_resource()
-        servers, scopes = resource.get("authorization_servers"), resource.get("scopes_supported")
-        issuer = servers[0] if isinstance(servers, list) and servers else None
+        resource = await read_resource(self._judge, self._url, self._knock())
+        return await (self._read_older() if resource is None else self._server_of(resource))
 
-        if not isinstance(issuer, str):
+    async def _server_of(self, resource: Resource) -> Server:
+        if not resource.servers:
             raise ServerFailed("the upstream's metadata names none")
 
-        words = scopes if isinstance(scopes, list) else []
-        return await self._read_server(issuer, tuple(w for w in words if isinstance(w, str)))
+        server = await self._read_server(resource.servers[0])
+        return replace(server, resource=resource.name, scopes=resource.scopes)
 
-    async def _read_resource(self) -> JsonObject:
-        """Return the metadata of the upstream: where it says itself, else where they belong."""
-        parts = urlsplit(self._url)
-        origin = f"{parts.scheme}://{parts.netloc}"
-        path = parts.path.rstrip("/")
-        named = await self._named_by_challenge()
-        places = [named] if named else [f"{origin}{_RESOURCE}{path}", f"{origin}{_RESOURCE}"]
-
-        for place in dict.fromkeys(places):
-            found = await fetch_json(self._judge, place)
-
-            if found is not None:
-                if not _covers(found.get("resource"), self._url):
-                    raise ServerFailed("the upstream's metadata is of another resource")
-
-                return found
-
-        raise ServerFailed("the upstream has no metadata that name it; set auth.issuer")
-
-    async def _named_by_challenge(self) -> str | None:
-        request = httpx2.Request("GET", self._url, headers={"accept": "application/json"})
-
-        try:
-            response = await send(self._judge, request)
-        except ServerFailed:
-            # It need not answer that: there are places where its metadata are by convention.
-            return None
-
-        challenges = response.headers.get_list("www-authenticate")
-        found = [match[1] for said in challenges if (match := _METADATA.search(said))]
-        return found[0] if response.status_code == 401 and found else None
-
-    async def _read_server(self, issuer: str, scopes: tuple[str, ...]) -> Server:
+    async def _read_server(self, issuer: str) -> Server:
         for place in _places(issuer):
             found = await fetch_json(self._judge, place)
 
             if found is not None:
-                return _server(found, issuer, scopes)
+                return _server(found, issuer)
 
         raise ServerFailed("it has no metadata; set auth.token_url")
 
+    async def _read_older(self) -> Server:
+        """Return the upstream's own origin as its server, as the protocol of 2025-03-26 has it."""
+        origin = origin_of(self._url)
+        found = await fetch_json(self._judge, f"{origin}{_OAUTH}")
+
+        if found is not None:
+            # The well-known place says the origin; the slash at its end is nobody else's.
+            is_slashed = found.get("issuer") == f"{origin}/"
+            return _server(found, f"{origin}/" if is_slashed else origin)
+
+        if not self._auth.dynamic_registration:
+            raise ServerFailed("the upstream has no metadata that name it; set auth.issuer")
+
+        return Server(
+            token_url=f"{origin}/token",
+            issuer=origin,
+            authorization_url=f"{origin}/authorize",
+            registration_url=f"{origin}/register",
+        )
+
 
 def _places(issuer: str) -> tuple[str, ...]:
-    parts = urlsplit(issuer)
-    origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+    origin, path = origin_of(issuer), urlsplit(issuer).path.rstrip("/")
     places = (f"{origin}{_OAUTH}{path}", f"{origin}{_OPENID}{path}", f"{origin}{path}{_OPENID}")
     return tuple(dict.fromkeys(places))
 
 
-def _server(found: JsonObject, issuer: str, scopes: tuple[str, ...]) -> Server:
+def _server(found: JsonObject, issuer: str) -> Server:
     # Compared as text and nothing else: who answers in another's name is nobody.
     if found.get("issuer") != issuer:
         raise ServerFailed("its metadata name another issuer")
@@ -158,7 +178,6 @@ def _server(found: JsonObject, issuer: str, scopes: tuple[str, ...]) -> Server:
     if token_url is None:
         raise ServerFailed("its metadata name no token endpoint")
 
-    challenges = found.get("code_challenge_methods_supported")
     return Server(
         token_url=token_url,
         issuer=issuer,
@@ -167,8 +186,9 @@ def _server(found: JsonObject, issuer: str, scopes: tuple[str, ...]) -> Server:
         revocation_url=_url(found, "revocation_endpoint"),
         names_issuer=found.get("authorization_response_iss_parameter_supported") is True,
         takes_metadata=found.get("client_id_metadata_document_supported") is True,
-        has_s256=isinstance(challenges, list) and "S256" in challenges,
-        scopes=scopes,
+        has_s256="S256" in _words(found, "code_challenge_methods_supported"),
+        methods=_words(found, "token_endpoint_auth_methods_supported"),
+        has_offline=OFFLINE in _words(found, "scopes_supported"),
     )
 
 
@@ -177,14 +197,6 @@ def _url(document: JsonObject, name: str) -> str | None:
     return value if isinstance(value, str) and value.startswith(("https://", "http://")) else None
 
 
-def _covers(resource: object, url: str) -> bool:
-    """Tell whether a resource is the upstream, or what it is under."""
-    if not isinstance(resource, str):
-        return False
-
-    one, other = urlsplit(resource), urlsplit(url)
-
-    if (one.scheme, one.netloc.lower()) != (other.scheme, other.netloc.lower()):
-        return False
-
-    return f"{other.path.rstrip('/')}/".startswith(f"{one.path.rstrip('/')}/")
+def _words(document: JsonObject, name: str) -> tuple[str, ...]:
+    value = document.get(name)
+    return tuple(word for word in value if isinstance(word, str)) if isinstance(value, list) else ()

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from spindle_mcp.upstream.credentials.client import SigningKey, request_token, signed
-from spindle_mcp.upstream.credentials.faults import ServerFailed, no_token, nobody
+from spindle_mcp.upstream.credentials.faults import ServerFailed, no_token, nobody, too_narrow
 from spindle_mcp.upstream.credentials.machine import bearer, value_sent
 from spindle_mcp.upstream.credentials.source import HeaderSource
 from spindle_mcp.upstream.credentials.tokens import Token, TokenCache, token_of
@@ -18,6 +18,7 @@ from spindle_mcp.upstream.credentials.tokens import Token, TokenCache, token_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spindle_mcp.upstream.credentials.challenge import Refusal
     from spindle_mcp.upstream.credentials.machine import OAuth
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.types import JsonObject
@@ -45,8 +46,13 @@ class ExchangedTokens(HeaderSource):
         token = await self._tokens.get(owner, partial(self._fetch, owner))
         return {**await self._fixed.headers(caller), **bearer(token)}
 
-    async def refused(self, caller: AuthenticatedContext | None, sent: Mapping[str, str]) -> bool:
+    async def refused(
+        self, caller: AuthenticatedContext | None, sent: Mapping[str, str], refusal: Refusal
+    ) -> bool:
         """See `HeaderSource`: the token is dropped once, unless it has been replaced."""
+        if refusal.is_about_scope:
+            raise too_narrow(self._oauth.gateway)
+
         self._tokens.drop(self._owner(caller), value_sent(sent))
         return True
 
@@ -70,7 +76,7 @@ class ExchangedTokens(HeaderSource):
 
     async def _exchanged(self, owner: str) -> Token:
         server = await self._oauth.discovery.server()
-        client = await self._oauth.client()
+        client = await self._oauth.client(server)
         answer = await request_token(
             self._oauth.judge,
             server.token_url,

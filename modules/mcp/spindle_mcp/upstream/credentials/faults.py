@@ -27,9 +27,14 @@ class ServerFailed(Exception):
 
 
 class AuthorizationRequired(FailedPrecondition):
-    """A person has to let this gateway act for them first."""
+    """A person has to let a gateway act for them first, or further than they did."""
 
     default_code = "mcp.gateway.authorization_required"
+
+    def __init__(self, need: str, url: str) -> None:
+        super().__init__(f"{need}: open {url} as yourself, then call again.")
+        self.need = need
+        self.url = url
 
 
 def refusal(error: object) -> ServerFailed:
@@ -58,9 +63,25 @@ def nobody(gateway: str) -> FailedPrecondition:
     )
 
 
-def unauthorized(gateway: str, public_url: str | None) -> AuthorizationRequired:
-    """Return what a person is told who has not let the gateway act for them."""
-    return AuthorizationRequired(
-        f"The gateway {gateway!r} needs your authorisation: open "
-        f"{public_url or ''}/mcp/authorize/{gateway} as yourself, then call again."
+def too_narrow(gateway: str, how: str | None = None) -> UpstreamError:
+    """Return what a caller is told whose token lacks a scope, and `how` it may come to it."""
+    return UpstreamError(
+        f"The upstream of the gateway {gateway!r} wants a scope that its token does not have. "
+        + (how or "An administrator can have it asked for: auth.scopes of the gateway."),
+        code="mcp.upstream.insufficient_scope",
+        retryable=False,
     )
+
+
+def unauthorized(
+    gateway: str, public_url: str | None, *, is_wider: bool = False
+) -> AuthorizationRequired:
+    """Return what a person is told who has not let the gateway act for them, or not that far."""
+    what = "a wider authorisation of yours" if is_wider else "your authorisation"
+    need = f"The gateway {gateway!r} needs {what}"
+    return AuthorizationRequired(need, consent_url(gateway, public_url))
+
+
+def consent_url(gateway: str, public_url: str | None) -> str:
+    """Return where a person lets a gateway act for them."""
+    return f"{public_url or ''}/mcp/authorize/{gateway}"

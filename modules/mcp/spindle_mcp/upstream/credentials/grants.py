@@ -40,6 +40,10 @@ class Grant:
     fresh_until: float
     """Seconds since the epoch."""
     issuer: str | None = None
+    asked: str = ""
+    """The scopes that were asked for."""
+    needed: str = ""
+    """Scopes that the upstream wanted since, beside those."""
     refresh_token: str | None = None
     client_id: str | None = None
     """Of a client that was registered, or known by its metadata; None is the configured one."""
@@ -97,6 +101,10 @@ class Pending:
     expires_at: float
     names_issuer: bool
     issuer: str | None = None
+    resource: str | None = None
+    """What its tokens will be said to be for."""
+    asked: str = ""
+    """The scopes that are asked for."""
     client_id: str | None = None
     client_method: str = "none"
     client_secret: str | None = None
@@ -121,6 +129,7 @@ class Pending:
             access_token="",
             fresh_until=0.0,
             issuer=self.issuer,
+            asked=self.asked,
             client_id=self.client_id,
             client_method=self.client_method,
             client_secret=self.client_secret,

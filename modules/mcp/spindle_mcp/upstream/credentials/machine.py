@@ -6,14 +6,15 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from spindle_mcp.upstream.credentials.client import Client, SigningKey, request_token, revoke_token
-from spindle_mcp.upstream.credentials.faults import ServerFailed, no_token
+from spindle_mcp.upstream.credentials.faults import ServerFailed, no_token, too_narrow
 from spindle_mcp.upstream.credentials.source import HeaderSource
 from spindle_mcp.upstream.credentials.tokens import Token, TokenCache, token_of
 from spindle_spi.errors import GatewayError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
+    from spindle_mcp.upstream.credentials.challenge import Refusal
     from spindle_mcp.upstream.credentials.discovery import Discovery, Server
     from spindle_mcp.upstream.credentials.grants import Grant
     from spindle_mcp.upstream.credentials.transport import Judge
@@ -47,8 +48,8 @@ class OAuth:
         self.discovery = discovery
         self.judge = judge
 
-    async def client(self) -> Client:
-        """Return what the authorization server knows us by, with its secrets as they are now.
+    async def client(self, server: Server) -> Client:
+        """Return what an authorization server knows us by, with its secrets as they are now.
 
         Raises:
             GatewayError: A secret has no value; says where it was looked for.
@@ -58,26 +59,31 @@ class OAuth:
             None if auth.client_secret is None else await self.secrets.secret(auth.client_secret)
         )
         key = None if auth.client_key is None else await self.secrets.secret(auth.client_key)
-        return Client(
+        client = Client(
             id=auth.client_id or "",
             method=auth.client_auth,
             secret=secret,
             key=None
             if key is None
             else SigningKey(secret=key, algorithm=auth.key_algorithm, key_id=auth.key_id),
+            audience=server.issuer,
         )
+        return client.as_taken(server.methods)
 
     def wanted(self, server: Server) -> dict[str, str]:
         """Return what is asked for, whatever the grant."""
-        auth = self.auth
-        scopes = auth.scopes or server.scopes
-        found = {"scope": " ".join(scopes), "audience": auth.audience or "", **self.resource()}
-        return {name: value for name, value in found.items() if value}
+        return self.wanted_with(self.auth.scopes or server.scopes, server)
 
-    def resource(self) -> dict[str, str]:
-        """Return the parameter that says what a token is for (RFC 8707)."""
+    def wanted_with(self, scopes: Iterable[str], server: Server) -> dict[str, str]:
+        """Return what is asked for with some scopes; none asks for what the server thinks."""
+        return filled(
+            scope=" ".join(scopes), audience=self.auth.audience, resource=self.resource(server)
+        )
+
+    def resource(self, server: Server) -> str | None:
+        """Return what a token is said to be for (RFC 8707): the upstream, by its own name."""
         auth = self.auth
-        return {"resource": auth.resource or self.url} if auth.send_resource else {}
+        return (auth.resource or server.resource or self.url) if auth.send_resource else None
 
     async def revoke(self, grant: Grant) -> None:
         """Tell the server that a grant is over; whether it listens changes nothing here."""
@@ -87,7 +93,7 @@ class OAuth:
             if server.revocation_url is None or not grant.is_of(self.url, server):
                 return
 
-            client = grant.client(await self.client())
+            client = grant.client(await self.client(server))
             token = grant.refresh_token or grant.access_token
             await revoke_token(self.judge, server.revocation_url, client, token)
         except (ServerFailed, GatewayError):
@@ -103,7 +109,7 @@ class OAuth:
         answer = await request_token(
             self.judge,
             server.token_url,
-            await self.client(),
+            await self.client(server),
             "client_credentials",
             self.wanted(server),
         )
@@ -123,8 +129,13 @@ class MachineTokens(HeaderSource):
         token = await self._tokens.get(_OURS, self._fetch)
         return {**await self._fixed.headers(caller), **bearer(token)}
 
-    async def refused(self, caller: AuthenticatedContext | None, sent: Mapping[str, str]) -> bool:
+    async def refused(
+        self, caller: AuthenticatedContext | None, sent: Mapping[str, str], refusal: Refusal
+    ) -> bool:
         """See `HeaderSource`: the token is dropped once, unless it has been replaced."""
+        if refusal.is_about_scope:
+            raise too_narrow(self._oauth.gateway)
+
         self._tokens.drop(_OURS, value_sent(sent))
         return True
 
@@ -143,3 +154,8 @@ def bearer(token: Token) -> dict[str, str]:
 def value_sent(sent: Mapping[str, str]) -> str:
     """Return the token that was sent."""
     return sent.get(AUTHORIZATION, "").removeprefix(_BEARER)
+
+
+def filled(**parameters: str | None) -> dict[str, str]:
+    """Return the parameters that say something."""
+    return {name: value for name, value in parameters.items() if value}

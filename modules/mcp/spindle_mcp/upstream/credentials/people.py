@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import anyio
 
 from spindle_mcp.upstream.credentials.client import request_token
-from spindle_mcp.upstream.credentials.faults import ServerFailed, no_token, nobody, unauthorized
+from spindle_mcp.upstream.credentials.faults import (
+    ServerFailed,
+    consent_url,
+    no_token,
+    nobody,
+    too_narrow,
+    unauthorized,
+)
 from spindle_mcp.upstream.credentials.grants import Grant, grant_name, read_grant
-from spindle_mcp.upstream.credentials.machine import bearer, value_sent
+from spindle_mcp.upstream.credentials.machine import bearer, filled, value_sent
 from spindle_mcp.upstream.credentials.registration import Registration
+from spindle_mcp.upstream.credentials.scopes import lacking
 from spindle_mcp.upstream.credentials.source import HeaderSource
 from spindle_mcp.upstream.credentials.tokens import Token, TokenCache
 from spindle_spi.errors import Conflict
@@ -22,6 +32,7 @@ from spindle_spi.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spindle_mcp.upstream.credentials.challenge import Refusal
     from spindle_mcp.upstream.credentials.faults import AuthorizationRequired
     from spindle_mcp.upstream.credentials.machine import OAuth
     from spindle_spi.config_secrets import KeptSecret
@@ -70,12 +81,24 @@ class PersonalTokens(HeaderSource):
         token = await self._tokens.get(owner, partial(self._current, owner))
         return {**fixed, **bearer(token)}
 
-    async def refused(self, caller: AuthenticatedContext | None, sent: Mapping[str, str]) -> bool:
-        """See `HeaderSource`: the token is refreshed, unless it has been already."""
+    async def refused(
+        self, caller: AuthenticatedContext | None, sent: Mapping[str, str], refusal: Refusal
+    ) -> bool:
+        """See `HeaderSource`: the token is refreshed, unless it has been already.
+
+        Raises:
+            AuthorizationRequired: The person has to agree to more than they have; says where.
+            UpstreamError: It wants what the person was asked for already, or may not be asked.
+        """
         if caller is None and self._has_credential:
             return False
 
         owner = await self._owner(caller)
+
+        if refusal.is_about_scope:
+            return await self._widen(owner, value_sent(sent), refusal.scopes)
+
+        self.oauth.discovery.doubt()
         self._refused[owner] = value_sent(sent)
         self._refused.move_to_end(owner)
         self._tokens.drop(owner, value_sent(sent))
@@ -103,13 +126,43 @@ class PersonalTokens(HeaderSource):
 
         return newest.owner
 
-    async def _current(self, owner: str) -> Token:
+    async def _widen(self, owner: str, shown: str, wanted: tuple[str, ...]) -> bool:
+        """Have a person asked for more, unless they have agreed to more since."""
+        kept, grant = await self._granted(owner)
+
+        if grant.access_token != shown:
+            self._tokens.drop(owner, shown)
+            return True
+
+        needed = lacking(self.oauth.auth, grant, wanted)
+        deployment = await self.oauth.secrets.deployment()
+
+        if needed is None:
+            where = consent_url(self.record.name, deployment.public_url)
+            raise too_narrow(
+                self.record.name,
+                None if self.oauth.auth.scopes else f"It was asked for; open {where} to ask again.",
+            )
+
+        if needed != grant.needed:
+            # Another process that wrote meanwhile has renewed it, or has written the same.
+            with suppress(Conflict):
+                wider = replace(grant, needed=needed).sealed()
+                await self.oauth.secrets.keep(owner, self._name, wider, version=kept.version)
+
+        raise unauthorized(self.record.name, deployment.public_url, is_wider=True)
+
+    async def _granted(self, owner: str) -> tuple[KeptSecret, Grant]:
         kept = await self.oauth.secrets.kept(owner, self._name)
         grant = None if kept is None else read_grant(kept.secret)
 
         if kept is None or grant is None or grant.url != self.oauth.url:
             raise await self._unauthorized()
 
+        return kept, grant
+
+    async def _current(self, owner: str) -> Token:
+        kept, grant = await self._granted(owner)
         is_refused = self._refused.pop(owner, None) == grant.access_token
 
         if grant.fresh_until > time.time() and not is_refused:
@@ -156,9 +209,9 @@ class PersonalTokens(HeaderSource):
         answer = await request_token(
             self.oauth.judge,
             grant.token_url,
-            grant.client(await self.oauth.client()),
+            grant.client(await self.oauth.client(server)),
             "refresh_token",
-            {"refresh_token": grant.refresh_token, **self.oauth.resource()},
+            filled(refresh_token=grant.refresh_token, resource=self.oauth.resource(server)),
         )
         return grant.renewed(answer, time.time())
 

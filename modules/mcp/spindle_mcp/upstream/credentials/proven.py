@@ -1,65 +1,39 @@
-"""Requests with a source's headers on them: on aiohttp, and below the client of the SDK.
+"""Requests with a source's headers on them, below the client of the SDK.
 
-A refusal (401) is answered once more where the source has something else to show, and no oftener.
+A refusal (401, or 403 for want of a scope) is answered once more where the source has something
+else to show, and no oftener.
 """
 
 from __future__ import annotations
 
 import json
 import secrets
-from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
 import httpx2
 
 from spindle_mcp.text import encode
+from spindle_mcp.upstream.credentials.challenge import FORBIDDEN, UNAUTHORIZED, refusal_in
+from spindle_mcp.upstream.credentials.faults import AuthorizationRequired
 from spindle_mcp.upstream.faults import refused_by_status
 from spindle_spi.codec import decode
 from spindle_spi.codec import encode as encode_typed
 from spindle_spi.errors import ErrorEnvelope, GatewayError, from_envelope
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
-
-    import aiohttp
+    from collections.abc import Mapping
 
     from spindle_mcp.upstream.connections.base import Endpoint
+    from spindle_mcp.upstream.credentials.source import HeaderSource
     from spindle_spi.context import AuthenticatedContext
-    from spindle_spi.types import Json
+    from spindle_spi.types import Json, JsonObject
 
 UNPROVEN: Final = -32092
 """Our own JSON-RPC code for a request that nothing could prove; never leaves the process."""
 
 _MARK: Final = secrets.token_hex(16)
 """Tells an answer of ours from one that an upstream made up."""
-_UNAUTHORIZED: Final = 401
-_REFUSED: Final = (401, 403)
-
-
-@asynccontextmanager
-async def posted(
-    session: aiohttp.ClientSession,
-    endpoint: Endpoint,
-    body: bytes,
-    headers: Mapping[str, str],
-    caller: AuthenticatedContext | None,
-) -> AsyncGenerator[aiohttp.ClientResponse]:
-    """Post to an upstream for a caller; None is the gateway itself."""
-    source = endpoint.headers
-    proof: Mapping[str, str] = {}
-
-    for is_last in (source is None, True):
-        if source is not None:
-            proof = await source.headers(caller)
-
-        async with session.post(
-            endpoint.url, data=body, headers={**headers, **proof}, allow_redirects=False
-        ) as response:
-            is_final = source is None or is_last or response.status != _UNAUTHORIZED
-
-            if is_final or (source and not await source.refused(caller, proof)):
-                yield response
-                return
+_REFUSED: Final = (UNAUTHORIZED, FORBIDDEN)
 
 
 class ProvenTransport(httpx2.AsyncBaseTransport):
@@ -80,13 +54,7 @@ class ProvenTransport(httpx2.AsyncBaseTransport):
             return await self._inner.handle_async_request(request)
 
         try:
-            sent = await source.headers(caller)
-            response = await self._inner.handle_async_request(_with(request, sent))
-
-            if response.status_code == _UNAUTHORIZED and await source.refused(caller, sent):
-                await response.aclose()
-                sent = await source.headers(caller)
-                response = await self._inner.handle_async_request(_with(request, sent))
+            response = await self._sent(request, source, caller)
         except GatewayError as exc:
             return _answered(exc)
 
@@ -95,6 +63,29 @@ class ProvenTransport(httpx2.AsyncBaseTransport):
             return _answered(refused_by_status(self._endpoint.gateway, response.status_code, None))
 
         return response
+
+    async def _sent(
+        self, request: httpx2.Request, source: HeaderSource, caller: AuthenticatedContext | None
+    ) -> httpx2.Response:
+        is_last = False
+
+        while True:
+            sent = await source.headers(caller)
+            response = await self._inner.handle_async_request(_with(request, sent))
+            challenges = response.headers.get_list("www-authenticate")
+            refusal = refusal_in(response.status_code, challenges)
+
+            try:
+                is_mended = await source.mends(caller, sent, refusal, is_last=is_last)
+            except GatewayError:
+                await response.aclose()
+                raise
+
+            if not is_mended:
+                return response
+
+            await response.aclose()
+            is_last = True
 
     async def aclose(self) -> None:
         """Close what is below."""
@@ -106,12 +97,22 @@ def failure_in(code: int, data: Json) -> GatewayError | None:
     if code != UNPROVEN or not isinstance(data, dict) or data.get("mark") != _MARK:
         return None
 
+    consent = data.get("consent")
+
+    if isinstance(consent, dict):
+        return AuthorizationRequired(str(consent["need"]), str(consent["url"]))
+
     return from_envelope(decode(encode(data.get("failure")), ErrorEnvelope))
 
 
 def _answered(failure: GatewayError) -> httpx2.Response:
     told: Json = json.loads(encode_typed(failure.envelope(), ErrorEnvelope))
-    error: Json = {"code": UNPROVEN, "message": "", "data": {"mark": _MARK, "failure": told}}
+    said: JsonObject = {"mark": _MARK, "failure": told}
+
+    if isinstance(failure, AuthorizationRequired):
+        said["consent"] = {"need": failure.need, "url": failure.url}
+
+    error: Json = {"code": UNPROVEN, "message": "", "data": said}
     body = encode({"jsonrpc": "2.0", "id": None, "error": error})
     return httpx2.Response(502, headers={"content-type": "application/json"}, content=body)
 

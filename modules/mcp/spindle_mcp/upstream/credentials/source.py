@@ -12,6 +12,7 @@ from spindle_spi.errors import FailedPrecondition, Origin
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from spindle_mcp.upstream.credentials.challenge import Refusal
     from spindle_spi.config_secrets import ConfigSecretsService
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.secret import SecretRef
@@ -33,10 +34,34 @@ class HeaderSource(ABC):
             GatewayError: There is nothing to send; says what to do about it, never a secret.
         """
 
-    async def refused(self, caller: AuthenticatedContext | None, sent: Mapping[str, str]) -> bool:
-        """Take the news of a 401 to what was sent; True when asking once more may help."""
-        del caller, sent
+    async def refused(
+        self, caller: AuthenticatedContext | None, sent: Mapping[str, str], refusal: Refusal
+    ) -> bool:
+        """Take the news that what was sent did not do; True when asking once more may help.
+
+        Raises:
+            GatewayError: Somebody has to do something first; says what.
+        """
+        del caller, sent, refusal
         return False
+
+    async def mends(
+        self,
+        caller: AuthenticatedContext | None,
+        sent: Mapping[str, str],
+        refusal: Refusal,
+        *,
+        is_last: bool,
+    ) -> bool:
+        """Tell whether to ask once more; a lack of scope is met each time, for who can mend it.
+
+        Raises:
+            GatewayError: Somebody has to do something first; says what.
+        """
+        if not refusal.may_be_mended or (is_last and not refusal.is_about_scope):
+            return False
+
+        return await self.refused(caller, sent, refusal) and not is_last
 
 
 class StaticHeaders(HeaderSource):

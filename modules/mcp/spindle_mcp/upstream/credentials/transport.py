@@ -22,7 +22,8 @@ SECONDS: Final = 10.0
 """Longest any exchange with an authorization server may take."""
 
 _MAX_BYTES: Final = 262_144
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+"""Names of this machine."""
 
 
 class JudgedTransport(httpx2.AsyncBaseTransport):
@@ -40,7 +41,7 @@ class JudgedTransport(httpx2.AsyncBaseTransport):
         """
         url = request.url
 
-        if url.scheme != "https" and url.host not in _LOOPBACK:
+        if url.scheme != "https" and url.host not in LOOPBACK:
             raise ServerFailed("its address is not https")
 
         try:

@@ -1,17 +1,17 @@
-"""One POST to a modern upstream and what comes back on it, bounded. On aiohttp, hence asyncio."""
+"""One POST to a modern upstream and what comes back on it, bounded."""
 
 from __future__ import annotations
 
-import asyncio
 import itertools
-from typing import TYPE_CHECKING, Protocol
+import time
+from typing import TYPE_CHECKING, Final, Protocol
 
-import aiohttp
+import anyio
 from mcp.shared.inbound import MCP_METHOD_HEADER, MCP_PROTOCOL_VERSION_HEADER
 
 from spindle_mcp.eras import MODERN
 from spindle_mcp.text import decode, encode
-from spindle_mcp.upstream.credentials.proven import posted
+from spindle_mcp.upstream.credentials.challenge import refusal_in
 from spindle_mcp.upstream.faults import (
     RpcRefused,
     garbled,
@@ -20,25 +20,45 @@ from spindle_mcp.upstream.faults import (
     unreachable,
 )
 from spindle_mcp.upstream.http.sse import EventReader, EventTooLong
-from spindle_spi.errors import InvalidArgument
+from spindle_spi.errors import GatewayError, InvalidArgument, UpstreamTimeout
+from spindle_transport.exchange import UpstreamRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Mapping
 
     from spindle_mcp.upstream.connections.base import Endpoint
+    from spindle_mcp.upstream.credentials.source import HeaderSource
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.secret import Secret
     from spindle_spi.types import Json, JsonObject
+    from spindle_transport.aiohttp_transport import AiohttpResponse, AiohttpTransport
+
+_CALL: Final = "tools/call"
+"""The only request that may do something, and so goes out once."""
+_PATIENCE: Final = 0.05
+"""Seconds for the end of a stream whose answer is here; without it the connection is lost."""
+
+
+class TimeLimit(Protocol):
+    """How long a request may still take."""
+
+    def extend(self, seconds: float) -> None:
+        """Let it be so long from now."""
+        ...
 
 
 class Hearing(Protocol):
     """Who hears what is said on a request's stream before its answer."""
 
-    clock: asyncio.Timeout | None
-    """The request's time limit, for whoever may extend it."""
+    limit: TimeLimit | None
+    """The request's, for whoever may extend it."""
 
     async def hear(self, method: str, params: Json, request_id: int) -> bool:
-        """Take a notification; True ends the request, which then has an empty result."""
+        """Take a notification; True ends the request, which then has an empty result.
+
+        Raises:
+            TimeoutError: Whoever is told of it does not take it.
+        """
         ...
 
 
@@ -76,10 +96,10 @@ class Exchanges(Protocol):
 class HttpExchanges:
     """One POST for each."""
 
-    def __init__(self, endpoint: Endpoint, session: aiohttp.ClientSession) -> None:
+    def __init__(self, endpoint: Endpoint, transport: AiohttpTransport) -> None:
         self._endpoint = endpoint
         self._gateway = endpoint.gateway
-        self._session = session
+        self._transport = transport
         self._ids = itertools.count(1)
         self._headers = {
             "content-type": "application/json",
@@ -111,27 +131,55 @@ class HttpExchanges:
         caller: AuthenticatedContext | None = None,
     ) -> JsonObject:
         """See `Exchanges`."""
-        body = encoded({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
-        sent = {**self._headers, MCP_METHOD_HEADER: method, **(headers or {})}
+        request = UpstreamRequest(
+            url=self._endpoint.url,
+            headers={**self._headers, MCP_METHOD_HEADER: method, **(headers or {})},
+            body=encoded({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}),
+            deadline=None if seconds is None else time.monotonic() + seconds,
+            is_repeatable=method != _CALL,
+        )
+        response = await self._proven(request, caller)
 
         try:
-            async with asyncio.timeout(seconds) as clock:
-                if hearing is not None:
-                    hearing.clock = clock
+            return await self._read(response, request_id, hearing)
+        finally:
+            await response.aclose()
 
-                async with posted(self._session, self._endpoint, body, sent, caller) as response:
-                    return await self._read(response, request_id, hearing)
-        except aiohttp.ClientError as exc:
-            raise unreachable(self._gateway) from exc
+    async def _proven(
+        self, request: UpstreamRequest, caller: AuthenticatedContext | None
+    ) -> AiohttpResponse:
+        """Open a request for a caller; a refusal is met once more if there is more to show."""
+        source = self._endpoint.headers
+
+        if source is None:
+            return await self._open(request)
+
+        plain = request.headers
+
+        try:
+            with anyio.fail_after(_left(request.deadline)):
+                for is_last in (False, True):
+                    proof = await source.headers(caller)
+                    request.headers = {**plain, **proof}
+                    response = await self._open(request)
+
+                    if not await _is_mended(source, caller, proof, response, is_last=is_last):
+                        break
         except TimeoutError as exc:
             raise too_slow(self._gateway) from exc
-        except OSError as exc:
-            raise unreachable(self._gateway) from exc
+
+        return response
+
+    async def _open(self, request: UpstreamRequest) -> AiohttpResponse:
+        try:
+            return await self._transport.open(request)
+        except GatewayError as exc:
+            raise self._named(exc) from exc
 
     async def _read(
-        self, response: aiohttp.ClientResponse, request_id: int, hearing: Hearing | None
+        self, response: AiohttpResponse, request_id: int, hearing: Hearing | None
     ) -> JsonObject:
-        kind = response.content_type
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
 
         if response.status == 200 and kind == "text/event-stream":
             return await self._read_events(response, request_id, hearing)
@@ -154,42 +202,70 @@ class HttpExchanges:
         return result_in(self._gateway, message)
 
     async def _read_events(
-        self, response: aiohttp.ClientResponse, request_id: int, hearing: Hearing | None
+        self, response: AiohttpResponse, request_id: int, hearing: Hearing | None
     ) -> JsonObject:
         reader = EventReader(self._endpoint.max_result_bytes)
+        chunks = response.chunks()
 
-        try:
-            async for chunk in response.content.iter_any():
-                for data in reader.feed(chunk):
-                    message = self._message(data)
-                    method = message.get("method")
+        if hearing is not None:
+            hearing.limit = response
 
-                    if method is None and message.get("id") == request_id:
-                        return result_in(self._gateway, message)
+        while chunk := await self._next(chunks):
+            try:
+                events = reader.feed(chunk)
+            except EventTooLong as exc:
+                raise garbled(self._gateway, "more than is taken from an upstream") from exc
 
-                    if hearing is None or not isinstance(method, str):
-                        continue
+            for data in events:
+                message = self._message(data)
+                method = message.get("method")
 
-                    if await hearing.hear(method, message.get("params"), request_id):
-                        return {}
-        except EventTooLong as exc:
-            raise garbled(self._gateway, "more than is taken from an upstream") from exc
+                if method is None and message.get("id") == request_id:
+                    await response.aclose(patience=_PATIENCE)
+                    return result_in(self._gateway, message)
+
+                if hearing is None or not isinstance(method, str):
+                    continue
+
+                if await self._hear(hearing, method, message.get("params"), request_id):
+                    return {}
 
         raise unreachable(self._gateway)
 
-    async def _read_body(self, response: aiohttp.ClientResponse) -> bytes:
-        limit = self._endpoint.max_result_bytes
-        chunks: list[bytes] = []
-        size = 0
+    async def _hear(self, hearing: Hearing, method: str, params: Json, request_id: int) -> bool:
+        try:
+            return await hearing.hear(method, params, request_id)
+        except TimeoutError as exc:
+            raise too_slow(self._gateway) from exc
 
-        async for chunk in response.content.iter_any():
-            chunks.append(chunk)
+    async def _read_body(self, response: AiohttpResponse) -> bytes:
+        limit = self._endpoint.max_result_bytes
+        pieces: list[bytes] = []
+        size = 0
+        chunks = response.chunks()
+
+        while chunk := await self._next(chunks):
+            pieces.append(chunk)
             size += len(chunk)
 
             if size > limit:
                 raise garbled(self._gateway, "more than is taken from an upstream")
 
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def _next(self, chunks: AsyncIterator[bytes]) -> bytes:
+        """Return the next piece of an answer; none at its end."""
+        try:
+            return await anext(chunks, b"")
+        except GatewayError as exc:
+            raise self._named(exc) from exc
+
+    def _named(self, failure: GatewayError) -> GatewayError:
+        """Return a failure of the transport as that of this gateway."""
+        if isinstance(failure, UpstreamTimeout):
+            return too_slow(self._gateway)
+
+        return unreachable(self._gateway)
 
     def _message(self, data: bytes) -> JsonObject:
         try:
@@ -202,9 +278,34 @@ class HttpExchanges:
 
         return message
 
-    def _refused(self, response: aiohttp.ClientResponse) -> Exception:
+    def _refused(self, response: AiohttpResponse) -> Exception:
         retry_after = response.headers.get("retry-after")
         return refused_by_status(self._gateway, response.status, retry_after)
+
+
+async def _is_mended(
+    source: HeaderSource,
+    caller: AuthenticatedContext | None,
+    proof: Mapping[str, str],
+    response: AiohttpResponse,
+    *,
+    is_last: bool,
+) -> bool:
+    """Tell whether to send a request once more; an answer that is not read is let go."""
+    said = response.headers.items()
+    challenges = (value for name, value in said if name.lower() == "www-authenticate")
+    refusal = refusal_in(response.status, challenges)
+
+    try:
+        is_mended = await source.mends(caller, proof, refusal, is_last=is_last)
+    except BaseException:
+        response.abandon()
+        raise
+
+    if is_mended:
+        response.abandon()
+
+    return is_mended
 
 
 def result_in(gateway: str, message: JsonObject) -> JsonObject:
@@ -238,3 +339,7 @@ def encoded(message: JsonObject) -> bytes:
         return encode(message)
     except ValueError as exc:
         raise InvalidArgument("The arguments hold a number that is not JSON.") from exc
+
+
+def _left(deadline: float | None) -> float | None:
+    return None if deadline is None else max(0.0, deadline - time.monotonic())

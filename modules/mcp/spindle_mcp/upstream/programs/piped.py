@@ -82,7 +82,7 @@ class PipedExchanges:
         try:
             async with asyncio.timeout(seconds) as clock:
                 if hearing is not None:
-                    hearing.clock = clock
+                    hearing.limit = _Clock(clock)
 
                 await self._pipe.write(body)
                 answer = await waiting.answer(request_id)
@@ -168,6 +168,17 @@ class PipedExchanges:
             await self._pipe.write(encode({"jsonrpc": "2.0", "id": identity, "error": error}))
         except UpstreamError:
             return
+
+
+class _Clock:
+    """See `TimeLimit`."""
+
+    def __init__(self, clock: asyncio.Timeout) -> None:
+        self._clock = clock
+
+    def extend(self, seconds: float) -> None:
+        """See `TimeLimit`."""
+        self._clock.reschedule(asyncio.get_running_loop().time() + seconds)
 
 
 class _Waiting:

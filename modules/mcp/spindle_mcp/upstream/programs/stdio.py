@@ -95,11 +95,10 @@ async def _modern(
 
             is_modern = False
 
-        if is_modern:
-            async with upstream.listening():
-                yield upstream
-        else:
-            yield None
+        try:
+            yield upstream if is_modern else None
+        finally:
+            await upstream.close()
 
         group.cancel_scope.cancel()
 

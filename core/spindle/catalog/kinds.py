@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from spindle.catalog_auth import plain_auth
-from spindle.catalog_bodies import (
+from spindle.catalog.auth import plain_auth
+from spindle.catalog.bodies import (
     SECRETS,
     GatewayBody,
     Governance,

@@ -12,10 +12,10 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
-from spindle_llm.relay.aiohttp_transport import AiohttpTransport, TransportLimits
 from spindle_llm.relay.reading import read_all
-from spindle_llm.relay.transport import Transport, UpstreamRequest
 from spindle_spi.errors import UpstreamError, UpstreamTimeout
+from spindle_transport.aiohttp_transport import AiohttpTransport, TransportLimits
+from spindle_transport.exchange import Transport, UpstreamRequest
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from spindle.catalog_kinds import body_of
+from spindle.catalog.kinds import body_of
 from spindle.config.programs import program_keys
 from spindle.directory.shown import moment
 from spindle_spi.errors import InvalidArgument

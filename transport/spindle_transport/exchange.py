@@ -22,6 +22,8 @@ class UpstreamRequest:
     """Seconds the upstream may stay silent; None means the transport's own bound."""
     deadline: float | None = None
     """When all must be over, on the monotonic clock."""
+    is_repeatable: bool = True
+    """Whether it may go out again when its connection turns out to have been closed before."""
 
 
 class UpstreamResponse(ABC):

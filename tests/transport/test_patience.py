@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from spindle_llm.relay.patience import Patience
+from spindle_transport.patience import Patience
 
 pytestmark = pytest.mark.anyio
 

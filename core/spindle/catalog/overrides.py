@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from spindle.catalog_bodies import Governance, merged, plain, read_body
+from spindle.catalog.bodies import Governance, merged, plain, read_body
 from spindle.config.records import ToolOverride
 from spindle.store.catalog import OverrideRow
 from spindle_spi.errors import Conflict

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
-from spindle.catalog_auth import faults_of
+from spindle.catalog.auth import faults_of
 from spindle.config.names import tool_beginning
 from spindle_spi.errors import Conflict, InvalidArgument, shortened
 from spindle_spi.records import (

@@ -1,4 +1,4 @@
-"""The transport over HTTP: aiohttp's connections, one pool for each provider, all of it bounded.
+"""The transport over HTTP: aiohttp's connections, one pool for each upstream, all of it bounded.
 
 Of aiohttp the connections and the parser are used. A request of ours is one head and one body, so
 what its session does beside that (cookies, redirects, forms, a task to write with) is not needed.
@@ -14,16 +14,17 @@ from dataclasses import dataclass
 from math import inf
 
 import aiohttp
+from aiohttp.abc import AbstractResolver
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from spindle_llm.relay.kept_connections import Held, KeptConnections
-from spindle_llm.relay.patience import Patience
-from spindle_llm.relay.transport import Transport, UpstreamRequest, UpstreamResponse
 from spindle_spi.errors import GatewayError, UpstreamError, UpstreamTimeout
+from spindle_transport.exchange import Transport, UpstreamRequest, UpstreamResponse
+from spindle_transport.kept_connections import Held, KeptConnections
+from spindle_transport.patience import Patience
 
 _POOL_WAIT = 30.0
-"""Seconds a request waits for one of the provider's connections to come free."""
+"""Seconds a request waits for one of the upstream's connections to come free."""
 
 _STALE_WITHIN = 0.5
 """A pooled connection that the upstream has closed fails at once; one at work fails later."""
@@ -40,14 +41,18 @@ _FOREIGN = (aiohttp.ClientError, HttpProcessingError, asyncio.TimeoutError, OSEr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransportLimits:
-    """The bounds of one provider's traffic."""
+    """The bounds of one upstream's traffic."""
 
     connect: float
     """Seconds to make a connection."""
     silence: float
-    """Seconds without a byte."""
+    """Seconds without a byte; may be infinite, where each request has its deadline."""
     connections: int = 1000
+    pause: float = 30.0
+    """Seconds a connection is kept without being used."""
     verify_cert: bool = True
+    resolver: AbstractResolver | None = None
+    """Who finds addresses of hosts; None is the system's way."""
 
 
 class _Route:
@@ -102,18 +107,23 @@ class AiohttpTransport(Transport):
         self._timeout = self._bound(_POOL_WAIT)
         self._patience = Patience(_UNTIMED)
         self._connector = aiohttp.TCPConnector(
-            limit=limits.connections, keepalive_timeout=30.0, ssl=bool(limits.verify_cert)
+            limit=limits.connections,
+            keepalive_timeout=limits.pause,
+            ssl=bool(limits.verify_cert),
+            resolver=limits.resolver,
         )
-        self._connections = KeptConnections(self._connector, self._loop, limits.connections)
+        self._connections = KeptConnections(
+            self._connector, self._loop, limit=limits.connections, pause=limits.pause
+        )
 
-    async def open(self, request: UpstreamRequest) -> UpstreamResponse:
+    async def open(self, request: UpstreamRequest) -> AiohttpResponse:
         """Send a request; a connection that turns out to be closed already is replaced once."""
         started = time.monotonic()
 
         try:
             return await self._send(request)
         except aiohttp.ServerDisconnectedError as exc:
-            if time.monotonic() - started > _STALE_WITHIN:
+            if not request.is_repeatable or time.monotonic() - started > _STALE_WITHIN:
                 raise _translated(exc) from exc
         except _FOREIGN as exc:
             raise _translated(exc) from exc
@@ -128,19 +138,23 @@ class AiohttpTransport(Transport):
         self._connections.close_kept()
         await self._connector.close()
 
-    async def _send(self, request: UpstreamRequest) -> UpstreamResponse:
+    async def _send(self, request: UpstreamRequest) -> AiohttpResponse:
         if self._connector.closed:
             raise RuntimeError("The transport is closed.")
 
         route = self._routes.get(request.url) or self._route(request.url)
-        timeout = self._timeout
+        left = None if request.deadline is None else request.deadline - time.monotonic()
 
-        if request.deadline is not None:
-            timeout = self._bound(request.deadline - time.monotonic())
+        if left is not None and left <= 0:
+            raise UpstreamTimeout("The call's time was over before the upstream was asked.")
 
         head = route.head(request)
         connections, place = self._connections, route.place
-        held = connections.take(place) or await connections.connect(place, route.address, timeout)
+        held = connections.take(place)
+
+        if held is None:
+            timeout = self._timeout if left is None else self._bound(left)
+            held = await connections.connect(place, route.address, timeout)
 
         if held is None:
             raise aiohttp.ServerDisconnectedError
@@ -174,9 +188,6 @@ class AiohttpTransport(Transport):
         return route
 
     def _bound(self, seconds: float) -> aiohttp.ClientTimeout:
-        if seconds <= 0:
-            raise UpstreamTimeout("The call's time was over before the upstream was asked.")
-
         return aiohttp.ClientTimeout(
             total=None,
             connect=min(_POOL_WAIT, seconds),
@@ -246,7 +257,7 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
         if due - now > 2 * _UNTIMED:
             patience.add(self)
         else:
-            self._timer = self._loop.call_later(due - now, self.late)
+            self._look_in(due - now)
 
     async def begin(self) -> None:
         """Wait for status and headers."""
@@ -297,6 +308,11 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
 
         self._end(is_whole=self._content.at_eof())
 
+    def extend(self, seconds: float) -> None:
+        """Move the deadline that the request had to so long from now."""
+        # The timer finds that out when it looks.
+        self._deadline = time.monotonic() + seconds
+
     def abandon(self) -> None:
         """Close the connection."""
         self._end(is_whole=False)
@@ -318,12 +334,15 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
 
     def late(self) -> None:
         """End a wait that has been too long; look again when it may be."""
+        if self.is_over:
+            return
+
         now = time.monotonic()
         since = min(self._waits_since, now)
         due = min(since + self._silence, self._deadline)
 
         if due > now:
-            self._timer = self._loop.call_later(due - now, self.late)
+            self._look_in(due - now)
             return
 
         late = aiohttp.SocketTimeoutError()
@@ -332,6 +351,12 @@ class AiohttpResponse(UpstreamResponse, AsyncIterator[bytes]):
             self._content.set_exception(late)
         else:
             self._protocol.set_exception(late)
+
+    def _look_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+        self._timer = self._loop.call_later(seconds, self.late)
 
 
 def _lines(headers: Mapping[str, str]) -> str:

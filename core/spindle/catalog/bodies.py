@@ -13,7 +13,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, JsonValue, ValidationError
 from pydantic.fields import FieldInfo
 
-from spindle.catalog_auth import AuthBody
+from spindle.catalog.auth import AuthBody
 from spindle.config.catalog import (
     POSITIVE_TOKENS,
     Capability,

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
 
-_PAUSE = 30.0
-"""Seconds a connection is kept without being used."""
-
 
 class Held:
     """A connection of the pool that belongs to the transport, in use or kept."""
@@ -60,10 +57,19 @@ class KeptConnections:
     """The connections of one pool."""
 
     def __init__(
-        self, connector: aiohttp.BaseConnector, loop: asyncio.AbstractEventLoop, limit: int
+        self,
+        connector: aiohttp.BaseConnector,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        limit: int,
+        pause: float,
     ) -> None:
-        """Take connections from a connector that makes so many at most."""
+        """Take connections from a connector that makes so many at most.
+
+        They are kept for `pause` seconds without being used.
+        """
         self._connector = connector
+        self._pause = pause
         self._loop = loop
         self._limit = limit
         self._kept: dict[Hashable, deque[Held]] = {}
@@ -124,7 +130,7 @@ class KeptConnections:
         kept.append(held)
 
         if self._timer is None:
-            self._timer = self._loop.call_later(_PAUSE, self._sweep)
+            self._timer = self._loop.call_later(self._pause, self._sweep)
 
     def close(self, held: Held) -> None:
         """Take one back that nothing more may go over."""
@@ -148,7 +154,7 @@ class KeptConnections:
 
     def _sweep(self) -> None:
         """Close what was not used for long: the oldest are in front."""
-        oldest = self._loop.time() - _PAUSE
+        oldest = self._loop.time() - self._pause
         self._timer = None
 
         for place, kept in tuple(self._kept.items()):

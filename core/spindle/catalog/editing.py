@@ -1,6 +1,6 @@
 """The one way to change the catalog by hand: the API, the commands and bundles all take it.
 
-What is decided is in `catalog_draft`; here it is carried out: secrets are put aside and addresses
+What is decided is in `draft`; here it is carried out: secrets are put aside and addresses
 judged first, then the decision is taken again on what is stored, in the transaction that writes it.
 """
 
@@ -15,12 +15,12 @@ import anyio
 
 from spindle.audit import Audit, AuditEntry
 from spindle.authority import actor_of
-from spindle.catalog_access import is_platform, manageable, readable
-from spindle.catalog_auth import values_in
-from spindle.catalog_bodies import SECRETS
-from spindle.catalog_draft import API, CONFIG, EPHEMERAL, Change, Draft, Expected, Surroundings
-from spindle.catalog_kinds import KINDS
-from spindle.catalog_shown import audited
+from spindle.catalog.access import is_platform, manageable, readable
+from spindle.catalog.auth import values_in
+from spindle.catalog.bodies import SECRETS
+from spindle.catalog.draft import API, CONFIG, EPHEMERAL, Change, Draft, Expected, Surroundings
+from spindle.catalog.kinds import KINDS
+from spindle.catalog.shown import audited
 from spindle.egress import safe_address
 from spindle.gateway_addresses import urls_of
 from spindle.master_key import MasterKeys
@@ -66,7 +66,7 @@ class Edit:
 
 
 class CatalogEditor:
-    """Reads and changes records as one caller may. `data` is plain JSON, see `catalog_bodies`."""
+    """Reads and changes records as one caller may. `data` is plain JSON, see `bodies`."""
 
     def __init__(
         self,

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 from uuid import uuid4
 
-from spindle.catalog_access import (
+from spindle.catalog.access import (
     check_change,
     check_holding,
     default_holding,
     is_platform,
     manageable,
 )
-from spindle.catalog_auth import with_auth
-from spindle.catalog_bodies import SECRETS, GatewayBody, Governance, merged, read_record
-from spindle.catalog_kinds import KINDS, body_of, keep_secret, section_of
-from spindle.catalog_overrides import configured_for, override_of, wanted_after
-from spindle.catalog_references import (
+from spindle.catalog.auth import with_auth
+from spindle.catalog.bodies import SECRETS, GatewayBody, Governance, merged, read_record
+from spindle.catalog.kinds import KINDS, body_of, keep_secret, section_of
+from spindle.catalog.overrides import configured_for, override_of, wanted_after
+from spindle.catalog.references import (
     check_shape,
     check_words,
     referrers,

@@ -9,9 +9,9 @@ import anyio
 import pytest
 from anyio.abc import SocketAttribute, SocketStream
 
-from spindle_llm.relay.aiohttp_transport import AiohttpTransport, TransportLimits
 from spindle_llm.relay.reading import read_all
-from spindle_llm.relay.transport import UpstreamRequest
+from spindle_transport.aiohttp_transport import AiohttpTransport, TransportLimits
+from spindle_transport.exchange import UpstreamRequest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from spindle.catalog_kinds import KINDS
+from spindle.catalog.kinds import KINDS
 from spindle_spi.errors import PermissionDenied
 from spindle_spi.policy import Action, allow, granted, holds_in, visible
 from spindle_spi.records import CatalogRecord, ModelSpec, ProviderSpec, ServerSpec, Visibility

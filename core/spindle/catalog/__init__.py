@@ -1,0 +1,1 @@
+"""The catalog as administrators change it: bodies read, drafts judged, edits written."""
