@@ -10,8 +10,8 @@ import pytest
 from tests.mcp.support.answering import Answering
 from tests.mcp.support.asking import Asking
 from tests.mcp.support.clients import connected, error_of, first_text
+from tests.mcp.support.consent import ADA, BOB, Place, place
 from tests.mcp.support.raw import raw_client
-from tests.mcp.upstream.credentials.test_people import ADA, BOB, Place, place
 
 if TYPE_CHECKING:
     from mcp.client import Client
