@@ -266,7 +266,7 @@ async def test_a_document_elsewhere_is_our_name_where_servers_take_documents(
     takes_it: bool, client: str
 ) -> None:
     """It is nobody's secret, so that no issuer has to be named beside it."""
-    document = {**REGISTERS, "client_id": "https://my.example/client"}
+    document: dict[str, Any] = {**REGISTERS, "client_id": "https://my.example/client"}
 
     async with place(**document) as here:
         here.server.metadata = {"client_id_metadata_document_supported": takes_it}
