@@ -87,7 +87,8 @@ def run_tests(copy: Path, python: Path, selection: list[str]) -> tuple[int, str]
     except subprocess.TimeoutExpired:
         raise MutantError(f"its tests took more than {SECONDS} s") from None
 
-    lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    # What programs that the tests leave behind say on standard error is no verdict.
+    lines = [line for line in (done.stdout.strip() or done.stderr).splitlines() if line.strip()]
     return done.returncode, lines[-1] if lines else "no output"
 
 

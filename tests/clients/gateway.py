@@ -1,4 +1,4 @@
-"""The gateway the clients are checked against: the demo, our upstream, and virtual servers."""
+"""The gateway the clients are checked against: the demo, our upstreams, and virtual servers."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from tests.support.upstream_process import running_upstream
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
+    import httpx2
+
     from spindle_spi.types import JsonObject
 
-_TOOL_SECONDS = 20.0
+UPSTREAMS = ("kit", "library", "asking")
+_OFFER_SECONDS = 20.0
 _META: JsonObject = {
     "io.modelcontextprotocol/protocolVersion": "2026-07-28",
     "io.modelcontextprotocol/clientCapabilities": {},
 }
-_LIST: JsonObject = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": _META}}
 _HEADERS = {
     "accept": "application/json, text/event-stream",
     "mcp-protocol-version": "2026-07-28",
-    "mcp-method": "tools/list",
 }
 
 
@@ -40,7 +41,12 @@ def configuration(upstream: str) -> JsonObject:
     """Return the gateway's configuration over an upstream."""
     return {
         "modules": {"enabled": ["mcp"]},
-        "mcp": {"gateways": {"demo": {"transport": "builtin"}, "kit": {"url": f"{upstream}/mcp"}}},
+        "mcp": {
+            "gateways": {
+                "demo": {"transport": "builtin"},
+                **{name: {"url": f"{upstream}/{name}/mcp"} for name in UPSTREAMS},
+            }
+        },
         "servers": {
             "desk": {"gateways": ["kit"], "visibility": "public"},
             "open": {"gateways": ["kit"], "visibility": "public", "anonymous": True},
@@ -56,7 +62,7 @@ async def running_gateway(home: Path) -> AsyncGenerator[dict[str, str]]:
         running_spindle(configuration(upstream.url), home=home) as process,
     ):
         token = await _token(process)
-        await _wait_for_tools(process, token)
+        await _wait_for_offers(process, token)
         # Where the pages have people keep it.
         path = home / ".spindle" / "mcp-token"
         path.parent.mkdir()
@@ -115,15 +121,27 @@ async def _token(process: SpindleProcess) -> str:
     return str(answer.json()["token"])
 
 
-async def _wait_for_tools(process: SpindleProcess, token: str) -> None:
-    """Return when the gateway has read the upstream's tools."""
-    with anyio.fail_after(_TOOL_SECONDS):
+async def _wait_for_offers(process: SpindleProcess, token: str) -> None:
+    """Return when the gateway has read what every upstream offers."""
+    with anyio.fail_after(_OFFER_SECONDS):
         async with process.client(token) as client:
-            while True:
-                answer: Any = (await client.post("/mcp", json=_LIST, headers=_HEADERS)).json()
-                names = [tool["name"] for tool in answer["result"]["tools"]]
-
-                if any(name.startswith("kit__") for name in names):
-                    return
-
+            while not await _is_read(client):
                 await anyio.sleep(0.05)
+
+
+async def _is_read(client: httpx2.AsyncClient) -> bool:
+    tools, prompts, resources = [
+        await _listed(client, kind) for kind in ("tools", "prompts", "resources")
+    ]
+    read = {tool["name"].split("__")[0] for tool in tools}
+    return bool(read.issuperset(UPSTREAMS) and prompts and resources)
+
+
+async def _listed(client: httpx2.AsyncClient, kind: str) -> list[Any]:
+    method = f"{kind}/list"
+    request: JsonObject = {
+        "jsonrpc": "2.0", "id": 1, "method": method, "params": {"_meta": _META},
+    }  # fmt: skip
+    headers = {**_HEADERS, "mcp-method": method}
+    answer: Any = (await client.post("/mcp", json=request, headers=headers)).json()
+    return list(answer["result"][kind])

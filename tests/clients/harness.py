@@ -7,29 +7,52 @@ named checks of each way to connect out of the functions below. The twin is harn
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import subprocess
-import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Protocol, TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
+from tests.clients.session import (
+    BRIDGE,
+    KIT_TOOLS,
+    LEGACY,
+    MODERN,
+    NAME,
+    ROOT,
+    SAMPLE,
+    Hear,
+    News,
+    Outcome,
+    Refused,
+    Session,
+    Way,
+    content_of,
+    documented,
+    gateway,
+    in_session,
+    on_its_own,
+    register,
+    run_documented,
+)
 from tests.support.named_checks import check, raises_async, run, same
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
 
 __all__ = [
     "BRIDGE",
     "KIT_TOOLS",
     "LEGACY",
     "MODERN",
+    "NAME",
+    "ROOT",
+    "SAMPLE",
     "Hear",
+    "News",
     "Outcome",
     "Refused",
     "Session",
     "Way",
     "check",
+    "content_of",
     "documented",
     "gateway",
     "register",
@@ -38,152 +61,10 @@ __all__ = [
     "same",
 ]
 
-KIT_TOOLS = ["kit__fail", "kit__go", "kit__refuse", "kit__say", "kit__slow", "kit__weigh"]
-"""What the upstream offers behind the gateway."""
-BRIDGE: list[str] = json.loads(os.environ.get("SPINDLE_BRIDGE", "[]"))
-"""The command `spindle mcp`."""
-MODERN, LEGACY = "2026-07-28", "2025-11-25"
-
-
-@dataclass(frozen=True)
-class Gateway:
-    """The gateway as the environment tells of it."""
-
-    url: str = os.environ.get("SPINDLE_URL", "")
-    token: str = os.environ.get("SPINDLE_TOKEN", "")
-
-    def endpoint(self, server: str | None) -> str:
-        """Return the address of everything, or of a virtual server."""
-        return f"{self.url}/mcp" if server is None else f"{self.url}/servers/{server}/mcp"
-
-
-gateway = Gateway()
-
-
-class Refused(Exception):
-    """A request was answered with an error of the protocol."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a tool gave back."""
-
-    text: str
-    structured: Any = None
-    is_error: bool = False
-
-
-class Hear(Protocol):
-    """Is told of each step of a call."""
-
-    async def __call__(self, progress: float, total: float | None, message: str | None) -> None:
-        """Take notice of a step."""
-        ...
-
-
-class Session(Protocol):
-    """A connected client, whatever its methods are called by themselves."""
-
-    @property
-    def version(self) -> str:
-        """Return the revision of the protocol that is spoken."""
-        ...
-
-    @property
-    def server(self) -> str:
-        """Return the name by which the other side introduced itself."""
-        ...
-
-    async def tools(self) -> list[str]:
-        """Return the names of the tools."""
-        ...
-
-    async def call(self, name: str, arguments: dict[str, Any], hear: Hear | None = None) -> Outcome:
-        """Call a tool; raise `Refused` when the answer is an error of the protocol."""
-        ...
-
-
-Connect = Callable[[str, str | None], AbstractAsyncContextManager[Session]]
-"""From a token, and the slug of a virtual server."""
-
-
-@dataclass
-class Way:
-    """One way a client connects; what is asked in a session is asked in a single one."""
-
-    name: str
-    version: str
-    connect: Connect
-    server: str = "spindle"
-    """As the other side introduces itself, which not every way asks for."""
-    _findings: dict[str, Exception | None] = field(default_factory=dict[str, "Exception | None"])
-
-    async def hold(self, name: str) -> None:
-        """Fail with what was found when this was asked; the first asks everything."""
-        if not self._findings:
-            async with self.connect(gateway.token, None) as session:
-                for each, ask in _in_session.items():
-                    self._findings[each] = await _finding(ask(self, session))
-
-        finding = self._findings[name]
-
-        if finding is not None:
-            raise finding
-
-
-InSession = Callable[[Way, Session], Awaitable[None]]
-OnItsOwn = Callable[[Way], Awaitable[None]]
-
-_documented: dict[str, str] = json.loads(os.environ.get("SPINDLE_DOCUMENTED", "{}"))
-_in_session: dict[str, InSession] = {}
-_on_its_own: dict[str, OnItsOwn] = {}
-
-
-def in_session(name: str) -> Callable[[InSession], InSession]:
-    """Add what is asked in the one session of a way."""
-
-    def add(ask: InSession) -> InSession:
-        _in_session[name] = ask
-        return ask
-
-    return add
-
-
-def on_its_own(name: str) -> Callable[[OnItsOwn], OnItsOwn]:
-    """Add what is asked with a connection of its own."""
-
-    def add(ask: OnItsOwn) -> OnItsOwn:
-        _on_its_own[name] = ask
-        return ask
-
-    return add
-
-
-def register(*ways: Way) -> None:
-    """Make the named checks of some ways: each is `<way>.<name>`."""
-    for way in ways:
-        for name in _in_session:
-            check(f"{way.name}.{name}")(partial(way.hold, name))
-
-        for name, ask in _on_its_own.items():
-            check(f"{way.name}.{name}")(partial(ask, way))
-
-
-def documented(name: str) -> str:
-    """Return a snippet of the pages, `<client>.<form>`, for the gateway at hand."""
-    return _documented[name]
-
-
-def run_documented(name: str) -> None:
-    """Run a documented program, which lists the tools, with this Python."""
-    command = (sys.executable, "-W", "error", "-c", documented(name))
-    finished = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
-    assert finished.returncode == 0, finished.stderr
-    same([name for name in finished.stdout.split() if name.startswith("kit__")], KIT_TOOLS)
+README = "spindle://library/file:///README.md"
+PICTURE = "spindle://library/test://picture"
+GREETINGS = "spindle://demo/demo://greetings/{language}"
+NOTES = "spindle://library/note://{shelf}/{name}"
 
 
 @in_session("connect")
@@ -254,6 +135,96 @@ async def _unknown(way: Way, session: Session) -> None:
     assert "kit__nothing" in str(refused), refused
 
 
+@in_session("call.left")
+async def _left(way: Way, session: Session) -> None:
+    name = f"{os.getpid()} {way.name} left"
+    call = asyncio.create_task(session.call("kit__hang", {"name": name}))
+    same((await session.call("kit__await", {"name": name, "what": "began"})).text, "began")
+    call.cancel()
+    same((await session.call("kit__await", {"name": name, "what": "left"})).text, "left")
+
+
+@in_session("resources.list")
+async def _resources(way: Way, session: Session) -> None:
+    assert {README, PICTURE, "ui://library/clock/main.html"} <= set(await session.resources())
+
+
+@in_session("resources.templates")
+async def _templates(way: Way, session: Session) -> None:
+    same(await session.templates(), [GREETINGS, NOTES])
+
+
+@in_session("resources.read")
+async def _read(way: Way, session: Session) -> None:
+    note = "spindle://library/note://attic/hat"
+    same(await session.read(README), [(README, "text of file:///README.md")])
+    same(await session.read(PICTURE), [(PICTURE, "aGk=")])
+    same(await session.read(note), [(note, "text of note://attic/hat")])
+
+
+@in_session("resources.unknown")
+async def _unknown_resource(way: Way, session: Session) -> None:
+    refused = await raises_async(Refused, session.read("spindle://library/file:///nothing"))
+    same(refused.code, -32602 if way.version == MODERN else -32002)
+
+
+@in_session("prompts.list")
+async def _prompts(way: Way, session: Session) -> None:
+    assert {"library__summary", "library__broken"} <= set(await session.prompts())
+
+
+@in_session("prompts.get")
+async def _prompt(way: Way, session: Session) -> None:
+    said = await session.prompt("library__summary", {"topic": "owls"})
+    same(said, ["Sum up owls.", "inside"])
+
+
+@in_session("complete")
+async def _complete(way: Way, session: Session) -> None:
+    same(await session.complete("library__summary", "topic", "ow"), ["ow0", "ow1", "ow2"])
+
+
+@in_session("asked.form")
+async def _form(way: Way, session: Session) -> None:
+    await _asks(session, "elicit", NAME)
+
+
+@in_session("asked.sample")
+async def _sample(way: Way, session: Session) -> None:
+    await _asks(session, "sample", SAMPLE)
+
+
+@in_session("asked.roots")
+async def _roots(way: Way, session: Session) -> None:
+    await _asks(session, "roots", ROOT)
+
+
+async def _asks(session: Session, tool: str, answer: str) -> None:
+    heard = await session.call(f"asking__{tool}", {})
+    assert heard.text.startswith("heard"), heard
+    assert answer in heard.text, heard
+
+
+@in_session("news.updated")
+async def _updated(way: Way, session: Session) -> None:
+    async with session.following(README):
+        await session.call("kit__write", {"uri": "file:///README.md"})
+        await session.news.until(README)
+
+
+@in_session("news.lists")
+async def _lists(way: Way, session: Session) -> None:
+    name = f"{way.name}{os.getpid()}"
+
+    async with session.following(README):
+        await session.call("kit__acquire", {"name": name})
+        await session.news.until("tools", "prompts", "resources")
+
+    assert f"library__{name}" in await session.tools()
+    assert f"library__{name}" in await session.prompts()
+    assert f"spindle://library/file:///{name}" in await session.resources()
+
+
 @on_its_own("token.wrong")
 async def _wrong_token(way: Way) -> None:
     said = await _failure(way.connect("spn_wrong", None))
@@ -267,16 +238,6 @@ async def _virtual_server(way: Way) -> None:
         same((await session.call("kit__say", {"text": "x"})).text, "x")
         refused = await raises_async(Refused, session.call("demo__echo", {"text": "x"}))
         same(refused.code, -32602)
-
-
-async def _finding(asked: Awaitable[None]) -> Exception | None:
-    # The others are asked all the same; whoever owns the name raises it.
-    try:
-        await asked
-    except Exception as exc:  # noqa: BLE001
-        return exc
-
-    return None
 
 
 async def _failure(connecting: AbstractAsyncContextManager[Session]) -> str:

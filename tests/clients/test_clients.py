@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.clients.environments import ENVIRONMENTS
-from tests.clients.expected import CHECKS
+from tests.clients.expected import CHECKS, reasons, table
 from tests.clients.gateway import documented, running_gateway
+from tests.support.client_pages import FOLDER
 from tests.support.script_reports import Make, Report, Reports, asked_for, report_of
 
 if TYPE_CHECKING:
@@ -74,3 +75,10 @@ def test_every_documented_way_is_carried_out() -> None:
     told = {f"documented.{way}" for way in documented("http://127.0.0.1:1")}
     assert told - checked == {"documented.claude-code.command"}
     assert checked <= told
+
+
+def test_the_page_says_which_client_does_what() -> None:
+    """A row for each thing a client may do, and why one does not."""
+    page = (FOLDER / "index.md").read_text()
+    assert "\n".join(table()) in page
+    assert "\n".join(reasons()) in page

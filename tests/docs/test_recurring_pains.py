@@ -23,6 +23,6 @@ def test_what_the_page_names_exists(named: str) -> None:
 
 def test_every_row_names_something() -> None:
     """A pain without a test is one that may well be ours."""
-    rows = [line for line in PAGE.splitlines() if line.startswith("| ")][1:]
-    assert len(rows) == 17
+    rows = [line for line in PAGE.splitlines() if re.match(r"\| (?!pain \|)", line)]
+    assert len(rows) == 45
     assert all("`tests/" in row or "`benchmarks/" in row for row in rows)

@@ -102,14 +102,16 @@ async def test_a_changed_tool_is_withheld_until_it_is_approved(tmp_path: Path, m
             assert "tool f__new (new, held)" in shown
 
             # Looked at, and found good after all; the newcomer is not.
-            approved = await spindle(tmp_path, "gateway", "approve", "files", "f__echo")
+            seen = ("--version", shown.split()[-1])
+            approved = await spindle(tmp_path, "gateway", "approve", "files", "f__echo", *seen)
             assert approved == "approved: f__echo\n"
             await spindle(tmp_path, "gateway", "reject", "files", "f__new")
             await changed(process, client, {"f__echo": str(EVIL["description"])})
             result = await client.call_tool("f__echo", {"text": "hi"})
             assert not result.is_error
             left = json.loads(await spindle(tmp_path, "gateway", "changes", "files", "--json"))
-            assert [(each["name"], each["state"]) for each in left] == [("f__new", "rejected")]
+            states = [(each["name"], each["state"]) for each in left["items"]]
+            assert states == [("f__new", "rejected")]
 
     # Known after a restart, too: what was approved is served, what was not is not.
     async with (

@@ -1,12 +1,17 @@
-"""Which tests' processes are measured when coverage is: not those that run whole programs.
+"""Which tests are measured when coverage is: not those that run again what others run.
 
-A traced gateway takes twice the time for each request, and what such tests run of it the others
-run in the test's own process or in processes that are measured.
+Tests of whole programs are not, with the processes they start: a traced gateway takes twice the
+time for each request. Nor are tests marked `unmeasured`, in their own process: a tracer makes what
+they repeat some thousand times last more than twice as long. What all of these run, others run
+while it is measured; the floors of coverage would tell if they did not.
 """
 
 from __future__ import annotations
 
 import os
+import sys
+import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -21,6 +26,7 @@ WHOLE_PROGRAMS: Final = tuple(
 )
 HANDED_ON: Final = "COVERAGE_PROCESS_CONFIG"
 """How coverage tells the processes that a measured one starts."""
+MARK: Final = "unmeasured"
 
 
 def runs_whole_programs(path: Path) -> bool:
@@ -28,18 +34,39 @@ def runs_whole_programs(path: Path) -> bool:
     return any(path.is_relative_to(folder) for folder in WHOLE_PROGRAMS)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _measured(request: pytest.FixtureRequest) -> Generator[None]:
-    """Keep the processes of such a file's tests from being measured."""
-    handed_on = os.environ.get(HANDED_ON)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Keep a test and its fixtures from being measured, and their processes where it says so."""
+    if runs_whole_programs(item.path):
+        with _untraced(), _not_handed_on():
+            return (yield)
 
-    if handed_on is None or not runs_whole_programs(request.path):
-        yield
-        return
+    if item.get_closest_marker(MARK):
+        with _untraced():
+            return (yield)
 
-    del os.environ[HANDED_ON]
+    return (yield)
+
+
+@contextmanager
+def _untraced() -> Generator[None]:
+    here, threads = sys.gettrace(), threading.gettrace()
+    sys.settrace(None)
+    threading.settrace(None)
 
     try:
         yield
     finally:
-        os.environ[HANDED_ON] = handed_on
+        threading.settrace(threads)
+        sys.settrace(here)
+
+
+@contextmanager
+def _not_handed_on() -> Generator[None]:
+    handed_on = os.environ.pop(HANDED_ON, None)
+
+    try:
+        yield
+    finally:
+        if handed_on is not None:
+            os.environ[HANDED_ON] = handed_on

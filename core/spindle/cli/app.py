@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -93,6 +94,9 @@ def serve(
     model: Annotated[str | None, typer.Option(help="A model of that provider.")] = None,
 ) -> None:
     """Start a gateway."""
+    # Until it serves: what is imported stays, and looking through it takes a fifth of the start.
+    gc.disable()
+
     from spindle.cli.serving import serve as run
 
     run(_sources(home, config, {**_listening(host, port), **_providing(provider, model)}))

@@ -17,6 +17,10 @@ Definitions = Annotated[
     typer.Argument(metavar="[TOOL]…", help="Names as `changes` shows them."),
 ]
 All = Annotated[bool, typer.Option("--all", help="Every change there is.")]
+Version = Annotated[
+    str | None,
+    typer.Option(metavar="VERSION", help="What was looked at, as `changes` says it."),
+]
 
 
 def add_definition_commands(app: typer.Typer) -> None:
@@ -41,26 +45,33 @@ def add_definition_commands(app: typer.Typer) -> None:
         definitions.changes(sources_of(home, config), name, as_json=as_json)
 
     @app.command("approve")
-    def approve(
+    def approve(  # noqa: PLR0913 - one parameter for each thing that may be said
         name: Name,
         tool: Definitions = None,
         every: All = False,
+        version: Version = None,
         as_json: AsJson = False,
         config: Config = None,
         home: Home = HOME,
     ) -> None:
-        """Serve changed definitions as they are now: `approve files files__read`, or `--all`."""
+        """Serve changed definitions as `changes` showed them: some by name, or `--all`."""
         from spindle.cli import definitions
+        from spindle.cli.failures import fail
 
         names = _chosen(tool, every)
+
+        if version is None:
+            fail(f"Say --version, which `spindle gateway changes {name}` prints.")
+
         sources = sources_of(home, config)
-        definitions.decide(sources, name, "approve", names, as_json=as_json)
+        definitions.decide(sources, name, "approve", names, version=version, as_json=as_json)
 
     @app.command("reject")
-    def reject(
+    def reject(  # noqa: PLR0913 - one parameter for each thing that may be said
         name: Name,
         tool: Definitions = None,
         every: All = False,
+        version: Version = None,
         as_json: AsJson = False,
         config: Config = None,
         home: Home = HOME,
@@ -70,7 +81,7 @@ def add_definition_commands(app: typer.Typer) -> None:
 
         names = _chosen(tool, every)
         sources = sources_of(home, config)
-        definitions.decide(sources, name, "reject", names, as_json=as_json)
+        definitions.decide(sources, name, "reject", names, version=version, as_json=as_json)
 
     del inspect, changes, approve, reject
 

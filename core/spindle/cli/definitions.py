@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from spindle.cli.failures import reported
-from spindle.cli.published import ask, ask_pages
+from spindle.cli.published import ask, ask_pages, ask_version
 from spindle.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -58,12 +58,12 @@ def inspect(sources: Sources, name: str, *, as_json: bool) -> None:
 
 
 def changes(sources: Sources, name: str, *, as_json: bool) -> None:
-    """Show the definitions that changed since they were approved."""
+    """Show the definitions that changed since they were approved, and the version of all this."""
     with reported():
-        found = ask_pages(sources, f"{_path(name)}/changes")
+        found, version = ask_version(sources, f"{_path(name)}/changes")
 
     if as_json:
-        print(json.dumps(found))
+        print(json.dumps({"items": found, "version": version}))
         return
 
     if not found:
@@ -74,15 +74,28 @@ def changes(sources: Sources, name: str, *, as_json: bool) -> None:
         print(f"{change['kind']} {change['name']} ({change['state']}, {word})")
         print(f"{change['diff']}\n")
 
+    if found:
+        print(f"To approve what is shown: spindle gateway approve {name} --all --version {version}")
+
 
 def decide(
-    sources: Sources, name: str, decision: str, names: Sequence[str], *, as_json: bool
+    sources: Sources,
+    name: str,
+    decision: str,
+    names: Sequence[str],
+    *,
+    version: str | None,
+    as_json: bool,
 ) -> None:
-    """Approve or reject changes: those of some names, or every one there is."""
+    """Approve or reject changes: those of some names, or every one there is.
+
+    What is offered may have changed since it was looked at: then the version is another, and
+    nothing is decided.
+    """
     body: JsonObject = {"decision": decision, "names": [*names] or None}
 
     with reported():
-        answer = ask(sources, "POST", f"{_path(name)}/changes", body)
+        answer = ask(sources, "POST", f"{_path(name)}/changes", body, version=version)
 
     if as_json:
         print(json.dumps(answer))

@@ -67,32 +67,59 @@ def ask_pages(sources: Sources, path: str, query: str = "") -> list[JsonObject]:
     Raises:
         Failure: There is no gateway that runs, or it refused.
     """
+    return ask_version(sources, path, query)[0]
+
+
+def ask_version(
+    sources: Sources, path: str, query: str = ""
+) -> tuple[list[JsonObject], str | None]:
+    """Return every item of a list and the list's version, where it has one.
+
+    Raises:
+        Failure: There is no gateway that runs, it refused, or the list changed while it was read.
+    """
     found: list[JsonObject] = []
+    versions: set[str | None] = set()
     beside = f"limit={_PAGE}" if not query else f"{query}&limit={_PAGE}"
     cursor: Json = ""
 
     while cursor is not None:
-        page = ask(sources, "GET", f"{path}?{beside}" + (f"&cursor={cursor}" if cursor else ""))
+        one = f"{path}?{beside}" + (f"&cursor={cursor}" if cursor else "")
+        page, version = _asked(sources, "GET", one, None, None)
+        versions.add(version)
         items = page["items"]
         found += (
             [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
         )
         cursor = page["next_cursor"]
 
-    return found
+    if len(versions) > 1:
+        raise Failure("The list changed while it was read: read it again.")
+
+    return found, versions.pop()
 
 
-def ask(sources: Sources, method: str, path: str, body: Json = None) -> JsonObject:
-    """Ask the control plane of the gateway that runs.
+def ask(
+    sources: Sources, method: str, path: str, body: Json = None, *, version: str | None = None
+) -> JsonObject:
+    """Ask the control plane of the gateway that runs; a change may be meant for one version.
 
     Raises:
         Failure: There is none, or it refused.
     """
+    return _asked(sources, method, path, body, version)[0]
+
+
+def _asked(
+    sources: Sources, method: str, path: str, body: Json, version: str | None
+) -> tuple[JsonObject, str | None]:
     if not sources.environ.get("SPINDLE_URL") and find_running(sources.home) is None:
         raise Failure(
             "What upstreams publish is known to a gateway that runs: start one with "
             "`spindle serve`, or name one by SPINDLE_URL and SPINDLE_TOKEN."
         )
+
+    match = {} if version is None else {"if-match": f'"{version}"'}
 
     async def ask() -> httpx2.Response:
         async with (
@@ -102,7 +129,7 @@ def ask(sources: Sources, method: str, path: str, body: Json = None) -> JsonObje
             return await client.request(
                 method,
                 f"{gateway.url}/admin/api/v1/{path}",
-                headers={"authorization": f"Bearer {gateway.token.reveal()}"},
+                headers={"authorization": f"Bearer {gateway.token.reveal()}", **match},
                 json=body,
             )
 
@@ -120,4 +147,5 @@ def ask(sources: Sources, method: str, path: str, body: Json = None) -> JsonObje
         said = error.get("message") if isinstance(error, dict) else None
         raise Failure(str(said or f"The gateway refused: {response.status_code}."))
 
-    return answer
+    etag = response.headers.get("etag")
+    return answer, None if etag is None else etag.strip('"')

@@ -58,6 +58,7 @@ def _announce(running: Running) -> None:
     gc.freeze()
     # A request leaves few cycles behind, and makes hundreds of objects: look less often.
     gc.set_threshold(*_COLLECT_AFTER)
+    gc.enable()
     administrator = running.administrator
     shows_token = administrator.is_new and sys.stdout.isatty()
     lines = [f"Spindle is listening on {running.url}"]

@@ -1,11 +1,13 @@
 // The Inspector's command line: a process for each request.
 
+import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
-import { KIT_TOOLS, Refused, check, documented, gateway, register, run, same } from '../harness.mjs';
+import { KIT_TOOLS, Refused, check, contentsOf, documented, gateway } from '../harness.mjs';
+import { messagesOf, raises, register, run, same } from '../harness.mjs';
 
 const require = createRequire(import.meta.url);
 const PACKAGE = require.resolve('@modelcontextprotocol/inspector/package.json');
@@ -34,29 +36,50 @@ function inspect(era, token, server, args) {
 }
 
 function connect(era) {
-  return async (token, server) => ({
-    close: () => {},
-    tools: async () => {
-      const result = await inspect(era, token, server, ['--method', 'tools/list']);
-      return result.tools.map((tool) => tool.name);
-    },
-    call: async (name, args) => {
-      const named = ['--method', 'tools/call', '--tool-name', name];
-      const given = ['--tool-args-json', JSON.stringify(args)];
-      const result = await inspect(era, token, server, [...named, ...given]);
-      return {
-        text: result.content.map((part) => part.text).join(''),
-        structured: result.structuredContent,
-        isError: result.isError ?? false,
-      };
-    },
-  });
+  return async (token, server) => {
+    const ask = (method, ...args) => inspect(era, token, server, ['--method', method, ...args]);
+
+    return {
+      close: () => {},
+      tools: async () => (await ask('tools/list')).tools.map((tool) => tool.name),
+      call: async (name, args) => {
+        const given = ['--tool-args-json', JSON.stringify(args)];
+        const result = await ask('tools/call', '--tool-name', name, ...given);
+        return {
+          text: result.content.map((part) => part.text).join(''),
+          structured: result.structuredContent,
+          isError: result.isError ?? false,
+        };
+      },
+      resources: async () => (await ask('resources/list')).resources.map(({ uri }) => uri),
+      templates: async () => {
+        const { resourceTemplates } = await ask('resources/templates/list');
+        return resourceTemplates.map((each) => each.uriTemplate);
+      },
+      read: async (uri) => contentsOf(await ask('resources/read', '--uri', uri)),
+      prompts: async () => (await ask('prompts/list')).prompts.map(({ name }) => name),
+      prompt: async (name, args) => {
+        const given = Object.entries(args).map((pair) => pair.join('='));
+        return messagesOf(await ask('prompts/get', '--prompt-name', name, '--prompt-args', ...given));
+      },
+    };
+  };
 }
 
-// It shows neither what was agreed on nor progress.
-const without = ['connect', 'call.progress'];
+// It shows neither what was agreed on nor progress, and is gone when it has printed its one answer.
+const without = [
+  ...['connect', 'call.progress', 'call.left', 'complete'],
+  ...['asked.form', 'asked.sample', 'asked.roots', 'news.updated', 'news.lists'],
+];
 // It has codes of its own, and looks for a tool in the list before it calls it.
-const codes = { refused: 'error', unknown: 'tool_not_found' };
+const codes = { refused: 'error', unknown: 'tool_not_found', noResource: 'error' };
+
+for (const method of ['completion/complete', 'resources/subscribe']) {
+  check(`cannot.${method}`, async () => {
+    const refused = await raises(Refused, () => inspect('legacy', gateway.token, undefined, ['--method', method]));
+    assert(/[Uu]nsupported|[Uu]nknown/.test(refused.message), refused.message);
+  });
+}
 
 register(
   { name: 'legacy', without, codes, connect: connect('legacy') },

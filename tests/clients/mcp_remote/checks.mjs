@@ -3,11 +3,23 @@
 import { createRequire } from 'node:module';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
+import {
+  CreateMessageRequestSchema,
+  ElicitRequestSchema,
+  ListRootsRequestSchema,
+} from '@modelcontextprotocol/sdk/types.js';
 
-import { KIT_TOOLS, check, documented, gateway, register, run, same, sessionOf } from '../harness.mjs';
+import { CAPABILITIES, KIT_TOOLS, answering, check, documented } from '../harness.mjs';
+import { gateway, register, run, same, sessionOf } from '../harness.mjs';
 
 const PROXY = createRequire(import.meta.url).resolve('mcp-remote/dist/proxy.js');
 const { HOME, PATH, MCP_REMOTE_CONFIG_DIR } = process.env;
+
+const SCHEMAS = {
+  'elicitation/create': ElicitRequestSchema,
+  'sampling/createMessage': CreateMessageRequestSchema,
+  'roots/list': ListRootsRequestSchema,
+};
 
 function connect(protocol) {
   return async (token, server) => {
@@ -21,7 +33,8 @@ function connect(protocol) {
       env: { HOME, PATH, MCP_REMOTE_CONFIG_DIR, TOKEN: token },
       stderr: 'pipe',
     });
-    const client = new Client({ name: 'checks', version: '1' });
+    const plain = new Client({ name: 'checks', version: '1' }, { capabilities: CAPABILITIES });
+    const client = answering(plain, (method) => SCHEMAS[method]);
     let said = '';
     transport.stderr.on('data', (part) => (said += part));
 
@@ -43,7 +56,11 @@ const refusal = /RegistrationRejectedError.*HTTP 404/;
 
 register(
   { name: 'legacy', version, refusal, connect: connect('legacy') },
-  { name: 'auto', version, refusal, connect: connect('auto') },
+  {
+    ...{ name: 'auto', version, refusal, connect: connect('auto') },
+    // What the gateway says in the newer era it hands on as it is.
+    ...{ codes: { noResource: -32602 }, followsLater: true, without: ['call.left'] },
+  },
 );
 
 /** List the tools through a program; the version is the one installed here, or it would not start. */

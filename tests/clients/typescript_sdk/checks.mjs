@@ -3,10 +3,12 @@
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 
-import { BRIDGE, LEGACY, MODERN, checkDocumented, gateway, register, run, sessionOf } from '../harness.mjs';
+import { BRIDGE, CAPABILITIES, LEGACY, MODERN, answering, checkDocumented } from '../harness.mjs';
+import { gateway, register, run, sessionOf } from '../harness.mjs';
 
 async function connected(transport, mode) {
-  const client = new Client({ name: 'checks', version: '1' }, { versionNegotiation: { mode } });
+  const options = { capabilities: CAPABILITIES, versionNegotiation: { mode } };
+  const client = answering(new Client({ name: 'checks', version: '1' }, options), (method) => method);
   await client.connect(transport);
   const version = () => client.getNegotiatedProtocolVersion();
   return sessionOf(client, version, (wanted, options) => client.callTool(wanted, options));
@@ -32,7 +34,8 @@ function overBridge(mode) {
 register(
   { name: 'auto', version: MODERN, connect: overHttp('auto') },
   { name: 'modern', version: MODERN, connect: overHttp({ pin: MODERN }) },
-  { name: 'legacy', version: LEGACY, connect: overHttp('legacy') },
+  // It tells its caller of a missing resource as the newer protocol does.
+  { name: 'legacy', version: LEGACY, codes: { noResource: -32602 }, connect: overHttp('legacy') },
   { name: 'bridge', version: MODERN, connect: overBridge('auto') },
 );
 

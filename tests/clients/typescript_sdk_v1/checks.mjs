@@ -3,11 +3,24 @@
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
+import {
+  CreateMessageRequestSchema,
+  ElicitRequestSchema,
+  ListRootsRequestSchema,
+} from '@modelcontextprotocol/sdk/types.js';
 
-import { BRIDGE, LEGACY, checkDocumented, gateway, register, run, sessionOf } from '../harness.mjs';
+import { BRIDGE, CAPABILITIES, LEGACY, answering, checkDocumented } from '../harness.mjs';
+import { gateway, register, run, sessionOf } from '../harness.mjs';
+
+const SCHEMAS = {
+  'elicitation/create': ElicitRequestSchema,
+  'sampling/createMessage': CreateMessageRequestSchema,
+  'roots/list': ListRootsRequestSchema,
+};
 
 async function connected(transport, version) {
-  const client = new Client({ name: 'checks', version: '1' });
+  const plain = new Client({ name: 'checks', version: '1' }, { capabilities: CAPABILITIES });
+  const client = answering(plain, (method) => SCHEMAS[method]);
   await client.connect(transport);
   const callTool = (wanted, options) => client.callTool(wanted, undefined, options);
   return sessionOf(client, () => version ?? transport.protocolVersion, callTool);

@@ -77,6 +77,7 @@ async def test_the_second_of_two_editors_is_refused(tmp_path: Path) -> None:
             assert (await desk.ask("PATCH", path, {"tags": ["3"]}, match="*")).status == 200
 
 
+@pytest.mark.unmeasured
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -114,6 +115,7 @@ async def test_no_update_is_lost_whoever_writes_at_once(
         assert kept
 
 
+@pytest.mark.unmeasured
 @settings(
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -36,6 +36,9 @@ class Gateway:
         self.asked: list[Asked] = []
         self.url = ""
         self.changes: list[Json] = [CHANGE]
+        self.etag = '"v1"'
+        self.pages: list[str] = []
+        """Versions of the next pages of changes, if there are several."""
 
     async def answer(self, asked: Asked) -> Answered:
         """A gateway, its lists, or a decision."""
@@ -43,13 +46,18 @@ class Gateway:
         path = asked.target.partition("?")[0]
 
         if asked.method == "POST":
+            if asked.headers.get("if-match", self.etag) != self.etag:
+                return _json({"error": {"message": "It was changed since."}}, status=412)
+
             return _json({"decision": "approve", "items": self.changes})
 
         if path.endswith("/quarantine"):
             return _json({"items": [LEFT_OUT], "next_cursor": None, "total": 1})
 
         if path.endswith("/changes"):
-            return _json({"items": self.changes, "next_cursor": None, "total": 1})
+            etag = f'"{self.pages.pop(0)}"' if self.pages else self.etag
+            cursor = "more" if self.pages else None
+            return _json({"items": self.changes, "next_cursor": cursor}, etag=etag)
 
         if path.endswith("/tools"):
             return _json({"items": [{"name": "files__write"}], "next_cursor": None})
@@ -61,8 +69,9 @@ class Gateway:
         return run("gateway", *words, env={"SPINDLE_URL": self.url, "SPINDLE_TOKEN": "spn_test"})
 
 
-def _json(value: Json) -> Answered:
-    return Answered(body=json.dumps(value).encode())
+def _json(value: Json, *, status: int = 200, etag: str | None = None) -> Answered:
+    headers = {} if etag is None else {"etag": etag}
+    return Answered(status=status, body=json.dumps(value).encode(), headers=headers)
 
 
 @contextmanager
@@ -97,10 +106,12 @@ def test_a_gateway_is_inspected(gateway: Gateway) -> None:
 
 
 def test_changes_are_shown_with_their_diffs(gateway: Gateway) -> None:
-    """Or that there are none."""
+    """And with what approves just these; or that there are none."""
     out = gateway.run("changes", "files").stdout
     assert "tool files__read (changed, held)\n--- approved" in out
-    assert json.loads(gateway.run("changes", "files", "--json").stdout) == [CHANGE]
+    assert "spindle gateway approve files --all --version v1\n" in out
+    told = json.loads(gateway.run("changes", "files", "--json").stdout)
+    assert told == {"items": [CHANGE], "version": "v1"}
     gateway.changes = []
     assert gateway.run("changes", "files").stdout == (
         "files: every definition is the one that was approved.\n"
@@ -109,17 +120,41 @@ def test_changes_are_shown_with_their_diffs(gateway: Gateway) -> None:
 
 def test_changes_are_decided_on_by_name_or_all(gateway: Gateway) -> None:
     """One of the two has to be said."""
-    assert gateway.run("approve", "files", "files__read").stdout == "approved: files__read\n"
+    seen = ("--version", "v1")
+    approved = gateway.run("approve", "files", "files__read", *seen)
+    assert approved.stdout == "approved: files__read\n"
     assert gateway.run("reject", "files", "--all").stdout == "rejected: files__read\n"
     assert [json.loads(asked.body) for asked in gateway.asked] == [
         {"decision": "approve", "names": ["files__read"]},
         {"decision": "reject", "names": None},
     ]
-    assert json.loads(gateway.run("approve", "files", "--all", "--json").stdout)["items"] == [
-        CHANGE
-    ]
+    told = json.loads(gateway.run("approve", "files", "--all", *seen, "--json").stdout)
+    assert told["items"] == [CHANGE]
 
     for words in (("approve", "files"), ("reject", "files", "a", "--all")):
         ran = gateway.run(*words)
         assert ran.code == 1
         assert "Name the definitions, or say --all." in ran.stderr
+
+
+def test_what_nobody_has_looked_at_is_not_approved(gateway: Gateway) -> None:
+    """The version that was looked at has to be said, and to be the one that is offered."""
+    ran = gateway.run("approve", "files", "--all")
+    assert ran.code == 1
+    assert "--version, which `spindle gateway changes files` prints" in ran.stderr
+    assert gateway.asked == []
+    gateway.etag = '"v2"'
+
+    for decision in ("approve", "reject"):
+        ran = gateway.run(decision, "files", "--all", "--version", "v1")
+        assert ran.code == 1
+        assert ran.stdout == ""
+        assert "changed since" in ran.stderr
+
+
+def test_a_list_that_changes_while_it_is_read_has_no_version(gateway: Gateway) -> None:
+    """Two pages of two versions were never shown together."""
+    gateway.pages = ["v1", "v2"]
+    ran = gateway.run("changes", "files")
+    assert ran.code == 1
+    assert "changed while it was read" in ran.stderr

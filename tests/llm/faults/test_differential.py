@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from spindle_spi.admission import Outcome
     from spindle_spi.plugin import Plugin
 
+pytestmark = pytest.mark.unmeasured
 EXAMPLES = 40
 SECRET, MASK = "secret", "######"
 CELLS: Final = [

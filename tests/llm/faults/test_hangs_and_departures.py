@@ -171,6 +171,7 @@ def _tasks() -> set[int]:
 
 
 @EACH
+@pytest.mark.unmeasured
 async def test_streams_that_are_dropped_leave_nothing_behind(case: Case) -> None:
     """Two hundred on the shortest way, forty on each other: no task, no socket, no object."""
     count = 200 if case is RAW_CHAT else 40

@@ -175,7 +175,7 @@ class Asking:
         )
         self.metas.append(dict(ctx.meta or {}))
         request = ctx.request
-        headers = {} if request is None else request.headers
+        headers: dict[str, str] = {} if request is None else dict(request.headers)
         self.sessions.append(headers.get("mcp-session-id", ""))
         self.tokens.append(headers.get("authorization", "").removeprefix("Bearer "))
 

@@ -159,6 +159,20 @@ async def test_a_hidden_tool_answers_exactly_like_an_absent_one(era: str) -> Non
 
 
 @eras
+async def test_a_view_is_its_callers_own(era: str) -> None:
+    """Whoever asks first: what one is shown says nothing of what another is."""
+    host = demo_host()
+    callers = {"a": caller("a"), "b": caller("b", "others")}
+
+    async with serving(host, callers, wait_for=4) as served:
+        hide(host, "demo__echo")
+
+        for token, count in (("b", 4), ("a", 3), ("b", 4)):
+            async with connected(served.endpoint(), token=token, era=era) as client:
+                assert len(await names(client)) == count
+
+
+@eras
 async def test_what_a_caller_may_see_but_not_do_says_so(era: str) -> None:
     """A protocol error with the category's code, origin policy."""
     host = demo_host()

@@ -26,7 +26,7 @@ from spindle_mcp.upstream.keys import lease_keys
 from spindle_mcp.upstream.offers.lists import Lists
 from spindle_mcp.upstream.offers.watched import Watched
 from spindle_mcp.upstream.programs.program import program_of
-from spindle_spi.errors import GatewayError, Origin, Unavailable, UpstreamError
+from spindle_spi.errors import GatewayError, Origin, RateLimited, Unavailable, UpstreamError
 from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, GatewaySpec
 
@@ -313,10 +313,13 @@ class GatewayActor:
                         return
 
                 failures = 0 if await self._lists.read(upstream, lists) else failures + 1
-            except (SessionLost, RpcRefused, HttpRefused):
+            except (SessionLost, RpcRefused):
                 # It is not what it was: find out anew what it is.
                 raise
-            except UpstreamError as exc:
+            except (UpstreamError, RateLimited) as exc:
+                if isinstance(exc, HttpRefused) and not exc.retryable:
+                    raise
+
                 failures += 1
                 self._log(Level.WARNING, "mcp.gateway.refresh_failed", {"error": exc.code})
 

@@ -10,7 +10,7 @@ from spindle_mcp.offers import OFFERS, PROMPTS, RESOURCES, TEMPLATES, TOOLS
 from spindle_mcp.upstream.faults import RpcRefused, SessionLost
 from spindle_mcp.upstream.offers.ingest import harvest
 from spindle_mcp.upstream.offers.offered import Offered
-from spindle_spi.errors import UpstreamError
+from spindle_spi.errors import RateLimited, UpstreamError
 from spindle_spi.observability import Level
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from spindle_mcp.offers import Offer
     from spindle_mcp.upstream.connections.base import Upstream
     from spindle_mcp.upstream.offers.ingest import Harvest
+    from spindle_spi.errors import GatewayError
     from spindle_spi.records import Kind, LeftOut, PublishedRecord
     from spindle_spi.services import Services
     from spindle_spi.types import JsonObject
@@ -60,20 +61,20 @@ class Lists:
         Of a list that cannot be read what was known stays, and the others are none the worse.
 
         Raises:
-            UpstreamError: None could be read, or the connection is of no more use.
+            GatewayError: None could be read, or the connection is of no more use.
         """
         declared = [
             one for one in OFFERS if isinstance(upstream.capabilities.get(one.capability), dict)
         ]
         wanted = [one for one in declared if one.capability in names]
-        failures: list[UpstreamError] = []
+        failures: list[GatewayError] = []
 
         for offer in wanted:
             try:
                 self._found[offer.kind] = await self._harvest(upstream, offer)
             except SessionLost:
                 raise
-            except UpstreamError as exc:
+            except (UpstreamError, RateLimited) as exc:
                 failures.append(exc)
                 self._warn("mcp.list.failed", {"list": offer.method, "error": exc.code})
 
