@@ -149,6 +149,10 @@ class Authorizations:
             grant = await self._exchanged(source, pending, code)
         except ServerFailed as exc:
             await self._tell(context, gateway, "denied", "no tokens")
+
+            if exc.error == "invalid_client":
+                source.registration.forget(pending.client_id)
+
             raise no_token(gateway, exc) from exc
 
         await self._kept.keep(owner, grant_name(source.record), grant)
