@@ -23,7 +23,7 @@ pytestmark = pytest.mark.anyio
 VISITORS = 40
 VERSION = "2026-07-28"
 ACCEPT = "application/json, text/event-stream"
-META_FIELDS = {f"{META}/protocolVersion": VERSION, f"{META}/clientCapabilities": {}}
+META_FIELDS: dict[str, Any] = {f"{META}/protocolVersion": VERSION, f"{META}/clientCapabilities": {}}
 
 
 @pytest.fixture(autouse=True, params=[True, False], ids=["short", "long"])
@@ -137,9 +137,12 @@ def listening_head(served: Served) -> bytes:
 
 
 async def session_head(served: Served) -> bytes:
-    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {}}
-    hello["clientInfo"] = {"name": "t", "version": "1"}
-    body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+    hello: dict[str, Any] = {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "t", "version": "1"},
+    }
+    body: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
     headers = {"authorization": "Bearer a", "accept": ACCEPT}
 
     async with httpx2.AsyncClient(headers=headers, timeout=10) as http:
