@@ -105,6 +105,7 @@ async def place(
     *,
     public_url: str = PUBLIC_URL,
     asking: Asking | None = None,
+    transport: str = "streamable_http",
     **changes: object,
 ) -> AsyncGenerator[Place]:
     guards: list[Guarded] = []
@@ -132,7 +133,7 @@ async def place(
         async with upstream.running() as legacy, listening(guard(Scripted())) as modern:
             is_first = era == "legacy" or asking is not None
             url = legacy if is_first else f"{modern}/mcp"
-            record = gateway("up", url=url, auth=auth, era=era)
+            record = gateway("up", url=url, auth=auth, era=era, transport=transport)
             host = FakeHost([record], secrets={"client": SECRET})
             host.outside.deployment = Deployment(public_url=public_url)
 

@@ -33,6 +33,17 @@ async def test_an_upstream_is_asked_as_its_clients_ask_and_without_a_credential(
     assert knock["mcp-method"] == "server/discover"
 
 
+async def test_an_upstream_of_the_older_transport_is_asked_for_its_stream() -> None:
+    """It may answer nothing else at its address."""
+    async with place(**REGISTERS, transport="sse") as here:
+        await here.begin(ADA)
+        knock = here.guard.shown[-1]
+
+    assert "authorization" not in knock
+    assert "mcp-method" not in knock
+    assert knock["accept"] == "text/event-stream"
+
+
 @pytest.mark.parametrize(
     ("at", "named", "asked"),
     [
