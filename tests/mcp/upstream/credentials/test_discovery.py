@@ -112,6 +112,16 @@ async def test_a_servers_metadata_are_at_one_of_the_standards_places(
     assert found == asked
 
 
+async def test_a_web_page_in_a_place_of_metadata_is_none() -> None:
+    """Some sites answer whatever they do not know with their first page."""
+    async with place(**REGISTERS) as here:
+        page = Answered(body=b"<html>", headers={"content-type": "text/html; charset=utf-8"})
+        here.server.raw[OAUTH], here.server.place = page, OPENID
+        await here.authorize(ADA)
+
+    assert here.server.count(OPENID)
+
+
 @pytest.mark.parametrize("slash", ["", "/"])
 async def test_an_upstream_of_2025_03_is_its_own_server(slash: str) -> None:
     """It says nothing of itself as a resource; its origin's metadata name it."""

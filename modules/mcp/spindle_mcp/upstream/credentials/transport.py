@@ -109,7 +109,7 @@ async def send(judge: Judge, request: httpx2.Request) -> httpx2.Response:
 
 
 async def fetch_json(judge: Judge, url: str) -> JsonObject | None:
-    """Return the JSON object at a URL; None where there is none (a status of 4xx).
+    """Return the JSON object at a URL; None where there is none: a status of 4xx, or a web page.
 
     Raises:
         ServerFailed: Somebody is there, and answers something else.
@@ -121,7 +121,10 @@ async def fetch_json(judge: Judge, url: str) -> JsonObject | None:
 
     response = await send(judge, request)
 
-    if 400 <= response.status_code < 500:
+    # There are sites that answer whatever they do not know with their first page.
+    is_page = response.headers.get("content-type", "").startswith("text/html")
+
+    if 400 <= response.status_code < 500 or (is_page and response.status_code == 200):
         return None
 
     if response.status_code != 200:
