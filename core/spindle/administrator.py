@@ -7,9 +7,10 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from spindle.home import ADMIN_TOKEN_FILE
 from spindle.store import TokenRow
 from spindle.tokens import PREFIX_LENGTH, hash_token, mint
 from spindle_spi.context import AuthenticatedContext, Subject, TraceContext, VisibilityScope
@@ -18,7 +19,6 @@ from spindle_spi.secret import Secret
 if TYPE_CHECKING:
     from spindle.store import Store
 
-FILE_NAME: Final = "admin-token"
 _ROLE = "platform_admin"
 
 
@@ -37,7 +37,7 @@ async def ensure_administrator(store: Store, home: Path) -> Administrator:
     A token in the file that the store does not know (a new database under an old home) is taken
     over; one that was revoked stays revoked and is replaced.
     """
-    path = home / FILE_NAME
+    path = home / ADMIN_TOKEN_FILE
     text = path.read_text().strip() if path.exists() else ""
     known = {row.hash: row for row in await store.tokens.all()}
     row = known.get(hash_token(text)) if text else None
@@ -58,7 +58,7 @@ async def ensure_administrator(store: Store, home: Path) -> Administrator:
 async def recover_administrator(store: Store, home: Path) -> Administrator:
     """Mint another administrator's token into the file; the tokens that are there stay."""
     token, _, _ = mint()
-    path = home / FILE_NAME
+    path = home / ADMIN_TOKEN_FILE
     # The file last: a token in it that the store does not know would be taken over later anyway.
     await store.tokens.create(_row(token.reveal()))
     _write_private(path, f"{token.reveal()}\n")

@@ -8,19 +8,19 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import anyio
 import structlog
 
 from spindle.administrator import Administrator, ensure_administrator
-from spindle.config import ConfigPath, Settings, load_settings
+from spindle.config import Settings, load_settings
 from spindle.config.auth import session_cookie
 from spindle.config.deployment import deployment_of
 from spindle.core import Core
+from spindle.home import RUNNING_FILE, find_running
 from spindle.host import Host, HostOptions
 from spindle.ingress.app import IngressSettings
 from spindle.ingress.bounds import Bounds, Doorkeeper
@@ -35,10 +35,12 @@ from spindle.snapshot import Snapshot
 from spindle.telemetry.logs import configure_logging
 from spindle.watchdog import watchdog
 from spindle_spi.errors import ConfigError
-from spindle_spi.types import Json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spindle.config import ServerSettings
+    from spindle.home import Sources
     from spindle.server import Listener, Stop
 
 _LOG = structlog.get_logger("spindle.gateway")
@@ -53,18 +55,6 @@ _SERVER_KEYS: Final = (
     *("max_connections", "max_connections_per_address", "trusted_proxies", "proxy_header"),
 )
 """What of `server` can change while it serves; of connections, for the next ones."""
-
-RUNNING_FILE: Final = "server.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """Where the configuration comes from."""
-
-    home: Path
-    config: ConfigPath
-    environ: Mapping[str, str]
-    overrides: Mapping[str, Json]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,16 +196,6 @@ def _serving_parts(host: Host) -> list[Part]:
         Part(frozenset(f"server.{key}" for key in _SERVER_KEYS), serve),
         Part(frozenset({"logging"}), write_logs),
     ]
-
-
-def find_running(home: Path) -> str | None:
-    """Return the URL of the gateway that holds a home directory, if one runs."""
-    try:
-        said = json.loads((home / RUNNING_FILE).read_text())
-        os.kill(int(said["pid"]), 0)
-        return str(said["url"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
 
 
 def host_options(settings: Settings) -> HostOptions:

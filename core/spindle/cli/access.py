@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from spindle.administrator import FILE_NAME
 from spindle.cli.failures import Failure
-from spindle.gateway import find_running, make_plan, run_gateway
-from spindle.server import Stop, bind
-from spindle.telemetry.logs import configure_logging
+from spindle.home import ADMIN_TOKEN_FILE, find_running
 from spindle_spi.secret import Secret
 
 if TYPE_CHECKING:
@@ -24,7 +21,9 @@ if TYPE_CHECKING:
 
     from anyio.abc import TaskStatus
 
-    from spindle.gateway import Running, Sources
+    from spindle.gateway import Running
+    from spindle.home import Sources
+    from spindle.server import Stop
     from spindle_spi.types import Json
 
 _LOCAL = "127.0.0.1"
@@ -79,6 +78,9 @@ class GatewayAccess:
             yield Connection(url=url, token=self._token())
             return
 
+        # Only here: it is two thirds of what the command imports, for nothing where a gateway runs.
+        from spindle.server import Stop
+
         stop = Stop()
 
         async with anyio.create_task_group() as group:
@@ -91,7 +93,7 @@ class GatewayAccess:
 
     def _token(self) -> Secret:
         given = self._sources.environ.get("SPINDLE_TOKEN")
-        path = self.home / FILE_NAME
+        path = self.home / ADMIN_TOKEN_FILE
 
         if given:
             return Secret(given)
@@ -104,6 +106,10 @@ class GatewayAccess:
         return Secret(path.read_text().strip())
 
     async def _run_own(self, stop: Stop, *, task_status: TaskStatus[Running]) -> None:
+        from spindle.gateway import make_plan, run_gateway
+        from spindle.server import bind
+        from spindle.telemetry.logs import configure_logging
+
         given = self._sources.overrides.get("server")
         own: Json = {**(given if isinstance(given, dict) else {}), "host": _LOCAL, "port": 0}
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)

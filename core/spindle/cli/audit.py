@@ -21,7 +21,7 @@ from spindle.store.tables import AUDIT
 
 if TYPE_CHECKING:
     from spindle.config import Settings
-    from spindle.gateway import Sources
+    from spindle.home import Sources
     from spindle.store import Store
 
 _UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}

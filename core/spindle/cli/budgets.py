@@ -14,7 +14,7 @@ from spindle.spending import check_budget, check_limit, show_budget, show_limit,
 
 if TYPE_CHECKING:
     from spindle.config import Settings
-    from spindle.gateway import Sources
+    from spindle.home import Sources
     from spindle.store import Store
     from spindle.store.budgets import BudgetRow
     from spindle.store.limits import RateLimitRow

@@ -23,7 +23,7 @@ from spindle_spi.errors import GatewayError
 if TYPE_CHECKING:
     from spindle.bundles.planning import Plan
     from spindle.config import Settings
-    from spindle.gateway import Sources
+    from spindle.home import Sources
     from spindle.store import Store
     from spindle.store.versions import VersionRow
     from spindle_spi.types import Json, JsonObject

@@ -30,7 +30,7 @@ from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
     from spindle.config import Settings
-    from spindle.gateway import Sources
+    from spindle.home import Sources
     from spindle.store import Store
 
 T = TypeVar("T")

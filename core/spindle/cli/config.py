@@ -12,7 +12,7 @@ from spindle.gateway import make_plan
 
 if TYPE_CHECKING:
     from spindle.config.effective import EffectiveKey
-    from spindle.gateway import Sources
+    from spindle.home import Sources
 
 
 def show_config(sources: Sources, *, under: str | None, only_set: bool, as_json: bool) -> None:

@@ -12,7 +12,7 @@ from spindle.cli.published import ask, ask_pages, ask_version
 from spindle.cli.tables import print_table
 
 if TYPE_CHECKING:
-    from spindle.gateway import Sources
+    from spindle.home import Sources
     from spindle_spi.types import Json, JsonObject
 
 

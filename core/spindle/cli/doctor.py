@@ -19,9 +19,9 @@ import typer
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from spindle.administrator import FILE_NAME
 from spindle.cli.tables import print_table
-from spindle.gateway import find_running, make_plan
+from spindle.gateway import make_plan
+from spindle.home import ADMIN_TOKEN_FILE, find_running
 from spindle.loader import ModulesRejected
 from spindle.master_key import MasterKeys
 from spindle.server import PortTaken, bind
@@ -34,7 +34,7 @@ from spindle_spi.records import ProviderSpec
 
 if TYPE_CHECKING:
     from spindle.config import Settings
-    from spindle.gateway import Sources
+    from spindle.home import Sources
 
 State = Literal["ok", "note", "fault"]
 
@@ -107,7 +107,7 @@ def _check_home(home: Path) -> Iterator[Finding]:
     else:
         yield _ok("home", str(home))
 
-    token = home / FILE_NAME
+    token = home / ADMIN_TOKEN_FILE
 
     if token.exists() and stat.S_IMODE(token.stat().st_mode) & 0o077:
         yield _fault("administrator", f"others may read {token}: chmod 600 {token}, and rotate it")
@@ -177,7 +177,7 @@ async def _check_store(settings: Settings) -> AsyncIterator[Finding]:
 
 
 async def _check_administrator(store: Store, settings: Settings) -> Finding:
-    path = settings.home / FILE_NAME
+    path = settings.home / ADMIN_TOKEN_FILE
 
     if not path.exists():
         return _note("administrator", f"there is no {path} yet; the first start makes it")

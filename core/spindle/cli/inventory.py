@@ -15,7 +15,8 @@ from spindle.loader import discover
 from spindle.plugins import PluginRegistry
 
 if TYPE_CHECKING:
-    from spindle.gateway import Plan, Sources
+    from spindle.gateway import Plan
+    from spindle.home import Sources
     from spindle.ingress.routes import Mount
 
 

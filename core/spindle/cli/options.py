@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from spindle.gateway import Sources
+    from spindle.home import Sources
     from spindle_spi.types import Json
 
 HOME: Final = Path("~/.spindle")
@@ -35,7 +35,7 @@ def sources_of(
     home: Path, config: Sequence[Path] | None, overrides: Mapping[str, Json] | None = None
 ) -> Sources:
     """Return where the configuration comes from by these options."""
-    from spindle.gateway import Sources
+    from spindle.home import Sources
 
     return Sources(
         home=home.expanduser().absolute(),

@@ -25,7 +25,7 @@ from spindle_spi.policy import ROLES
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from spindle.gateway import Sources
+    from spindle.home import Sources
     from spindle.store.rows import RoleRow
     from spindle_spi.types import Json, JsonObject
 

@@ -27,7 +27,7 @@ from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
     from spindle.config import Settings
-    from spindle.gateway import Sources
+    from spindle.home import Sources
     from spindle.plugins.policy import Installed
     from spindle.store import Store
 

@@ -15,10 +15,10 @@ import httpx2
 from spindle.cli.access import GatewayAccess
 from spindle.cli.failures import Failure, reported
 from spindle.cli.tables import print_table
-from spindle.gateway import find_running
+from spindle.home import find_running
 
 if TYPE_CHECKING:
-    from spindle.gateway import Sources
+    from spindle.home import Sources
     from spindle_spi.types import Json, JsonObject
 
 _SECONDS = 30.0

@@ -10,11 +10,11 @@ import httpx2
 
 from spindle.cli.access import GatewayAccess
 from spindle.cli.failures import Failure, reported
-from spindle.gateway import find_running
+from spindle.home import find_running
 from spindle.reload import Reloaded
 
 if TYPE_CHECKING:
-    from spindle.gateway import Sources
+    from spindle.home import Sources
 
 _SECONDS = 60.0
 

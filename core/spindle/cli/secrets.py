@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from spindle.config import Settings
-    from spindle.gateway import Sources
+    from spindle.home import Sources
     from spindle.store import Store
     from spindle.store.audit import AuditRow
     from spindle_spi.records import CatalogRecord

@@ -16,7 +16,8 @@ from spindle.server import Listener, Stop, bind, watch_signals
 from spindle.telemetry.logs import configure_logging
 
 if TYPE_CHECKING:
-    from spindle.gateway import Plan, Running, Sources
+    from spindle.gateway import Plan, Running
+    from spindle.home import Sources
 
 LOOP: Final = {"use_uvloop": sys.platform != "win32"}
 

@@ -18,7 +18,7 @@ from spindle_spi.errors import GatewayError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from spindle.gateway import Sources
+    from spindle.home import Sources
 
 T = TypeVar("T")
 

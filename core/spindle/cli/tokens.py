@@ -26,7 +26,7 @@ from spindle_spi.records import CatalogRecord, ServerSpec
 if TYPE_CHECKING:
     from spindle.administrator import Administrator
     from spindle.config import Settings
-    from spindle.gateway import Sources
+    from spindle.home import Sources
     from spindle.store import Store, TokenRow
     from spindle_spi.types import Json
 

@@ -15,7 +15,7 @@ from spindle.usage import SUM_COLUMNS, csv_lines, dimensions_of, moment_of, show
 
 if TYPE_CHECKING:
     from spindle.config import Settings
-    from spindle.gateway import Sources
+    from spindle.home import Sources
     from spindle.store import Store
     from spindle.store.usage_reports import UsageSum
 

@@ -49,7 +49,7 @@ def stamped_version(connection: Connection) -> str | None:
 
 
 def _create(connection: Connection) -> None:
-    METADATA.create_all(connection)
+    METADATA.create_all(connection, checkfirst=False)
     _STAMP.create(connection)
     connection.execute(insert(_STAMP).values(version_num=HEAD))
     connection.execute(insert(REVISION).values(id=1, value=0))

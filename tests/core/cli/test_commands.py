@@ -14,7 +14,7 @@ import pytest
 
 from spindle.cli.access import GatewayAccess
 from spindle.cli.failures import Failure, reported
-from spindle.gateway import RUNNING_FILE, Sources, find_running
+from spindle.home import RUNNING_FILE, Sources, find_running
 from spindle_spi.errors import ConfigError
 from tests.core.cli.runner import run
 from tests.support.sample_modules import NeverReady, Sample, install
@@ -220,3 +220,12 @@ def test_a_wrong_name_is_told_with_what_is_close_to_it() -> None:
     refused = run("tokn")
     assert refused.code == 2
     assert "Did you mean 'token'?" in refused.stderr
+
+
+def test_who_talks_to_a_running_gateway_imports_none() -> None:
+    """A client of stdio starts a bridge of its own each time, and waits for what it imports."""
+    look = (
+        "import sys, spindle.cli.access; print({'spindle.gateway', 'sqlalchemy'} & {*sys.modules})"
+    )
+    ran = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert ran.stdout == "set()\n"

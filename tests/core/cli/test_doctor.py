@@ -12,7 +12,7 @@ import pytest
 
 from spindle.administrator import ensure_administrator
 from spindle.cli import doctor as module
-from spindle.gateway import RUNNING_FILE
+from spindle.home import RUNNING_FILE
 from spindle.store import Store
 from tests.core.cli.runner import Ran, run
 from tests.support.databases import sqlite_url

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from spindle_conformance.fakes import FakeHost, caller
@@ -301,3 +303,50 @@ async def test_a_program_that_floods_its_outputs_costs_others_nothing() -> None:
 
     assert "no MCP message" in str(logged(host, "mcp.gateway.down")[0]["failure"])
     assert all(len(str(fields["line"])) <= 2000 for fields in logged(host, "mcp.gateway.stderr"))
+
+
+@dataclass
+class Announcing(Scripted):
+    """Says without end that its tools changed, and sometimes means it."""
+
+    announces: bool = True
+    lists: int = 0
+
+    async def _answer(self, message: JsonObject, receive: Receive, send: Send) -> None:
+        if message["method"] != "subscriptions/listen":
+            self.lists += message["method"] == "tools/list"
+            await super()._answer(message, receive, send)
+            return
+
+        note = b'data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}\n\n'
+        headers = [(b"content-type", b"text/event-stream")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+
+        while not self.release.is_set():
+            await send({"type": "http.response.body", "body": note * 50, "more_body": True})
+            await anyio.lowlevel.checkpoint()
+
+
+async def test_an_upstream_that_announces_without_end_is_read_now_and_then() -> None:
+    """What it means is seen soon, and others are none the worse."""
+    host, loud = FakeHost(), Announcing()
+
+    async with scripted(loud) as bad, scripted(Scripted()) as good:
+        host.records.add(gateway("loud", url=bad), gateway("up", url=good))
+
+        async with (
+            serving(host, CALLERS, wait_for=2) as served,
+            connected(served.endpoint()) as client,
+        ):
+            before, begun = loud.lists, anyio.current_time()
+
+            while anyio.current_time() < begun + 1.0:
+                assert await text_of(client, "up__echo", {"text": "hi"}) == "hi"
+
+            read = loud.lists - before
+            lasted = anyio.current_time() - begun
+            loud.tools = [tool("new")]
+            await until(lambda: has_tool(host, "loud__new"))
+            loud.release.set()
+
+    assert read <= lasted * 10 + 1

@@ -74,13 +74,7 @@ class Authorizations:
         try:
             # As the upstream says today: what somebody was told may be why they are here again.
             server = await oauth.discovery.server(is_fresh=True)
-
-            if server.authorization_url is None:
-                raise ServerFailed("it has no place for people to say yes")
-
-            if not server.has_s256:
-                raise ServerFailed("it does not do PKCE with S256")
-
+            place = _place_of_consent(server)
             client, is_configured = await registration.client(server, public_url)
             scopes = scopes_for(oauth.auth, server, await self._granted(owner, source, server))
             state = f"{gateway}.{secrets.token_urlsafe(32)}"
@@ -103,7 +97,7 @@ class Authorizations:
             )
             url = await authorization_url(
                 oauth.judge,
-                server.authorization_url,
+                place,
                 client,
                 pending.verifier,
                 {
@@ -155,6 +149,10 @@ class Authorizations:
             grant = await self._exchanged(source, pending, code)
         except ServerFailed as exc:
             await self._tell(context, gateway, "denied", "no tokens")
+
+            if exc.error == "invalid_client":
+                source.registration.forget(pending.client_id)
+
             raise no_token(gateway, exc) from exc
 
         await self._kept.keep(owner, grant_name(source.record), grant)
@@ -309,6 +307,17 @@ def _owner_of(context: AuthenticatedContext, gateway: str) -> str:
         raise nobody(gateway)
 
     return context.subject.user_email.lower()
+
+
+def _place_of_consent(server: Server) -> str:
+    """Return where people say yes at a server that we may send them to."""
+    if server.authorization_url is None:
+        raise ServerFailed("it has no place for people to say yes")
+
+    if not server.has_s256:
+        raise ServerFailed("it does not do PKCE with S256")
+
+    return server.authorization_url
 
 
 def _digest(state: str) -> str:

@@ -20,13 +20,14 @@ from spindle_mcp.upstream.connections.personal import PersonalSessions
 from spindle_mcp.upstream.connections.pool import NotOpened, needs_own, own_sessions
 from spindle_mcp.upstream.credentials.build import headers_of
 from spindle_mcp.upstream.credentials.faults import nobody
-from spindle_mcp.upstream.faults import HttpRefused, RpcRefused, SessionLost, Unreachable, innermost
+from spindle_mcp.upstream.faults import SessionLost, Unreachable, innermost
+from spindle_mcp.upstream.freshness import FIRST_PAUSE, Freshness, backoff
 from spindle_mcp.upstream.guard import DOWN, Guard
 from spindle_mcp.upstream.keys import lease_keys
 from spindle_mcp.upstream.offers.lists import Lists
 from spindle_mcp.upstream.offers.watched import Watched
 from spindle_mcp.upstream.programs.program import program_of
-from spindle_spi.errors import GatewayError, Origin, RateLimited, Unavailable, UpstreamError
+from spindle_spi.errors import GatewayError, Origin, Unavailable
 from spindle_spi.observability import Level
 from spindle_spi.records import CatalogRecord, GatewaySpec
 
@@ -41,10 +42,8 @@ if TYPE_CHECKING:
     from spindle_spi.services import Services
     from spindle_spi.types import JsonObject
 
-_FIRST_PAUSE = 0.25
 _PATIENCE = 5.0
 """Longest wait of a call for a connection that is being made."""
-_MAX_FAILED_REFRESHES = 3
 
 
 class GatewayActor:
@@ -83,8 +82,8 @@ class GatewayActor:
         self._is_open = anyio.Event()
         self._is_closed = anyio.Event()
         self._is_wanted = anyio.Event()
-        self._on_updated = on_updated
         self._lists = Lists(record.name, naming, services, settings)
+        self._freshness = Freshness(record.name, spec, services, self._lists, on_updated)
         self._watched = Watched(record.name, services)
         self._failure = "not connected yet"
         self._guard = Guard(record.name, settings)
@@ -261,7 +260,8 @@ class GatewayActor:
             self._is_open.set()
             self._log(Level.INFO, "mcp.gateway.connected", {"era": upstream.era})
             await self._watched.follow(upstream)
-            await self._keep_fresh(upstream, keys, is_complete=is_complete)
+            longest = self._settings.refresh_seconds
+            await self._freshness.keep(upstream, keys, longest, is_complete=is_complete)
 
     @asynccontextmanager
     async def _owning(self, upstream: Upstream, endpoint: Endpoint) -> AsyncGenerator[None]:
@@ -287,55 +287,8 @@ class GatewayActor:
             finally:
                 self._own = None
 
-    async def _keep_fresh(self, upstream: Upstream, keys: Keys, *, is_complete: bool) -> None:
-        """Read the lists again when told, and from time to time; return to reconnect.
-
-        A lease of a secret that ends is such a time: another value is used from then on.
-        """
-        failures = 0 if is_complete else 1
-        longest = self._settings.refresh_seconds
-
-        while True:
-            wait, lists = _backoff(failures, longest) if failures else longest, EVERYTHING.lists
-
-            try:
-                with anyio.move_on_after(keys.until(wait * random.uniform(0.9, 1.1))):
-                    change = await upstream.changed()
-                    lists = lists if failures else change.lists
-
-                    for uri in change.resources:
-                        self._on_updated(self.name, uri)
-
-                if keys.is_over:
-                    before, keys = keys, await self._keys()
-
-                    if not keys.allow(upstream, before):
-                        return
-
-                failures = 0 if await self._lists.read(upstream, lists) else failures + 1
-            except (SessionLost, RpcRefused):
-                # It is not what it was: find out anew what it is.
-                raise
-            except (UpstreamError, RateLimited) as exc:
-                if isinstance(exc, HttpRefused) and not exc.retryable:
-                    raise
-
-                failures += 1
-                self._log(Level.WARNING, "mcp.gateway.refresh_failed", {"error": exc.code})
-
-                if self._holds_connection(upstream) and (
-                    failures >= _MAX_FAILED_REFRESHES or isinstance(exc, Unreachable)
-                ):
-                    raise
-
-                # What failed at once would fail at once again.
-                await anyio.sleep(_backoff(failures, longest))
-
     async def _keys(self) -> Keys:
         return await lease_keys(self.spec, self._services.config_secrets)
-
-    def _holds_connection(self, upstream: Upstream) -> bool:
-        return upstream.era == "legacy" or self.spec.transport == "stdio"
 
     def _was_healthy(self, exc: Exception) -> bool:
         """Tell whether what failed now had worked, so that trying again soon is worth while."""
@@ -380,10 +333,10 @@ class GatewayActor:
         return self._upstream
 
     async def _pause(self, failures: int) -> None:
-        pause = _backoff(failures, self._settings.reconnect_max_seconds)
+        pause = backoff(failures, self._settings.reconnect_max_seconds)
 
         # A caller may shorten the pause, not abolish it.
-        await anyio.sleep(min(_FIRST_PAUSE, pause) * random.uniform(0.5, 1.0))
+        await anyio.sleep(min(FIRST_PAUSE, pause) * random.uniform(0.5, 1.0))
 
         with anyio.move_on_after(pause * random.uniform(0.5, 1.0)):
             await self._is_wanted.wait()
@@ -399,10 +352,6 @@ class GatewayActor:
 
     def _log(self, level: Level, event: str, fields: JsonObject) -> None:
         self._services.observability.log(level, event, {"gateway": self.name, **fields})
-
-
-def _backoff(failures: int, longest: float) -> float:
-    return min(_FIRST_PAUSE * 2.0 ** min(failures, 16), longest)
 
 
 def _shown_as(endpoint: Endpoint, person: AuthenticatedContext | None) -> Endpoint:

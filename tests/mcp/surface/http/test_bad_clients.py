@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from spindle_conformance.fakes import caller
+from spindle_mcp.surface.shelf import listeners
 from tests.mcp.support.clients import connected, text_of
 from tests.mcp.support.raw import META
 from tests.mcp.support.records import demo_host
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.anyio
 VISITORS = 40
 VERSION = "2026-07-28"
 ACCEPT = "application/json, text/event-stream"
-META_FIELDS = {f"{META}/protocolVersion": VERSION, f"{META}/clientCapabilities": {}}
+META_FIELDS: dict[str, Any] = {f"{META}/protocolVersion": VERSION, f"{META}/clientCapabilities": {}}
 
 
 @pytest.fixture(autouse=True, params=[True, False], ids=["short", "long"])
@@ -93,6 +94,26 @@ async def test_streams_whose_clients_vanished_are_forgotten() -> None:
         assert await text_of(stays, "demo__echo", {"text": "hi"}) == "hi"
 
 
+async def test_one_caller_cannot_take_every_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of them, however many it asks for; another caller has theirs."""
+    monkeypatch.setattr(listeners, "_MAX_STREAMS", 4)
+    callers = {"a": caller("a"), "b": caller("b")}
+
+    async with (
+        serving(demo_host(), callers, wait_for=4) as served,
+        connected(served.endpoint()) as greedy,
+        connected(served.endpoint(), token="b") as other,
+        greedy.listen(tools_list_changed=True),
+        greedy.listen(tools_list_changed=True),
+    ):
+        with pytest.raises(Exception, match="Too many open subscriptions"):
+            async with greedy.listen(tools_list_changed=True):
+                pass
+
+        async with other.listen(tools_list_changed=True):
+            assert (await served.module.stats())["listeners"] == 3
+
+
 async def test_a_session_whose_stream_broke_may_open_another_and_is_one_all_the_same() -> None:
     """However often: it is there once, with one stream."""
     async with serving(demo_host(), {"a": caller("a")}, wait_for=4) as served:
@@ -137,9 +158,12 @@ def listening_head(served: Served) -> bytes:
 
 
 async def session_head(served: Served) -> bytes:
-    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {}}
-    hello["clientInfo"] = {"name": "t", "version": "1"}
-    body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+    hello: dict[str, Any] = {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "t", "version": "1"},
+    }
+    body: dict[str, Any] = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
     headers = {"authorization": "Bearer a", "accept": ACCEPT}
 
     async with httpx2.AsyncClient(headers=headers, timeout=10) as http:

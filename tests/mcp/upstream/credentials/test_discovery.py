@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.mcp.support.clients import connected, error_of, text_of
 from tests.mcp.support.consent import ADA, PUBLIC_URL, UNKNOWN, Place, place
 from tests.support.http_server import Answered
 
@@ -266,10 +267,50 @@ async def test_a_document_elsewhere_is_our_name_where_servers_take_documents(
     takes_it: bool, client: str
 ) -> None:
     """It is nobody's secret, so that no issuer has to be named beside it."""
-    document = {**REGISTERS, "client_id": "https://my.example/client"}
+    document: dict[str, Any] = {**REGISTERS, "client_id": "https://my.example/client"}
 
     async with place(**document) as here:
         here.server.metadata = {"client_id_metadata_document_supported": takes_it}
         await here.authorize(ADA)
 
     assert here.server.forms()[0]["client_id"] == client
+
+
+async def test_a_client_that_its_server_forgot_registers_anew() -> None:
+    """Met as codes are redeemed: the next consent is another client's."""
+    async with place(**REGISTERS) as here:
+        query = here.server.approve(await here.begin(ADA), ADA)
+        here.server.clients.clear()
+        refused = await here.finish(query, ADA)
+        await here.authorize(ADA)
+
+    assert refused.status_code == 502
+    assert here.server.count("/register") == 2
+
+
+async def test_a_grant_of_a_client_that_its_server_forgot_is_asked_for_again() -> None:
+    """Nothing could renew it any more."""
+    async with place(**REGISTERS) as here:
+        await here.authorize(ADA)
+        here.server.end_all()
+        here.server.clients.clear()
+
+        async with connected(here.served.endpoint(), token=ADA) as client:
+            error = await error_of(client, "up__echo", {"text": "hi"})
+            assert error.data["code"] == "mcp.gateway.authorization_required"
+            await here.authorize(ADA)
+            assert await text_of(client, "up__echo", {"text": "hi"}) == "hi"
+
+
+async def test_a_configured_client_that_its_server_refuses_costs_nobody_their_grant() -> None:
+    """An administrator mends the secret, and all goes on."""
+    async with place() as here:
+        await here.authorize(ADA)
+        here.server.end_all()
+        known = here.server.clients.pop("spindle")
+
+        async with connected(here.served.endpoint(), token=ADA) as client:
+            error = await error_of(client, "up__echo", {"text": "hi"})
+            assert error.data["code"] == "mcp.upstream.no_token"
+            here.server.clients["spindle"] = known
+            assert await text_of(client, "up__echo", {"text": "hi"}) == "hi"

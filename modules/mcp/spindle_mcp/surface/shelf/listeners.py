@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from spindle_spi.catalog import CatalogService
 
 _MAX_STREAMS: Final = 1024
+_MAX_SHARE: Final = 0.5
+"""Of the streams: what one caller may have, so that nobody takes them all."""
 _PATIENCE: Final = 1.0
 _KINDS: Final = {
     "tools": (Kind.TOOL,),
@@ -153,10 +155,11 @@ class Listeners:
         if ctx.request_id is None or ctx.request is None:
             raise MCPError(INVALID_REQUEST, "subscriptions/listen requires a request id")
 
-        if len(self._streams) >= _MAX_STREAMS:
+        asked = take(ctx.request.scope)
+
+        if not self._has_room(asked.call.context.subject.token_id):
             raise Unavailable("Too many open subscriptions.", code="mcp.subscriptions.limit")
 
-        asked = take(ctx.request.scope)
         listener = _Listener(asked, await self._keys(asked))
         wanted = params.notifications
         lists = _wanted_lists(wanted)
@@ -189,6 +192,14 @@ class Listeners:
             self._subscriptions.drop(listener)
 
         return types.SubscriptionsListenResult(_meta=meta)
+
+    def _has_room(self, token_id: str | None) -> bool:
+        if len(self._streams) < _MAX_STREAMS * _MAX_SHARE:
+            return True
+
+        callers = (listener.asked.call.context.subject.token_id for listener in self._streams)
+        own = sum(other == token_id for other in callers)
+        return len(self._streams) < _MAX_STREAMS and own < _MAX_STREAMS * _MAX_SHARE
 
     async def _follow(self, listener: _Listener, uris: Sequence[str]) -> list[str]:
         """Subscribe to those of the resources that the caller sees, and return their URIs."""

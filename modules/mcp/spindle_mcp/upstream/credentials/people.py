@@ -181,8 +181,14 @@ class PersonalTokens(HeaderSource):
         try:
             renewed = await self._renewed(grant)
         except ServerFailed as exc:
-            if exc.error != "invalid_grant":
+            # Without the client that was registered for it, a grant is of no more use.
+            is_unknown = exc.error == "invalid_client" and grant.client_id is not None
+
+            if exc.error != "invalid_grant" and not is_unknown:
                 raise no_token(self.record.name, exc) from exc
+
+            if is_unknown:
+                self.registration.forget(grant.client_id)
 
             renewed = None
 

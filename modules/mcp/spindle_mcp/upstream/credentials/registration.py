@@ -58,6 +58,11 @@ class Registration:
 
         return self._registered[key], False
 
+    def forget(self, client_id: str | None) -> None:
+        """Register anew the next time: a server does not know a client of ours any more."""
+        known = self._registered.items()
+        self._registered = {key: client for key, client in known if client.id != client_id}
+
     async def _register(self, server: Server, url: str, public_url: str) -> Client:
         method = _method_for(server)
         wanted: JsonObject = {"token_endpoint_auth_method": method}
