@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from spindle_spi.context import AuthenticatedContext
     from spindle_spi.types import Json, JsonObject
 
-UNPROVEN: Final = -32092
+UNPROVEN: Final = -32094
 """Our own JSON-RPC code for a request that nothing could prove; never leaves the process."""
 
 _MARK: Final = secrets.token_hex(16)
