@@ -88,7 +88,7 @@ def assemble(context: ModuleContext, version: str, in_flight: InFlight) -> Assem
     vectors = vectors_of(services, settings.search_model)
     calls = SearchedCalls(services, fleet, turns, in_flight, vectors=vectors)
     fetches = Fetches(services, fleet, turns, in_flight)
-    sessions = Sessions(idle_seconds=settings.session_idle_seconds)
+    sessions = Sessions(idle_seconds=settings.session_idle_seconds, most=settings.max_sessions)
     content = Content(fetches, listeners, sessions)
     surface = Surface(calls, content, listeners, sessions, services.observability, settings)
     server = surface.build(version)

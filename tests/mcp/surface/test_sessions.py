@@ -153,14 +153,16 @@ async def test_a_legacy_call_outlives_its_client(way: bool) -> None:
 
 
 async def test_a_flood_of_sessions_is_refused_and_open_ones_go_on() -> None:
-    """Room is made by those that end."""
+    """Room is made by those that end; who floods has a half, and others the rest."""
     ping = {"jsonrpc": "2.0", "id": 2, "method": "ping"}
+    callers, other = {name: caller(name) for name in "ab"}, {"authorization": "Bearer b"}
 
     async with (
-        serving(demo_host(), {"a": caller("a")}, wait_for=4, config={"max_sessions": 2}) as served,
+        serving(demo_host(), callers, wait_for=4, config={"max_sessions": 4}) as served,
         httpx2.AsyncClient(headers=HEADERS, timeout=10) as http,
     ):
         opened = [await http.post(served.endpoint(), json=HELLO) for _ in range(4)]
+        beside = [await http.post(served.endpoint(), json=HELLO, headers=other) for _ in range(3)]
         session = {"mcp-session-id": opened[0].headers["mcp-session-id"]}
         kept = await http.post(served.endpoint(), json=ping, headers=session)
         ended = await http.delete(served.endpoint(), headers=session)
@@ -168,4 +170,6 @@ async def test_a_flood_of_sessions_is_refused_and_open_ones_go_on() -> None:
         again = await http.post(served.endpoint(), json=HELLO)
 
     assert [answer.status_code for answer in opened] == [200, 200, 503, 503]
+    assert [answer.status_code for answer in beside] == [200, 200, 503]
+    assert opened[2].json()["error"]["data"]["code"] == "mcp.sessions.limit"
     assert [answer.status_code for answer in (kept, ended, gone, again)] == [200, 200, 404, 200]

@@ -116,7 +116,7 @@ class Surface:
         )
         server.add_request_handler("logging/setLevel", types.SetLevelRequestParams, self._set_level)
         # The SDK's own middleware makes spans; the host traces by itself.
-        server.middleware[:] = [self._translate]
+        server.middleware[:] = [self._translate, self._count]
         self._server = server
         return server
 
@@ -130,6 +130,16 @@ class Surface:
             asked = CURRENT.get()
             request_id = "" if asked is None else asked.call.request_id
             raise self.report(exc, ctx.method, request_id, ctx.protocol_version) from exc
+
+    async def _count(self, ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> Any:
+        """Count a session for its credential from its handshake to its end."""
+        if ctx.method == "initialize" and ctx.request is not None:
+            credential = asked_in(ctx).call.context.subject.token_id
+            # The SDK offers no other way to learn that a session ended.
+            connection = ctx.session._connection  # pyright: ignore[reportPrivateUsage]
+            connection.exit_stack.callback(self._sessions.shares.take(credential))
+
+        return await call_next(ctx)
 
     def report(self, exc: Exception, method: str, request_id: str, version: str) -> MCPError:
         """Return what a client is told of a failure; what nobody expected is logged."""

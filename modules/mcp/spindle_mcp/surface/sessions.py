@@ -25,6 +25,7 @@ from mcp_types.methods import validate_client_result
 from pydantic import ValidationError
 
 from spindle_mcp.capabilities import callbacks_in
+from spindle_mcp.surface.shares import Shares
 from spindle_spi.types import Json, JsonObject
 
 if TYPE_CHECKING:
@@ -161,8 +162,9 @@ class Session:
 class Sessions:
     """The open sessions by id."""
 
-    def __init__(self, *, idle_seconds: float) -> None:
+    def __init__(self, *, idle_seconds: float, most: int) -> None:
         self._open: dict[str, Session] = {}
+        self.shares = Shares(most)
         self._show_again = idle_seconds / 4
 
     def add(self, session: Session) -> None:

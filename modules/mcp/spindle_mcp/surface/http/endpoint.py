@@ -12,10 +12,11 @@ from mcp.server.auth.middleware.auth_context import AuthContextMiddleware
 
 from spindle_mcp.surface.exchange import CURRENT, Asked, put, take
 from spindle_mcp.surface.http.batch import REVISION, Batch, looks_like_batch, read_batch, refuse
-from spindle_mcp.surface.http.posts import read_body, replaying
+from spindle_mcp.surface.http.posts import MODERN_HEADER, VERSION_HEADER, read_body, replaying
 from spindle_mcp.surface.http.principal import principal_of
 from spindle_mcp.surface.http.resuming import ResumableSessions
 from spindle_mcp.surface.sessions import owner_of
+from spindle_spi.errors import Unavailable
 
 if TYPE_CHECKING:
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from spindle_spi.types import Receive, Scope, Send
 
 _SPACE: Final = (b" ", b"\t")
+_SESSION: Final = b"mcp-session-id"
 
 
 class Endpoint:
@@ -57,12 +59,16 @@ class Endpoint:
             scope.cancel()
 
     async def serve(self, scope: Scope, receive: Receive, send: Send, call: Call) -> None:
-        """Answer one request."""
+        """Answer one request.
+
+        Raises:
+            Unavailable: It would open a session, and its credential has too many.
+        """
         asked = Asked(call, self._views.known(call) or await self._views.view(call))
         tidy_headers(scope)
 
         if scope["method"] == "POST":
-            session_id = header_of(scope, b"mcp-session-id")
+            session_id = header_of(scope, _SESSION)
 
             if session_id is not None and self._may_batch(session_id, asked):
                 await self._serve_older(scope, receive, send, asked)
@@ -91,7 +97,7 @@ class Endpoint:
         async def serve(scope: Scope, receive: Receive, send: Send) -> None:
             await self._serve_one(scope, receive, send, asked)
 
-        session_id = header_of(scope, b"mcp-session-id") or b""
+        session_id = header_of(scope, _SESSION) or b""
         await Batch(messages, serve, send).run(scope, session_id)
 
     async def _serve_one(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
@@ -104,6 +110,13 @@ class Endpoint:
             await self._serve_by_sdk(scope, left, send, asked)
 
     async def _serve_by_sdk(self, scope: Scope, receive: Receive, send: Send, asked: Asked) -> None:
+        if _may_open(scope) and not self._sessions.shares.has_room(
+            asked.call.context.subject.token_id
+        ):
+            raise Unavailable(
+                "Too many sessions of this credential are open.", code="mcp.sessions.limit"
+            )
+
         put(scope, asked)
         scope["user"] = principal_of(asked)
         token = CURRENT.set(asked)
@@ -128,7 +141,7 @@ class Endpoint:
 
     async def _resume(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Go on with a stream that a client lost, where what it was told is kept."""
-        last, session_id = header_of(scope, b"last-event-id"), header_of(scope, b"mcp-session-id")
+        last, session_id = header_of(scope, b"last-event-id"), header_of(scope, _SESSION)
 
         if not isinstance(self._manager, ResumableSessions) or last is None or session_id is None:
             return False
@@ -137,6 +150,12 @@ class Endpoint:
             return False
 
         return await self._manager.resume(last.decode("latin-1"), receive, send)
+
+
+def _may_open(scope: Scope) -> bool:
+    """Tell whether a request opens a session, if it is a good one."""
+    is_current = header_of(scope, VERSION_HEADER) == MODERN_HEADER
+    return scope["method"] == "POST" and not is_current and header_of(scope, _SESSION) is None
 
 
 def header_of(scope: Scope, name: bytes) -> bytes | None:

@@ -34,11 +34,13 @@ from spindle_spi.types import Json, JsonObject
 if TYPE_CHECKING:
     from spindle_spi.types import Message, Receive, Scope
 
-_VERSION: Final = MCP_PROTOCOL_VERSION_HEADER.encode()
+VERSION_HEADER: Final = MCP_PROTOCOL_VERSION_HEADER.encode()
 _METHOD: Final = MCP_METHOD_HEADER.encode()
 _NAME: Final = MCP_NAME_HEADER.encode()
 _SESSION: Final = b"mcp-session-id"
-_LOOKED_AT: Final = frozenset({_VERSION, _METHOD, _NAME, _SESSION, b"accept", b"content-type"})
+_LOOKED_AT: Final = frozenset(
+    {VERSION_HEADER, _METHOD, _NAME, _SESSION, b"accept", b"content-type"}
+)
 CALL: Final = "tools/call"
 _METHODS: Final = frozenset(method.encode() for method in (CALL, READ, GET, *BY_METHOD))
 _MEMBERS: Final = frozenset({"jsonrpc", "id", "method", "params"})
@@ -94,7 +96,9 @@ class Head:
     @property
     def session_id(self) -> bytes | None:
         """The session it belongs to; None in the current protocol."""
-        return None if self.values.get(_VERSION) == MODERN_HEADER else self.values.get(_SESSION)
+        return (
+            None if self.values.get(VERSION_HEADER) == MODERN_HEADER else self.values.get(_SESSION)
+        )
 
 
 MODERN_HEADER: Final = MODERN.encode()
@@ -111,7 +115,7 @@ def read_head(scope: Scope) -> Head | None:
 
             values[name] = value
 
-    version = values.get(_VERSION)
+    version = values.get(VERSION_HEADER)
 
     if version == MODERN_HEADER:
         if values.get(_METHOD) not in _METHODS:
