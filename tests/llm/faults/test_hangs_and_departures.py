@@ -198,8 +198,9 @@ async def test_streams_that_are_dropped_leave_nothing_behind(case: Case) -> None
         assert await there.up.module.stats() == {"in_flight": {"up": 0}}
         assert there.up.host.open_permits == ()
         there.up.host.journal.settled.clear()
-        # Route records are kept on purpose; they hold no call.
-        assert _alive() <= before_objects
+        # Route records are kept on purpose; they hold no call. What looks after slow answers
+        # holds each for some hundredths of a second.
+        await until(lambda: _alive() <= before_objects)
 
 
 @EACH
