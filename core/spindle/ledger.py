@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _LOG = structlog.get_logger("spindle.ledger")
 _BATCH = 2000
+_EARLY = 500
+"""Rows that are written before their window ends: what waits is memory, and grows with the rate."""
 _RETRY_SECONDS = 1.0
 
 _AWAY = (OSError, SQLAlchemyError, StoreUnavailable, StoreRefused)
@@ -42,6 +44,7 @@ class Ledger:
         self._max_pending = max_pending
         self._pending: list[UsageRow] = []
         self._writing = anyio.Lock()
+        self._has_many = anyio.Event()
         self._is_failing = False
         self._companions: dict[str, Companion] = {}
         self._is_again = False
@@ -80,6 +83,8 @@ class Ledger:
         elif len(self._pending) >= self._max_pending and not self._is_failing:
             # Already failing, the next window tries again: no call waits for that.
             await self.try_flush()
+        elif len(self._pending) >= _EARLY and not self._is_failing:
+            self._has_many.set()
 
     async def flush(self) -> None:
         """Write everything collected so far."""
@@ -105,9 +110,13 @@ class Ledger:
             return
 
     async def run(self) -> None:
-        """Flush every window until cancelled."""
+        """Flush every window, and early when there is much, until cancelled."""
         while True:
-            await anyio.sleep(self._flush_seconds or _RETRY_SECONDS)
+            self._has_many = anyio.Event()
+
+            with anyio.move_on_after(self._flush_seconds or _RETRY_SECONDS):
+                await self._has_many.wait()
+
             await self.try_flush()
 
     async def close(self) -> None:

@@ -149,6 +149,29 @@ async def test_many_writers_write_each_row_once(bench: Bench) -> None:
     assert (ledger.pending(), await bench.store.usage.count()) == (0, 100)
 
 
+async def test_many_rows_do_not_wait_for_the_end_of_their_window(bench: Bench) -> None:
+    """What waits is memory, so it does not grow with the rate of calls."""
+    ledger = bench.ledger(window=3600.0)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ledger.run)
+
+        for number in range(499):
+            await ledger.add(row(f"{number}"))
+
+        await anyio.sleep(0.05)
+        assert bench.usage.calls == 0
+        await ledger.add(row("the last"))
+
+        with anyio.fail_after(5):
+            while ledger.pending():
+                await anyio.sleep(0.005)
+
+        group.cancel_scope.cancel()
+
+    assert await bench.store.usage.count() == 500
+
+
 async def test_without_a_window_the_row_is_written_or_the_call_fails(bench: Bench) -> None:
     """Before the answer goes out; a row that failed is written by the next try."""
     ledger = bench.ledger(window=0.0)
