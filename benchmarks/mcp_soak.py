@@ -60,9 +60,9 @@ def main() -> int:
         for _ in range(_WARM_UPS):
             _round(gateway.url, headers, options.sessions, options.warm_up, answers)
 
-        warm = left_over(gateway, source, traces, admin)
+        warm = left_over(gateway, source, traces, admin, idle)
         _round(gateway.url, headers, options.sessions, options.calls, answers)
-        left = left_over(gateway, source, traces, admin)
+        left = left_over(gateway, source, traces, admin, idle)
 
     faults = remains(idle, warm, left)
     calls = options.calls + _WARM_UPS * options.warm_up

@@ -126,11 +126,11 @@ async def _soak(
     before = _calls(gateway, admin)
     idle = left_over(gateway, source, traces, admin)
     await _send(gateway.url, mixture, sent, warm_up)
-    warm = left_over(gateway, source, traces, admin)
+    warm = left_over(gateway, source, traces, admin, idle)
     await _send(gateway.url, mixture, sent, requests)
     # A connection whose client has left is read from for a little while before it is closed.
     _until(lambda: _sockets(gateway.process.pid, {source.port, traces.port}) <= idle.sockets)
-    left = left_over(gateway, source, traces, admin)
+    left = left_over(gateway, source, traces, admin, idle)
     faults = remains(idle, warm, left)
     faults += _ledger(gateway, home, admin, sent, before)
     _print(sent, warm, left)
@@ -158,15 +158,30 @@ async def _send(url: str, mixture: Mixture, sent: Sent, requests: int) -> None:
             group.create_task(go_on())
 
 
-def left_over(gateway: Running, source: Running, traces: Running, admin: str) -> Left:
-    """Return what there is once nothing is under way."""
+def left_over(
+    gateway: Running, source: Running, traces: Running, admin: str, idle: Left | None = None
+) -> Left:
+    """Return what there is once nothing is under way.
+
+    `idle` is what there was before: what is there only for a moment has some seconds to go.
+    """
     _until(lambda: metric(gateway.url, "spindle_permits_open", admin) == 0)
     # Asking is one request itself.
     _until(lambda: metric(gateway.url, "spindle_http_requests_active", admin) <= 1)
+
+    def tasks() -> float:
+        return metric(gateway.url, "spindle_tasks", admin)
+
+    def sockets() -> int:
+        return _sockets(gateway.process.pid, {source.port, traces.port})
+
+    if idle is not None:
+        _until(lambda: tasks() <= idle.tasks and sockets() <= idle.sockets)
+
     return Left(
         memory_mb=gateway.memory_mb(),
-        tasks=metric(gateway.url, "spindle_tasks", admin),
-        sockets=_sockets(gateway.process.pid, {source.port, traces.port}),
+        tasks=tasks(),
+        sockets=sockets(),
         upstream=_open(source),
     )
 
