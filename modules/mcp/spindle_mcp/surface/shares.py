@@ -1,4 +1,4 @@
-"""How many sessions each credential has open: nobody takes all of them."""
+"""How many sessions or streams each credential has open: nobody takes all of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Shares:
-    """Counts sessions from their handshake on, whoever keeps them."""
+    """Counts what is open of one kind, whoever keeps it."""
 
     def __init__(self, most: int) -> None:
         """Leave one credential half of `most`; those without one share a half."""
@@ -18,11 +18,11 @@ class Shares:
         self._open: Counter[str | None] = Counter()
 
     def has_room(self, credential: str | None) -> bool:
-        """Tell whether a credential may open another session."""
+        """Tell whether a credential may open another."""
         return self._open[credential] < self._most
 
     def take(self, credential: str | None) -> Callable[[], None]:
-        """Count a session that has begun; returns what is to be called at its end."""
+        """Count one that has begun; returns what is to be called at its end."""
         self._open[credential] += 1
 
         def give_back() -> None:

@@ -14,6 +14,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.jsonrpc import INVALID_REQUEST
 
 from spindle_mcp.surface.exchange import Asked, take
+from spindle_mcp.surface.shares import Shares
 from spindle_spi.errors import GatewayError, Unavailable
 from spindle_spi.records import Kind
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from spindle_spi.catalog import CatalogService
 
 _MAX_STREAMS: Final = 1024
-_MAX_SHARE: Final = 0.5
-"""Of the streams: what one caller may have, so that nobody takes them all."""
 _PATIENCE: Final = 1.0
 _KINDS: Final = {
     "tools": (Kind.TOOL,),
@@ -84,6 +83,7 @@ class Listeners:
         self._views = views
         self._subscriptions = subscriptions
         self._max_sessions = max_sessions
+        self._shares = Shares(_MAX_STREAMS)
         self._sessions: dict[str, _Listener] = {}
         self._streams: set[_Listener] = set()
         self._has_changed = anyio.Event()
@@ -156,14 +156,16 @@ class Listeners:
             raise MCPError(INVALID_REQUEST, "subscriptions/listen requires a request id")
 
         asked = take(ctx.request.scope)
+        credential = asked.call.context.subject.token_id
 
-        if not self._has_room(asked.call.context.subject.token_id):
+        if len(self._streams) >= _MAX_STREAMS or not self._shares.has_room(credential):
             raise Unavailable("Too many open subscriptions.", code="mcp.subscriptions.limit")
 
         listener = _Listener(asked, await self._keys(asked))
         wanted = params.notifications
         lists = _wanted_lists(wanted)
         meta: Any = {SUBSCRIPTION_ID_META_KEY: ctx.request_id}
+        give_back = self._shares.take(credential)
         self._streams.add(listener)
 
         try:
@@ -188,18 +190,11 @@ class Listeners:
                 listener.woken = anyio.Event()
                 await self._tell_stream(ctx, listener, lists, meta)
         finally:
+            give_back()
             self._streams.discard(listener)
             self._subscriptions.drop(listener)
 
         return types.SubscriptionsListenResult(_meta=meta)
-
-    def _has_room(self, token_id: str | None) -> bool:
-        if len(self._streams) < _MAX_STREAMS * _MAX_SHARE:
-            return True
-
-        callers = (listener.asked.call.context.subject.token_id for listener in self._streams)
-        own = sum(other == token_id for other in callers)
-        return len(self._streams) < _MAX_STREAMS and own < _MAX_STREAMS * _MAX_SHARE
 
     async def _follow(self, listener: _Listener, uris: Sequence[str]) -> list[str]:
         """Subscribe to those of the resources that the caller sees, and return their URIs."""
